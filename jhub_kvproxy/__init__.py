@@ -1,0 +1,33 @@
+"""A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
+
+from ._version import __version__
+from .backend import Backend, Batch, Snapshot
+from .errors import (
+    BackendError,
+    BackendNotFound,
+    BackendRejected,
+    BackendUnavailable,
+    KVProxyError,
+    RouteNotReady,
+    RouteRejected,
+    TraefikError,
+)
+from .files import write_atomically
+from .traefik.dynamic import unflatten
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BackendNotFound",
+    "BackendRejected",
+    "BackendUnavailable",
+    "Batch",
+    "KVProxyError",
+    "RouteNotReady",
+    "RouteRejected",
+    "Snapshot",
+    "TraefikError",
+    "__version__",
+    "unflatten",
+    "write_atomically",
+]

@@ -1,0 +1,36 @@
+"""What can go wrong, one class for each thing a caller may want to do about it."""
+
+
+class KVProxyError(Exception):
+    """Base of every error that jhub-kvproxy raises on purpose.
+
+    Its text is one sentence for an admin: what is wrong, where, what to do.
+    """
+
+
+class RouteRejected(KVProxyError, ValueError):
+    """The routespec, the target or the data cannot be routed or stored; asking again changes nothing."""
+
+
+class RouteNotReady(KVProxyError, TimeoutError):
+    """A committed change was not seen live on every replica that is up."""
+
+
+class BackendNotFound(KVProxyError, LookupError):
+    """``KVProxy.backend_class`` names no usable backend."""
+
+
+class BackendError(KVProxyError):
+    """The store did not do what was asked. Drivers raise one of the two subclasses."""
+
+
+class BackendUnavailable(BackendError):
+    """The store could not be reached or did not answer in time; the same call may succeed later."""
+
+
+class BackendRejected(BackendError):
+    """The store answered no, or holds what cannot be read; the same call will fail again."""
+
+
+class TraefikError(KVProxyError):
+    """Traefik cannot be found, started, adopted or used."""

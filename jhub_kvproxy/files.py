@@ -1,0 +1,52 @@
+"""Files that other processes read while we write them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(
+    path: Path, content: bytes, *, mode: int = 0o600, group: int = -1, temp_dir: Path | None = None
+) -> None:
+    """Give `path` the content, durably; a reader sees the old content or the new, never a part.
+
+    A symlink stays one, and what it points at is replaced. A file that exists keeps its mode, owner and
+    group; a new one gets `mode` and `group`. The temporary file stands in `temp_dir`, which must be on
+    the same file system, or beside `path`. Raises OSError, and then `path` is as it was.
+    """
+    real = Path(os.path.realpath(path))
+    if temp_dir is None or real != path.absolute():
+        temp_dir = real.parent
+    try:
+        old = real.stat()
+    except FileNotFoundError:
+        old = None
+    fd, temp = tempfile.mkstemp(dir=temp_dir, prefix=f".{real.name}.", suffix=".tmp")
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+            if old:
+                _chown(fd, old.st_uid, old.st_gid)
+                os.fchmod(fd, old.st_mode & 0o7777)
+            else:
+                _chown(fd, -1, group)
+                os.fchmod(fd, mode)
+            file.flush()
+            os.fsync(fd)
+        os.replace(temp, real)
+    except BaseException:
+        os.unlink(temp)
+        raise
+    directory = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)  # makes the new name durable
+    finally:
+        os.close(directory)
+
+
+def _chown(fd: int, uid: int, gid: int) -> None:
+    now = os.fstat(fd)
+    if uid not in (-1, now.st_uid) or gid not in (-1, now.st_gid):
+        os.fchown(fd, uid, gid)

@@ -1,0 +1,277 @@
+"""KVProxy: JupyterHub's Proxy API, wired to a writer, a backend and Traefik."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import tomli_w
+from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
+from jupyterhub.proxy import Proxy
+from jupyterhub.traitlets import Command
+from traitlets import CaselessStrEnum, Dict, Float, List, TraitError, Type, Unicode, Union, default, validate
+
+from .backend import Backend
+from .errors import BackendNotFound, RouteNotReady, TraefikError
+from .readiness import Readiness
+from .registry import find_backend
+from .routes import Pattern, Route, copy_json
+from .traefik.api import TraefikAPI
+from .traefik.binary import check_version, find_traefik, installed_version
+from .traefik.certificate import self_signed
+from .traefik.dynamic import base_config, base_env
+from .traefik.static import public_address, static_config
+from .traefik.supervisor import API_USER, Launch, Supervisor
+from .writer import Writer
+
+
+class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+    """Routes through Traefik, with the routing table in a store of the admin's choice.
+
+    ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
+    :class:`jupyterhub.proxy.Proxy`.
+    """
+
+    backend_class = Union(
+        [Unicode(), Type(klass=Backend)],
+        default_value="toml",
+        config=True,
+        help="""
+        The store that keeps the routing table: the name of an installed backend, such as `toml`,
+        or the import path of a class, or the class.
+        """,
+    )
+    prefix = Unicode(
+        "jupyterhub",
+        config=True,
+        help="""
+        Name of this hub's part of the store. Hubs that share a store need different ones; everything
+        below the prefix is the hub's, and what it did not write there is removed.
+        """,
+    )
+    traefik_api_urls = List(
+        Unicode(),
+        config=True,
+        help="""
+        URLs of the API of each Traefik replica, such as `http://10.0.0.1:8099`.
+
+        Needed when `KVProxy.should_start` is False. Otherwise the Hub starts one Traefik, with its
+        API on 127.0.0.1.
+        """,
+    )
+    traefik_api_username = Unicode(
+        API_USER, config=True, help="User name for the API of replicas that the Hub does not start (HTTP basic)."
+    )
+    traefik_api_password = Unicode(
+        config=True,
+        help="""
+        Password for the API of replicas that the Hub does not start (HTTP basic); empty: none is sent.
+
+        Default: the environment variable KVPROXY_TRAEFIK_API_PASSWORD.
+        """,
+    )
+    traefik_cmd = Command(
+        ["traefik"],
+        config=True,
+        help="The command that starts Traefik. It is looked for beside the Hub's Python, then on PATH.",
+    )
+    traefik_log_level = CaselessStrEnum(
+        ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
+        "ERROR",
+        config=True,
+        help="How much the Traefik that the Hub starts logs; it logs to where the Hub does.",
+    )
+    runtime_dir = Unicode(
+        "kvproxy-run",
+        config=True,
+        help="""
+        Directory for the generated configuration of the Traefik that the Hub starts, relative to the
+        Hub's working directory. A hub that is started again finds its running Traefik by it.
+        """,
+    )
+    ready_timeout = Float(
+        30.0,
+        config=True,
+        help="Seconds that a new route may take until every Traefik that is up serves it; then adding it fails.",
+    )
+    extra_static_config = Dict(
+        config=True,
+        help="""
+        Static configuration for the Traefik that the Hub starts, merged over what the Hub generates.
+
+        As in Traefik's documentation, with Python values:
+        `{"entryPoints": {"public": {"address": ":8443"}}}`. The Hub's entry points are `public` and `api`.
+        """,
+    )
+    extra_dynamic_config = Dict(
+        config=True,
+        help="""
+        Dynamic configuration for the Traefik that the Hub starts: routers, services, middlewares of your own.
+
+        They stand beside the Hub's routes, and a router of yours comes first unless you give it a
+        lower `priority`. Traefik runs Go templates over the values.
+        """,
+    )
+
+    @default("traefik_api_password")
+    def _default_password(self) -> str:
+        return os.environ.get("KVPROXY_TRAEFIK_API_PASSWORD", "")
+
+    @validate("backend_class")
+    def _validate_backend_class(self, proposal: Any) -> type[Backend]:
+        if isinstance(proposal.value, type):
+            return proposal.value
+        try:
+            return find_backend(proposal.value)
+        except BackendNotFound as error:
+            raise TraitError(str(error)) from error
+
+    @validate("prefix")
+    def _validate_prefix(self, proposal: Any) -> str:
+        if not proposal.value.strip("/"):
+            raise TraitError("KVProxy.prefix must not be empty: it is the name of this hub's part of the store.")
+        return str(proposal.value)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # A default is not validated, so the name may still be one.
+        self.backend_class = self.backend_class
+        self._backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
+        self._writer = Writer(self._backend, self.log)
+        self._readiness = Readiness(self._backend.provider, self.log)
+        self._supervisor = Supervisor(Path(self.runtime_dir).absolute(), self.log)
+        self._opening = asyncio.Lock()
+        self._is_open = False
+
+    async def start(self) -> None:
+        """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
+        await self._ready()
+        launch = await self._launch()
+        await self._supervisor.start(launch)
+        self._readiness.watch([self._supervisor.api])
+        await self._check_versions([self._supervisor.api])
+        await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
+
+    async def stop(self) -> None:
+        """Stop Traefik. The table stays in the store."""
+        await self._readiness.close()
+        await self._supervisor.stop()
+        await self._writer.close()
+        await self._backend.close()
+        self._is_open = False
+
+    async def add_route(self, routespec: str, target: str, data: dict[str, Any]) -> None:
+        """Add or change a route; returns when every replica that is up serves it.
+
+        Raises :class:`~jhub_kvproxy.errors.RouteRejected` (a ValueError) for what cannot be routed,
+        :class:`~jhub_kvproxy.errors.RouteNotReady`, or :class:`~jhub_kvproxy.errors.BackendError`. The
+        route is then as it was before the call.
+        """
+        route = Route(self.validate_routespec(routespec), target, data)
+        await self._ready()
+        previous = self._writer.latest(route.name)
+        revision = await self._writer.put(route)
+        try:
+            await self._readiness.wait(revision, route.name, self.ready_timeout)
+        except RouteNotReady:
+            await self._writer.take_back(route, previous)
+            raise
+
+    async def delete_route(self, routespec: str) -> None:
+        """Delete a route, if it is there; returns when no replica that is up serves it.
+
+        Raises :class:`~jhub_kvproxy.errors.RouteNotReady` or :class:`~jhub_kvproxy.errors.BackendError`.
+        """
+        name = Pattern.parse(self.validate_routespec(routespec)).name
+        await self._ready()
+        revision = await self._writer.delete(name)
+        await self._readiness.wait(revision, None, self.ready_timeout)
+
+    async def get_all_routes(self) -> dict[str, dict[str, Any]]:
+        """The routes in the store, by routespec."""
+        with PROXY_POLL_DURATION_SECONDS.time():
+            await self._ready()
+            table = await self._writer.load()
+            return {route.routespec: _described(route) for route in table.routes.values()}
+
+    async def get_route(self, routespec: str) -> dict[str, Any] | None:
+        """The route with this routespec; None when there is none."""
+        name = Pattern.parse(self.validate_routespec(routespec)).name
+        await self._ready()
+        route = (await self._writer.load()).routes.get(name)
+        return _described(route) if route else None
+
+    async def _ready(self) -> None:
+        """Open the store. JupyterHub may call any method first, and `start` not at all."""
+        if self._is_open:
+            return
+        async with self._opening:
+            if self._is_open:
+                return
+            await self._backend.open()
+            await self._writer.load()
+            if not self.should_start:
+                await self._watch_external()
+            self._is_open = True
+
+    async def _watch_external(self) -> None:
+        if not self.traefik_api_urls:
+            raise TraefikError(
+                "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
+                'such as ["http://127.0.0.1:8099"].'
+            )
+        apis = [TraefikAPI(url, self.traefik_api_username, self.traefik_api_password) for url in self.traefik_api_urls]
+        await self._check_versions(apis)
+        self._readiness.watch(apis)
+
+    async def _check_versions(self, apis: list[TraefikAPI]) -> None:
+        async with aiohttp.ClientSession() as session:
+            for api in apis:
+                try:
+                    version = await api.version(session)
+                except TraefikError as error:
+                    self.log.warning("%s", error)
+                else:
+                    check_version(version, api.url)
+
+    async def _launch(self) -> Launch:
+        if self.app and self.app.internal_ssl:
+            raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
+        command = find_traefik(self.traefik_cmd)
+        check_version(await installed_version(command), command[0])
+        host, port, tls = public_address(self.public_url)
+        run = Path(self.runtime_dir).absolute()
+        providers = self._backend.traefik_provider_config()
+        # Traefik has one file provider: a backend that uses it shares its directory with us.
+        dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
+        files = {}
+        if tls and self.ssl_cert and self.ssl_key:
+            cert, key = Path(self.ssl_cert).absolute(), Path(self.ssl_key).absolute()
+        else:
+            cert, key = run / "default-cert.pem", run / "default-key.pem"
+            files[cert], files[key] = self_signed()
+        base = base_config(cert_file=str(cert), key_file=str(key), extra=self.extra_dynamic_config)
+        files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
+
+        def static(api_address: str) -> dict[str, Any]:
+            return static_config(
+                public_url=self.public_url,
+                api_address=api_address,
+                dynamic_dir=str(dynamic_dir),
+                providers=providers,
+                trusted_ips=self.app.trusted_downstream_ips if self.app else [],
+                log_level=self.traefik_log_level,
+                extra=self.extra_static_config,
+            )
+
+        def env(user: str, password: str) -> dict[str, str]:
+            return {**self._backend.traefik_env(), **base_env(user, password)}
+
+        return Launch(command, host, port, static, files, env)
+
+
+def _described(route: Route) -> dict[str, Any]:
+    return {"routespec": route.routespec, "target": route.target, "data": copy_json(route.data)}

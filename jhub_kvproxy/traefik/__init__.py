@@ -1,0 +1,1 @@
+"""Traefik, the data plane: its configuration, its API, its process."""

@@ -1,0 +1,63 @@
+"""What we ask of Traefik's API (Traefik docs, "API & Dashboard: Endpoints")."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ..errors import TraefikError
+from ..table import REVISION_HEADER, REVISION_NAME
+
+# An answer takes a millisecond; a replica that needs this long is as good as down.
+_TIMEOUT = aiohttp.ClientTimeout(total=3)
+
+
+class TraefikAPI:
+    """The API of one replica.
+
+    Every method raises :class:`~jhub_kvproxy.errors.TraefikError` when the replica does not answer as
+    Traefik does. `session` is the caller's, to be reused and closed.
+    """
+
+    def __init__(self, url: str, username: str = "", password: str = "") -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise TraefikError(f"{url!r} is not the URL of a Traefik API; write it like http://127.0.0.1:8099.")
+        self._auth = aiohttp.BasicAuth(username, password) if password else None
+
+    async def version(self, session: aiohttp.ClientSession) -> str:
+        """Traefik's version, such as ``3.7.15``."""
+        return str((await self._get(session, "/api/version"))["Version"])
+
+    async def revision(self, session: aiohttp.ClientSession, provider: str) -> str | None:
+        """The revision of the routing table that the replica serves; None: it has loaded none yet."""
+        path = f"/api/http/middlewares/{REVISION_NAME}@{provider}"
+        answer = await self._get(session, path, absent_is_none=True)
+        if answer is None:
+            return None
+        return str(answer["headers"]["customResponseHeaders"][REVISION_HEADER])
+
+    async def errors(self, session: aiohttp.ClientSession) -> dict[str, str]:
+        """Traefik's own words about each router that it does not serve, by the router's name with its provider."""
+        overview = await self._get(session, "/api/overview")
+        if not overview["http"]["routers"]["errors"]:
+            return {}
+        disabled = await self._get(session, "/api/http/routers?status=disabled&per_page=10000")
+        return {router["name"]: "; ".join(router.get("error", ())) for router in disabled}
+
+    async def _get(self, session: aiohttp.ClientSession, path: str, *, absent_is_none: bool = False) -> Any:
+        try:
+            async with session.get(self.url + path, auth=self._auth, timeout=_TIMEOUT) as answer:
+                if answer.status == 404 and absent_is_none:
+                    return None
+                if answer.status in (401, 403):
+                    raise TraefikError(f"Traefik at {self.url} refuses our credential ({answer.status})")
+                if answer.status != 200:
+                    raise TraefikError(f"{self.url}{path} answers {answer.status}; is it Traefik's API?")
+                return await answer.json()
+        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+            why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+            raise TraefikError(f"Traefik at {self.url} cannot be asked: {why}") from error

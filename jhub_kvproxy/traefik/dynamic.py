@@ -1,0 +1,68 @@
+"""Traefik's dynamic configuration: what stands beside the routing table, and the table's own form. Pure functions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from .static import API, merge
+
+API_USERS_ENV = "KVPROXY_API_USERS"
+
+
+def base_config(*, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Traefik that we start needs beside the routes; `extra` is merged over it.
+
+    The API's users come from Traefik's environment, by the Go template that its file provider runs.
+    """
+    return merge(
+        {
+            "http": {
+                "routers": {
+                    "kvproxy-api": {
+                        "rule": 'PathPrefix("/api")',
+                        "entryPoints": [API],
+                        "service": "api@internal",
+                        "middlewares": ["kvproxy-api-auth"],
+                    }
+                },
+                "middlewares": {"kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}}},
+            },
+            # Without a default certificate, Traefik makes a new RSA key at every change of the table.
+            "tls": {"stores": {"default": {"defaultCertificate": {"certFile": cert_file, "keyFile": key_file}}}},
+        },
+        extra,
+    )
+
+
+def base_env(user: str, password: str) -> dict[str, str]:
+    """The environment that :func:`base_config` needs. A slow hash would tax Traefik; a random password needs none."""
+    digest = base64.b64encode(hashlib.sha1(password.encode(), usedforsecurity=False).digest()).decode()
+    return {API_USERS_ENV: f"{user}:{{SHA}}{digest}"}
+
+
+def unflatten(keys: Mapping[str, str]) -> dict[str, Any]:
+    """The nested form of keys in the layout of Traefik's KV providers: ``a/b/0/c`` is ``{"a": {"b": [{"c": ...}]}}``.
+
+    For drivers whose store Traefik reads as one document. Values stay text: Traefik parses them.
+    """
+    tree: dict[str, Any] = {}
+    for key, value in keys.items():
+        node = tree
+        *parents, leaf = key.split("/")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    nested = _lists(tree)
+    assert isinstance(nested, dict)
+    return nested
+
+
+def _lists(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if node and all(part.isdecimal() for part in node):
+        return [_lists(node[part]) for part in sorted(node, key=int)]
+    return {part: _lists(below) for part, below in node.items()}

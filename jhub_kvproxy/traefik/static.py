@@ -1,0 +1,95 @@
+"""Traefik's static configuration, which it reads once when it starts. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import TraefikError
+
+PUBLIC, API = "public", "api"
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def public_address(public_url: str) -> tuple[str, int, bool]:
+    """Host (empty: all interfaces), port, and whether TLS is spoken, from JupyterHub's ``Proxy.public_url``.
+
+    Raises :class:`TraefikError` for a URL on which Traefik cannot listen.
+    """
+    url = urlsplit(public_url)
+    if url.scheme not in _PORTS:
+        raise TraefikError(
+            f"Traefik cannot listen on {public_url!r}; set JupyterHub.bind_url to http://ADDRESS:PORT/ "
+            "(a unix socket needs another proxy in front)."
+        )
+    return url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
+
+
+def static_config(
+    *,
+    public_url: str,
+    api_address: str,
+    dynamic_dir: str,
+    providers: Mapping[str, Any],
+    trusted_ips: Sequence[str],
+    log_level: str,
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The static configuration of a Traefik that we start; `extra` is merged over it."""
+    host, port, tls = public_address(public_url)
+    return merge(
+        {
+            "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+            "log": {"level": log_level},
+            "api": {"dashboard": False},
+            "entryPoints": {
+                PUBLIC: {
+                    "address": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                    "asDefault": True,
+                    "http": {
+                        # Requests reach user servers byte for byte, as with configurable-http-proxy.
+                        "sanitizePath": False,
+                        "encodedCharacters": dict.fromkeys(_ENCODED_CHARACTERS, True),
+                        **({"tls": {}} if tls else {}),
+                    },
+                    "transport": {
+                        # Traefik's default of 60 s cuts slow uploads.
+                        "respondingTimeouts": {"readTimeout": "0s"},
+                        "lifeCycle": {"graceTimeOut": "2s"},
+                    },
+                    "forwardedHeaders": {"insecure": False, "trustedIPs": list(trusted_ips)},
+                },
+                API: {"address": api_address},
+            },
+            "providers": {
+                # We pace the changes ourselves.
+                "providersThrottleDuration": "0s",
+                "file": {"directory": dynamic_dir, "watch": True},
+                **providers,
+            },
+        },
+        extra,
+    )
+
+
+_ENCODED_CHARACTERS = (
+    "allowEncodedSlash",
+    "allowEncodedBackSlash",
+    "allowEncodedNullCharacter",
+    "allowEncodedSemicolon",
+    "allowEncodedPercent",
+    "allowEncodedQuestionMark",
+    "allowEncodedHash",
+)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid on it: tables are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = merge(below, value) if both and below is not None else value
+    return merged

@@ -1,0 +1,275 @@
+"""The Traefik that we start: found again, started, watched, started again, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import tomli_w
+
+from ..errors import TraefikError
+from ..files import write_atomically
+from .api import TraefikAPI
+
+API_USER = "kvproxy"
+API_PASSWORD_ENV = "KVPROXY_API_PASSWORD"
+
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 10.0
+_WATCH_INTERVAL = 0.2
+_FIRST_BACKOFF, _LONGEST_BACKOFF, _STEADY_AFTER = 0.1, 30.0, 60.0
+_START_ATTEMPTS = 3
+# JupyterHub's own secrets are none of Traefik's business.
+_NOT_FOR_TRAEFIK = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "TRAEFIK_")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that a Traefik of ours is started with."""
+
+    command: list[str]
+    public_host: str
+    public_port: int
+    #: The static configuration, given the address that the API listens on.
+    static: Callable[[str], dict[str, Any]]
+    #: Files that must stand before it starts, with their content: the base configuration, the certificate.
+    files: Mapping[Path, bytes]
+    #: Variables for its environment, given the API's user and password.
+    env: Callable[[str, str], dict[str, str]]
+
+
+class Supervisor:
+    """Keeps one Traefik running, from :meth:`start` to :meth:`stop`.
+
+    The process outlives the hub when the hub dies or is told to leave it (``JupyterHub.cleanup_proxy =
+    False``), so that users stay connected; the next hub's :meth:`start` finds it again by the state that
+    `directory` keeps. Its API password is in no file: it is read back from the environment of the
+    process, which the kernel shows to the same user only (proc(5)).
+
+    A plain ``Popen``, watched by polling: asyncio's transport kills its child when it is collected
+    (``asyncio/base_subprocess.py``), and an adopted process is nobody's child.
+    """
+
+    def __init__(self, directory: Path, log: Any) -> None:
+        self._directory = directory
+        self._static_file = directory / "traefik.toml"
+        self._state_file = directory / "traefik.json"
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._port = 0
+        self._password = ""
+        self._files: list[Path] = []
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def api(self) -> TraefikAPI:
+        """The API of the Traefik that :meth:`start` started or adopted."""
+        return TraefikAPI(f"http://127.0.0.1:{self._port}", API_USER, self._password)
+
+    async def start(self, launch: Launch) -> None:
+        """Adopt the Traefik that an earlier hub left, or start one; returns when its API answers.
+
+        Raises :class:`~jhub_kvproxy.errors.TraefikError` when that cannot be.
+        """
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            adopted = self._find_running()
+            if adopted and self._static_file.read_bytes() != self._render(launch):
+                self._log.info("The Traefik with pid %d runs with an older configuration; replacing it", self._pid)
+                await self._end()
+                adopted = False
+            self._files = [self._static_file, self._state_file, *launch.files]
+            for path, content in launch.files.items():
+                write_atomically(path, content)
+        except OSError as error:
+            raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
+        if adopted:
+            self._log.info("Adopting the running Traefik with pid %d", self._pid)
+            await self._wait_for_api()
+        else:
+            await self._start_new(launch)
+        self._watcher = asyncio.create_task(self._watch(launch))
+
+    async def stop(self) -> None:
+        """End Traefik, and remove what was written for it."""
+        if self._watcher:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+            self._watcher = None
+        await self._end()
+        for path in self._files:
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may hold what others put there
+            self._directory.rmdir()
+
+    async def _start_new(self, launch: Launch) -> None:
+        await _check_free(launch.public_host, launch.public_port)
+        self._password = secrets.token_urlsafe(32)
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            self._port = _free_port()
+            write_atomically(self._static_file, self._render(launch))
+            self._spawn(launch)
+            try:
+                await self._wait_for_api()
+                return
+            except TraefikError:
+                await self._end()
+                # Another program may have taken the API's port in the meantime.
+                if attempt == _START_ATTEMPTS or _is_free("127.0.0.1", self._port):
+                    raise
+
+    def _render(self, launch: Launch) -> bytes:
+        return tomli_w.dumps(launch.static(f"127.0.0.1:{self._port}")).encode()
+
+    def _spawn(self, launch: Launch) -> None:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
+        env |= launch.env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
+        try:
+            self._process = subprocess.Popen(
+                [*launch.command, self._config_argument],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the hub, which then stops Traefik
+            )
+        except OSError as error:
+            raise TraefikError(f"{launch.command[0]} cannot be started: {error}.") from error
+        self._pid = self._process.pid
+        state = {"pid": self._pid, "api_port": self._port}
+        write_atomically(self._state_file, json.dumps(state).encode())
+        self._log.info("Started Traefik with pid %d", self._pid)
+
+    @property
+    def _config_argument(self) -> str:
+        return f"--configFile={self._static_file}"
+
+    async def _wait_for_api(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    await self.api.version(session)
+                    return
+                except TraefikError as error:
+                    if not self._is_running():
+                        status = self._process and self._process.returncode
+                        raise TraefikError(
+                            f"Traefik ended with status {status} as soon as it was started; it wrote why above. "
+                            f"Its configuration is {self._static_file}."
+                        ) from None
+                    if time.monotonic() > deadline:
+                        raise TraefikError(
+                            f"Traefik (pid {self._pid}) was not ready after {_START_TIMEOUT:g} s: {error}."
+                        ) from None
+                await asyncio.sleep(0.02)
+
+    async def _watch(self, launch: Launch) -> None:
+        backoff = _FIRST_BACKOFF
+        while True:
+            started = time.monotonic()
+            while self._is_running():
+                await asyncio.sleep(_WATCH_INTERVAL)
+            if time.monotonic() - started > _STEADY_AFTER:
+                backoff = _FIRST_BACKOFF
+            status = "" if self._process is None else f" with status {self._process.returncode}"
+            self._log.error("Traefik (pid %d) ended%s; starting it again in %g s", self._pid, status, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+            try:
+                self._spawn(launch)
+                await self._wait_for_api()
+            except TraefikError as error:
+                self._log.error("%s", error)
+            except OSError as error:
+                self._log.error("%s cannot be written: %s", self._state_file, error)
+
+    def _find_running(self) -> bool:
+        """Take over the state of a Traefik that an earlier hub started from this directory and that still runs."""
+        try:
+            state = json.loads(self._state_file.read_bytes())
+            pid, port = int(state["pid"]), int(state["api_port"])
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+        variables = dict(item.partition("=")[::2] for item in environ.decode(errors="replace").split("\0"))
+        if not self._is_ours(pid) or API_PASSWORD_ENV not in variables:
+            return False
+        self._process, self._pid, self._port = None, pid, port
+        self._password = variables[API_PASSWORD_ENV]
+        return True
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether `pid` is a Traefik that was started with our configuration file, and no zombie."""
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return os.fsencode(self._config_argument) in arguments
+
+    def _is_running(self) -> bool:
+        return self._process.poll() is None if self._process else self._is_ours(self._pid)
+
+    async def _end(self) -> None:
+        for number, patience in ((signal.SIGTERM, _STOP_TIMEOUT), (signal.SIGKILL, _STOP_TIMEOUT)):
+            if not (self._pid and self._is_running()):
+                return
+            os.kill(self._pid, number)
+            deadline = time.monotonic() + patience
+            while self._is_running() and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+async def _check_free(host: str, port: int) -> None:
+    """Raises :class:`TraefikError` when Traefik could not listen there."""
+    where = f"port {port} of {host or 'this machine'}"
+    loop = asyncio.get_running_loop()
+    try:
+        addresses = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set JupyterHub.bind_url.") from error
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EAFNOSUPPORT:
+                continue
+            why = {
+                errno.EADDRINUSE: "another program listens there; end it, or choose another port",
+                errno.EACCES: "only root may; allow it with setcap cap_net_bind_service=+ep on Traefik's binary, "
+                "or choose a port above 1023",
+                errno.EADDRNOTAVAIL: "this machine has no such address; choose another",
+            }.get(error.errno or 0, str(error))
+            raise TraefikError(f"Traefik cannot listen on {where}: {why} with JupyterHub.bind_url.") from error

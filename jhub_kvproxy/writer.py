@@ -1,0 +1,155 @@
+"""The writer: collects the changes that arrive while a commit is under way, and commits them as one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from .backend import Backend, Batch
+from .routes import Route
+from .table import REVISION_KEY, Changes, RoutingTable, read_records
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A state of the table: `text` stands in the store beside it, `number` orders the states that one writer saw.
+
+    `epoch` is that writer's life. A state that it found in the store, another's work, has a number too.
+    """
+
+    epoch: str
+    number: int
+    text: str
+
+    def is_reached_by(self, seen: str) -> bool:
+        """Whether a replica that serves the revision with the text `seen` is at this one, or past it."""
+        epoch, _, number = seen.partition(".")
+        return seen == self.text or (epoch == self.epoch and number.isdecimal() and int(number) >= self.number)
+
+
+class Writer:
+    """The one place that changes the store.
+
+    Its table is what the store is known to hold. When that is in doubt, because a commit failed and its
+    outcome is unknown, the next commit reads the store first.
+    """
+
+    def __init__(self, backend: Backend, log: Any) -> None:
+        self.table = RoutingTable()
+        epoch = secrets.token_hex(4)
+        #: The revision that the store is at.
+        self.revision = Revision(epoch, 0, f"{epoch}.0")
+        self._backend = backend
+        self._log = log
+        self._in_doubt = True
+        self._io = asyncio.Lock()
+        self._wanted: dict[str, Route | None] = {}
+        self._in_flight: dict[str, Route | None] = {}
+        self._committed: asyncio.Future[Revision] | None = None
+        self._committing: asyncio.Task[None] | None = None
+
+    async def put(self, route: Route) -> Revision:
+        """Store `route`. Returns the revision that holds it, or what a later call made of it."""
+        return await self._want(route.name, route)
+
+    async def delete(self, name: str) -> Revision:
+        """Remove the route `name` if there is one. Returns the revision without it, or what a later call made of it."""
+        return await self._want(name, None)
+
+    async def take_back(self, route: Route, previous: Route | None) -> None:
+        """Put `previous` (None: nothing) in the place of `route`, unless another call has decided on it since."""
+        if self.latest(route.name) is route:
+            await self._want(route.name, previous)
+
+    def latest(self, name: str) -> Route | None:
+        """The route `name` as the last call left it, committed or not."""
+        for routes in (self._wanted, self._in_flight):
+            if name in routes:
+                return routes[name]
+        return self.table.routes.get(name)
+
+    async def load(self) -> RoutingTable:
+        """The table as the store has it now; keys that do not follow from its records are repaired first."""
+        async with self._io:
+            await self._read_store()
+            return self.table
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        if self._committing:
+            await asyncio.wait([self._committing])
+
+    async def _want(self, name: str, route: Route | None) -> Revision:
+        self._wanted[name] = route
+        if self._committed is None:
+            self._committed = asyncio.get_running_loop().create_future()
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
+        # A caller that gives up must not take the others' commit with it.
+        return await asyncio.shield(self._committed)
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._committed is not None:
+                async with self._io:
+                    committed, self._committed = self._committed, None
+                    self._in_flight, self._wanted = self._wanted, {}
+                    try:
+                        await self._commit(self._in_flight)
+                    except Exception as error:
+                        committed.set_exception(error)
+                        committed.exception()  # nobody may be left to hear of it
+                    else:
+                        committed.set_result(self.revision)
+                    finally:
+                        self._in_flight = {}
+                        committed.cancel()
+        finally:
+            self._committing = None
+
+    async def _commit(self, wanted: dict[str, Route | None]) -> None:
+        if self._in_doubt:
+            await self._read_store()
+        changes = self.table.changes(wanted)
+        if changes:
+            await self._apply(changes)
+        self.table.update(wanted, changes)
+
+    async def _apply(self, changes: Changes) -> None:
+        number = self.revision.number + 1
+        revision = Revision(self.revision.epoch, number, f"{self.revision.epoch}.{number}")
+        self._in_doubt = True
+        await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
+        self._in_doubt = False
+        self.revision = revision
+        self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
+
+    async def _read_store(self) -> None:
+        keys = (await self._backend.load()).keys
+        drift = self.table.drift(keys)
+        if drift:
+            # Thousands of records may have to be parsed: not on JupyterHub's event loop.
+            found, damaged = await asyncio.to_thread(read_records, keys)
+            self._report(damaged)
+            drift = found.drift(keys)
+            # The same route stays the same object: take_back goes by identity.
+            for name, route in self.table.routes.items():
+                if name in found.routes and found.routes[name].to_record() == route.to_record():
+                    found.routes[name] = route
+            self.table = found
+        stored = keys.get(REVISION_KEY)
+        if drift or stored is None:
+            await self._apply(drift)
+        elif stored != self.revision.text:
+            self.revision = Revision(self.revision.epoch, self.revision.number + 1, stored)
+        self._in_doubt = False
+
+    def _report(self, damaged: dict[str, str]) -> None:
+        for key, why in list(damaged.items())[:_SHOWN]:
+            self._log.error("Dropping the damaged entry %s/%s of the table: %s", self._backend.prefix, key, why)
+        if len(damaged) > _SHOWN:
+            self._log.error("Dropping %d more damaged entries of the table", len(damaged) - _SHOWN)
