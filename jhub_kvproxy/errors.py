@@ -12,7 +12,7 @@ class RouteRejected(KVProxyError, ValueError):
     """The routespec, the target or the data cannot be routed or stored; asking again changes nothing."""
 
 
-class RouteNotReady(KVProxyError, TimeoutError):
+class RouteNotReady(KVProxyError):
     """A committed change was not seen live on every replica that is up."""
 
 

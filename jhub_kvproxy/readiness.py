@@ -85,8 +85,8 @@ class Readiness:
 
     async def _poll(self) -> None:
         pause = _FIRST_PAUSE
-        try:
-            async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession() as session:
+            try:
                 while self._waiters:
                     if self._hurry.is_set():
                         self._hurry.clear()
@@ -96,8 +96,9 @@ class Readiness:
                     if self._waiters:
                         await asyncio.sleep(pause)
                         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
-        finally:
-            self._poller = None
+            finally:
+                # Before the session's close, which awaits: a waiter that comes then needs a new poller.
+                self._poller = None
 
     async def _look(self, replica: _Replica, session: aiohttp.ClientSession) -> None:
         try:

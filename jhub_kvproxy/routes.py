@@ -49,10 +49,12 @@ class Pattern:
         host, slash, path = routespec.partition("/")
         if not slash:
             raise _reject_routespec(routespec, "it has no '/'")
-        path = path.removesuffix("/")
+        segments = path.removesuffix("/").split("/") if path else []
+        if segments and not segments[-1]:
+            raise _reject_routespec(routespec, "its path ends with an empty segment")
         return cls(
             _canonical_host(host, routespec) if host else None,
-            tuple(_decode_segment(s, routespec) for s in path.split("/")) if path else (),
+            tuple(_decode_segment(segment, routespec) for segment in segments),
         )
 
     @property

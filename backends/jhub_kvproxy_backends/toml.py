@@ -129,6 +129,9 @@ class TomlBackend(Backend):
                 directory.chmod(0o750 if self.group else 0o700)
                 if self.group:
                     os.chown(directory, -1, self._group_id)
+        with self._locked():
+            for leftover in self.directory.glob(".*.tmp"):  # of a writer that was killed
+                leftover.unlink()
 
     @property
     def _group_id(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +27,8 @@ class TraefikAPI:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TraefikError(f"{url!r} is not the URL of a Traefik API; write it like http://127.0.0.1:8099.")
-        self._auth = aiohttp.BasicAuth(username, password) if password else None
+        credential = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {credential}"} if password else {}
 
     async def version(self, session: aiohttp.ClientSession) -> str:
         """Traefik's version, such as ``3.7.15``."""
@@ -50,7 +52,7 @@ class TraefikAPI:
 
     async def _get(self, session: aiohttp.ClientSession, path: str, *, absent_is_none: bool = False) -> Any:
         try:
-            async with session.get(self.url + path, auth=self._auth, timeout=_TIMEOUT) as answer:
+            async with session.get(self.url + path, headers=self._headers, timeout=_TIMEOUT) as answer:
                 if answer.status == 404 and absent_is_none:
                     return None
                 if answer.status in (401, 403):

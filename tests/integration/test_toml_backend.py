@@ -1,0 +1,312 @@
+"""The table in files: whole at every moment, whoever writes, reads, dies or fills the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import grp
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+import tomllib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jhub_kvproxy_backends.toml import TomlBackend
+
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
+
+RULE = "traefik/http/routers/r{}/rule"
+
+
+@pytest.fixture
+async def backend(tmp_path):
+    return await opened(tmp_path)
+
+
+async def opened(tmp_path, **traits):
+    backend = TomlBackend(path=str(tmp_path / "table"), prefix="hub", **traits)
+    await backend.open()
+    await backend.open()
+    return backend
+
+
+def stored(backend):
+    """The table, read without the driver."""
+    return json.loads(backend.table_file.read_text())["keys"]
+
+
+def routers(backend):
+    """What Traefik reads, read without the driver."""
+    return tomllib.loads(backend.traefik_file.read_text()).get("http", {}).get("routers", {})
+
+
+keys = st.one_of(
+    st.text(max_size=5).map("routes/".__add__),
+    st.builds("traefik/http/routers/{}/rule".format, st.text("abé\"\\'{}\n .", min_size=1, max_size=4)),
+    st.builds("traefik/http/services/{}/loadBalancer/servers/0/url".format, st.sampled_from("abc")),
+)
+values = st.none() | st.text(max_size=8) | st.sampled_from(["{{", "{{ env `HOME` }}", "{{{{}}", "\x00\x7f\u2028"])
+
+
+async def test_it_holds_what_a_dict_would(backend):
+    loop = asyncio.get_running_loop()
+    expected = {"routes/first": "1"}
+    await backend.apply(Batch(expected))
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.dictionaries(keys, values, max_size=6))
+    def for_all(changes):
+        expected.update(changes)
+        for key in [key for key, value in expected.items() if value is None]:
+            del expected[key]
+        for _ in range(2):  # doing it again changes nothing
+            asyncio.run_coroutine_threadsafe(backend.apply(Batch(changes)), loop).result()
+            assert asyncio.run_coroutine_threadsafe(backend.load(), loop).result().keys == expected
+        assert stored(backend) == expected
+        assert b"{{" not in backend.traefik_file.read_bytes()
+        assert routers(backend) == {
+            key.split("/")[3]: {"rule": value} for key, value in expected.items() if key.endswith("/rule")
+        }
+
+    await asyncio.to_thread(for_all)
+    other = TomlBackend(path=backend.path, prefix="hub")
+    assert (await other.load()).keys == expected
+
+
+async def test_a_snapshot_stays_as_it_was(backend):
+    await backend.apply(Batch({"routes/a": "1"}))
+    snapshot = await backend.load()
+    await backend.apply(Batch({"routes/a": "2"}))
+    assert snapshot.keys == {"routes/a": "1"}
+
+
+async def test_two_writers_lose_nothing(backend, tmp_path):
+    """Two processes, each adding its own keys as fast as it can."""
+    script = """
+        import asyncio, sys
+        from jhub_kvproxy import Batch
+        from jhub_kvproxy_backends.toml import TomlBackend
+
+        async def main(path, name):
+            backend = TomlBackend(path=path, prefix="hub")
+            await backend.open()
+            for number in range(100):
+                await backend.apply(Batch({f"traefik/http/routers/{name}{number}/rule": name, "routes/last": name}))
+                await backend.apply(Batch({f"routes/{name}{number - 1}": None, f"routes/{name}{number}": name}))
+
+        asyncio.run(main(*sys.argv[1:]))
+    """
+    writers = [run(script, backend.path, name) for name in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    wanted = {f"traefik/http/routers/{name}{number}/rule": name for name in "ab" for number in range(100)}
+    wanted |= {"routes/a99": "a", "routes/b99": "b"}
+    found = dict((await backend.load()).keys)
+    assert found.pop("routes/last") in "ab"
+    assert found == wanted
+    assert len(routers(backend)) == 200
+
+
+async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
+    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
+    script = """
+        import asyncio, sys
+        from jhub_kvproxy import Batch
+        from jhub_kvproxy_backends.toml import TomlBackend
+
+        async def main(path):
+            backend = TomlBackend(path=path, prefix="hub")
+            await backend.open()
+            for number in range(10**6):
+                keys = {f"traefik/http/routers/r{n}/rule": str(number) for n in range(5)}
+                await backend.apply(Batch({**keys, **{f"routes/r{n}": str(number) for n in range(5)}}))
+                print(number, flush=True)
+
+        asyncio.run(main(*sys.argv[1:]))
+    """
+    seen = set()
+    for kill in range(12):
+        writer = run(script, backend.path, stdout=subprocess.PIPE)
+        for _ in range(2 + kill):
+            committed = int(writer.stdout.readline())
+        time.sleep(kill * 0.0007)
+        writer.send_signal(signal.SIGKILL)
+        committed = int(([committed, *writer.stdout.read().split()])[-1])
+        writer.wait()
+        (number,) = set((await backend.load()).keys.values())
+        assert int(number) in (committed, committed + 1)  # durable when apply returned
+        assert routers(backend) == {f"r{n}": {"rule": number} for n in range(5)}
+        seen.add(int(number) - committed)
+        await backend.apply(Batch(dict.fromkeys(stored(backend))))
+    assert not list(backend.traefik_file.parent.glob("*.tmp"))
+
+
+def run(script, *arguments, **options):
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script), *arguments], **options)
+
+
+async def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
+    backend = await opened(tmp_path)
+    leftover = backend.directory / ".table.json.abc.tmp"
+    leftover.write_text("half")
+    await backend.close()
+    await (await opened(tmp_path)).load()
+    assert not leftover.exists()
+
+
+async def test_a_full_disk_loses_nothing(backend):
+    """The kernel's own limit on a file's size stands in for the disk's."""
+    await backend.apply(Batch({"routes/a": "1", RULE.format("a"): "1"}))
+    script = """
+        import asyncio, resource, signal, sys
+        from jhub_kvproxy import BackendUnavailable, Batch
+        from jhub_kvproxy_backends.toml import TomlBackend
+
+        async def main(path):
+            backend = TomlBackend(path=path, prefix="hub")
+            before = (await backend.load()).keys
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+            try:
+                await backend.apply(Batch({"routes/b": "x" * 2000}))
+            except BackendUnavailable as error:
+                print(error)
+            assert (await backend.load()).keys == before
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            await backend.apply(Batch({"routes/b": "2"}))
+
+        asyncio.run(main(*sys.argv[1:]))
+    """
+    writer = run(script, backend.path, stdout=subprocess.PIPE, text=True)
+    said, _ = writer.communicate()
+    assert writer.returncode == 0
+    assert f"The routing table in {backend.directory} cannot be used: " in said
+    assert "File too large" in said
+    assert stored(backend) == {"routes/a": "1", RULE.format("a"): "1", "routes/b": "2"}
+    assert not list(backend.directory.glob(".*.tmp"))
+
+
+async def test_a_symlinked_file_and_directory_stay_links(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "table").symlink_to(elsewhere)
+    backend = await opened(tmp_path)
+    await backend.apply(Batch({"routes/a": "1"}))
+    real = tmp_path / "real.json"
+    backend.table_file.rename(real)
+    backend.table_file.symlink_to(real)
+    await backend.apply(Batch({"routes/a": "2"}))
+    assert (tmp_path / "table").is_symlink()
+    assert backend.table_file.is_symlink()
+    assert stored(backend) == {"routes/a": "2"} == json.loads(real.read_text())["keys"]
+
+
+async def test_traefik_sees_changes_through_a_symlinked_file(site):
+    proxy = await site.started()
+    server = await site.server("a")
+    await proxy.add_route("/user/a/", server, {})
+    file, real = proxy._backend.traefik_file, site.directory / "real.toml"
+    file.rename(real)
+    file.symlink_to(real)
+    for number in range(5):
+        await proxy.add_route(f"/user/{number}/", server, {})
+        assert await site.client.server(f"/user/{number}/") == "a"
+    assert file.is_symlink()
+
+
+async def test_modes_and_groups_are_kept(backend):
+    await backend.apply(Batch({"routes/a": "1"}))
+    for path, mode in ((backend.table_file, 0o640), (backend.traefik_file, 0o644)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, 1, 1)
+    await backend.apply(Batch({"routes/a": "2", RULE.format("a"): "x"}))
+    for path, mode in ((backend.table_file, 0o640), (backend.traefik_file, 0o644)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        if os.geteuid() == 0:
+            assert (path.stat().st_uid, path.stat().st_gid) == (1, 1)
+
+
+async def test_a_group_may_read(tmp_path):
+    group = grp.getgrgid(os.getgroups()[-1] if os.geteuid() else 1)
+    backend = await opened(tmp_path, group=group.gr_name)
+    await backend.apply(Batch({"routes/a": "1", RULE.format("a"): "x"}))
+    for path, mode in {
+        backend.directory: 0o750,
+        backend.traefik_file.parent: 0o750,
+        backend.table_file: 0o640,
+        backend.traefik_file: 0o640,
+    }.items():
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, group.gr_gid)
+
+
+async def test_an_unknown_group_is_named(tmp_path):
+    with pytest.raises(BackendRejected, match=r"TomlBackend\.group = 'no-such-group'"):
+        await opened(tmp_path, group="no-such-group")
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        (b"", "line 1"),
+        (b'{"format": 1, "keys": {\n"routes/a": "1",\n"rou', "line 3"),
+        (b'{"format": 1, "keys": {"routes/a": 1}}', "line 1"),
+        (b'{"format": 1}', "line 1"),
+        (b"[]", "line 1"),
+        (b"\xff\xfe", "line 1"),
+        (b'{"format": 2, "keys": {}}', "format 2"),
+    ],
+)
+async def test_a_damaged_table_is_reported_and_kept(backend, content, where):
+    await backend.apply(Batch({"routes/a": "1"}))
+    backend.table_file.write_bytes(content)
+    for call in (backend.load, lambda: backend.apply(Batch({"routes/b": "2"}))):
+        with pytest.raises(BackendRejected, match=r"move .* away") as damaged:
+            await call()
+        assert str(backend.table_file) in str(damaged.value)
+        assert where in str(damaged.value)
+    assert backend.table_file.read_bytes() == content
+
+
+@pytest.mark.parametrize("damage", ["unlink", "half", "edit"])
+async def test_what_traefik_reads_is_made_again(backend, damage):
+    await backend.apply(Batch({RULE.format("a"): "x", RULE.format("b"): "y"}))
+    file, content = backend.traefik_file, backend.traefik_file.read_bytes()
+    if damage == "unlink":
+        file.unlink()
+    elif damage == "half":
+        file.write_bytes(content[: len(content) // 2])
+    else:
+        file.write_bytes(content.replace(b'"x"', b'"z"'))
+    await backend.load()
+    assert file.read_bytes() == content
+
+
+async def test_a_held_lock_is_a_clear_error(tmp_path):
+    backend = await opened(tmp_path, timeout=0.1)
+    with open(backend.directory / "lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BackendUnavailable, match=r"Another process has held .*/lock for 0\.1 s"):
+            await backend.load()
+    await backend.load()
+
+
+async def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "table").write_text("a file")
+    with pytest.raises(BackendUnavailable, match=str(tmp_path / "table")):
+        await opened(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_a_table_without_permission_is_an_error(backend):
+    await backend.apply(Batch({"routes/a": "1"}))
+    backend.table_file.chmod(0)
+    with pytest.raises(BackendRejected, match="may not use"):
+        await TomlBackend(path=backend.path, prefix="hub").load()

@@ -1,0 +1,352 @@
+"""The Traefik that we start, and the ones that others start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from jhub_kvproxy import RouteNotReady, TraefikError
+from jhub_kvproxy.traefik.binary import check_version, find_traefik
+from jhub_kvproxy.traefik.certificate import self_signed
+from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
+from tests.integration.conftest import eventually
+from tests.servers import free_port, user_server
+
+
+def pid_of(proxy):
+    return proxy._supervisor._pid
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_a_killed_traefik_comes_back_with_its_routes(site, caplog):
+    proxy = await site.started()
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    for _ in range(2):
+        pid = pid_of(proxy)
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda pid=pid: pid_of(proxy) != pid, "Traefik was not started again")
+        await proxy.add_route("/user/b/", await site.server("b"), {})
+        await site.client.close()
+        assert await site.client.server("/user/a/") == "a"
+        assert await site.client.server("/user/b/") == "b"
+    assert "ended with status -9; starting it again" in caplog.text
+
+
+async def test_stop_leaves_nothing_but_the_table(site):
+    proxy = await site.started()
+    await proxy.add_route("/user/a/", "http://127.0.0.1:1", {})
+    pid = pid_of(proxy)
+    await proxy.stop()
+    assert not is_alive(pid)
+    left = sorted(str(path.relative_to(site.directory)) for path in site.directory.rglob("*") if path.is_file())
+    table = "table/jupyterhub"
+    assert left == [f"{table}/lock", f"{table}/table.json", f"{table}/traefik/routes.toml"]
+    # JupyterHub may still delete routes while it shuts down.
+    await proxy.delete_route("/user/a/")
+    assert await proxy.get_all_routes() == {}
+
+
+async def test_files_are_for_their_owner_only_and_hold_no_secret(site):
+    old = os.umask(0)
+    try:
+        proxy = await site.started()
+    finally:
+        os.umask(old)
+    files = [path for path in site.directory.rglob("*") if path.is_file()]
+    assert len(files) >= 7
+    for path in files:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+        assert proxy._supervisor._password.encode() not in path.read_bytes(), path
+    arguments = Path(f"/proc/{pid_of(proxy)}/cmdline").read_bytes()
+    assert proxy._supervisor._password.encode() not in arguments
+
+
+async def test_the_api_wants_our_credential_and_listens_on_loopback(site):
+    proxy = await site.started()
+    url = proxy._supervisor.api.url
+    assert url.startswith("http://127.0.0.1:")
+    async with aiohttp.ClientSession() as session:
+        for auth in ({}, {"Authorization": "Basic a3Zwcm94eTp3cm9uZw=="}):
+            for path in ("/api/rawdata", "/api/http/routers", "/api/overview"):
+                async with session.get(url + path, headers=auth) as answer:
+                    assert answer.status == 401
+        async with session.get(f"{url}/dashboard/") as answer:
+            assert answer.status == 404
+        async with session.get(f"http://127.0.0.1:{site.port}/api/overview") as answer:
+            assert answer.status == 404
+
+
+async def left_running(site):
+    """A proxy whose hub is gone, its Traefik running on."""
+    proxy = await site.started()
+    proxy._supervisor._watcher.cancel()
+    await proxy._readiness.close()
+    return proxy
+
+
+async def test_the_next_hub_adopts_the_traefik_that_was_left(site):
+    first = await left_running(site)
+    await first.add_route("/user/a/", await site.server("a"), {})
+    second = await site.started()
+    assert pid_of(second) == pid_of(first)
+    assert await site.client.server("/user/a/") == "a"
+    await second.add_route("/user/b/", await site.server("b"), {})
+    assert await site.client.server("/user/b/") == "b"
+    os.kill(pid_of(second), signal.SIGKILL)
+    await eventually(lambda: pid_of(second) != pid_of(first), "the adopted Traefik was not watched")
+    await site.client.close()
+    await eventually(lambda: reachable(site, "/user/b/"), "the routes did not come back")
+    await second.stop()
+    assert not is_alive(pid_of(second))
+
+
+async def reachable(site, path):
+    try:
+        return await site.client.server(path)
+    except (OSError, asyncio.IncompleteReadError):
+        await site.client.close()
+
+
+async def test_a_traefik_with_an_older_configuration_is_replaced(site):
+    first = await left_running(site)
+    second = await site.started(traefik_log_level="FATAL")
+    assert pid_of(second) != pid_of(first)
+    await eventually(lambda: not is_alive(pid_of(first)), "the old Traefik runs on")
+    await second.add_route("/user/a/", await site.server("a"), {})
+    assert await site.client.server("/user/a/") == "a"
+
+
+async def test_a_stranger_on_the_port_is_refused_and_left_alone(site):
+    async with user_server("stranger") as url:
+        site.port = int(url.rpartition(":")[2])
+        proxy = site.proxy()
+        with pytest.raises(TraefikError, match=rf"port {site.port} of 127\.0\.0\.1: another program listens there"):
+            await proxy.start()
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert (await answer.json())["server"] == "stranger"
+
+
+async def test_a_state_file_that_names_a_stranger_is_not_believed(site):
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={API_PASSWORD_ENV: "x"})
+    try:
+        run = site.directory / "run"
+        run.mkdir()
+        (run / "traefik.json").write_text(json.dumps({"pid": stranger.pid, "api_port": free_port()}))
+        proxy = await site.started()
+        assert pid_of(proxy) != stranger.pid
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "why"),
+    [
+        ("http+unix://%2Ftmp%2Fproxy.sock", "cannot listen on 'http\\+unix"),
+        ("http://192.0.2.1:8000/", "no such address"),
+        ("http://no-such-host.invalid:8000/", "no-such-host.invalid"),
+    ],
+)
+async def test_addresses_where_traefik_cannot_listen(site, public_url, why):
+    proxy = site.proxy()
+    proxy.public_url = public_url
+    with pytest.raises(TraefikError, match=why):
+        await proxy.start()
+
+
+async def test_a_wrong_static_configuration_ends_the_start(site):
+    proxy = site.proxy(extra_static_config={"entryPoints": {"public": {"nonsense": 1}}})
+    with pytest.raises(TraefikError, match=r"ended with status 1 as soon as it was started.*run/traefik.toml"):
+        await proxy.start()
+    assert not is_alive(pid_of(proxy))
+
+
+async def test_extra_configuration_is_merged(site):
+    proxy = await site.started(
+        extra_static_config={"accessLog": {"filePath": str(site.directory / "access.log")}},
+        extra_dynamic_config={
+            "http": {
+                "routers": {"teapot": {"rule": "Path(`/user/a/teapot`)", "service": "other"}},
+                "services": {"other": {"loadBalancer": {"servers": [{"url": await site.server("other")}]}}},
+            }
+        },
+    )
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    assert await site.client.server("/user/a/") == "a"
+    assert await site.client.server("/user/a/teapot") == "other"
+    await eventually(lambda: "/user/a/teapot" in (site.directory / "access.log").read_text(), "no access log")
+
+
+async def test_tls_with_jupyterhubs_certificate(site):
+    certificate, key = site.directory / "cert.pem", site.directory / "key.pem"
+    for path, content in zip((certificate, key), self_signed("hub.example"), strict=True):
+        path.write_bytes(content)
+    proxy = site.proxy()
+    proxy.public_url = f"https://127.0.0.1:{site.port}/"
+    proxy.ssl_cert, proxy.ssl_key = str(certificate), str(key)
+    await proxy.start()
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    url = f"https://127.0.0.1:{site.port}/user/a/"
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=False) as answer:
+        assert (await answer.json())["server"] == "a"
+    served = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", site.port))
+    assert served.split() == certificate.read_text().split()
+    await proxy.stop()
+    assert certificate.exists()
+    assert key.exists()
+
+
+async def test_a_frozen_traefik_fails_the_add_and_takes_the_route_back(site):
+    proxy = await site.started(ready_timeout=4)
+    server = await site.server("a")
+    os.kill(pid_of(proxy), signal.SIGSTOP)
+    try:
+        with pytest.raises(RouteNotReady, match=r"p\.user\.a@file in revision .* not live after 4 s: .*no answer"):
+            await proxy.add_route("/user/a/", server, {})
+        assert await proxy.get_all_routes() == {}
+    finally:
+        os.kill(pid_of(proxy), signal.SIGCONT)
+    proxy.ready_timeout = 30
+    await proxy.add_route("/user/b/", server, {})
+    assert await site.client.server("/user/b/") == "a"
+    assert await site.client.server("/user/a/") is None
+
+
+# Fake: no release below the floor need be installed to see it refused.
+OLD_TRAEFIK = "#!/bin/sh\necho 'Version:      3.6.5'\n"
+
+
+async def test_an_old_traefik_is_refused(site):
+    binary = site.directory / "old-traefik"
+    binary.write_text(OLD_TRAEFIK)
+    binary.chmod(0o700)
+    proxy = site.proxy(traefik_cmd=[str(binary)])
+    with pytest.raises(TraefikError, match=r"old-traefik is Traefik 3\.6\.5, but 3\.6\.23 or 3\.7\.7 or newer"):
+        await proxy.start()
+
+
+@pytest.mark.parametrize("version", ["3.6.23", "3.6.30", "3.7.7", "3.7.15", "v3.8.0", "4.0.0"])
+def test_versions_that_will_do(version):
+    check_version(version, "it")
+
+
+@pytest.mark.parametrize("version", ["2.11.30", "3.5.99", "3.6.22", "3.7.6", "dev", ""])
+def test_versions_that_will_not_do(version):
+    with pytest.raises(TraefikError, match="it is Traefik"):
+        check_version(version, "it")
+
+
+def test_a_missing_traefik_is_explained():
+    with pytest.raises(TraefikError, match=r"no such program.*pip install"):
+        find_traefik(["no-such-traefik"])
+
+
+async def test_replicas_that_others_start(site, tmp_path):
+    """Two of them; one goes down, and holds nobody up; with both down, an add fails cleanly."""
+    hub = site.proxy(should_start=False, traefik_api_urls=["http://127.0.0.1:1"], ready_timeout=2)
+    with pytest.raises(RouteNotReady, match="cannot be asked"):
+        await hub.add_route("/user/early/", "http://127.0.0.1:1", {})
+    assert await hub.get_all_routes() == {}
+
+    replicas = [start_replica(site, tmp_path / str(number)) for number in range(2)]
+    try:
+        urls = [f"http://127.0.0.1:{api}" for _, _, api in replicas]
+        proxy = site.proxy(
+            should_start=False, traefik_api_urls=urls, traefik_api_username="admin", traefik_api_password="pass"
+        )
+        assert await proxy.get_all_routes() == {}
+        await eventually(lambda: all_answer(proxy), "the replicas did not start")
+        server = await site.server("a")
+        await proxy.add_route("/user/a/", server, {})
+        for _, port, _ in replicas:
+            assert await get_server(port, "/user/a/") == "a"
+        process, _, _ = replicas[0]
+        process.kill()
+        process.wait()
+        await proxy.add_route("/user/b/", server, {})
+        assert await get_server(replicas[1][1], "/user/b/") == "a"
+        await proxy.delete_route("/user/a/")
+        assert await get_server(replicas[1][1], "/user/a/") is None
+
+        stranger = site.proxy(should_start=False, traefik_api_urls=urls, traefik_api_password="wrong", ready_timeout=1)
+        with pytest.raises(RouteNotReady, match="refuses our credential"):
+            await stranger.add_route("/user/c/", server, {})
+    finally:
+        for process, _, _ in replicas:
+            process.kill()
+            process.wait()
+
+
+async def test_replicas_must_be_named(site):
+    with pytest.raises(TraefikError, match="traefik_api_urls must name"):
+        await site.proxy(should_start=False).get_all_routes()
+    with pytest.raises(TraefikError, match="is not the URL of a Traefik API"):
+        await site.proxy(should_start=False, traefik_api_urls=["localhost:8099"]).get_all_routes()
+
+
+async def all_answer(proxy):
+    async with aiohttp.ClientSession() as session:
+        for replica in proxy._readiness._replicas:
+            try:
+                await replica.api.version(session)
+            except TraefikError:
+                return False
+    return True
+
+
+async def get_server(port, path):
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
+        return (await answer.json())["server"] if answer.status == 200 else None
+
+
+def start_replica(site, directory):
+    """A Traefik as an admin would start it, reading the table's directory; its API's user is admin:pass."""
+    directory.mkdir()
+    port, api = free_port(), free_port()
+    table = site.directory / "table" / "jupyterhub" / "traefik"
+    (table / "api.toml").write_text(
+        """
+        [http.routers.api]
+        rule = "PathPrefix(`/api`)"
+        entryPoints = ["api"]
+        service = "api@internal"
+        middlewares = ["api-auth"]
+        [http.middlewares.api-auth.basicAuth]
+        users = ["admin:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ="]
+        """
+    )
+    (directory / "traefik.toml").write_text(
+        f"""
+        [entryPoints.public]
+        address = "127.0.0.1:{port}"
+        asDefault = true
+        [entryPoints.api]
+        address = "127.0.0.1:{api}"
+        [api]
+        dashboard = false
+        [providers]
+        providersThrottleDuration = "0s"
+        [providers.file]
+        directory = "{table}"
+        """
+    )
+    command = find_traefik(["traefik"])
+    process = subprocess.Popen([*command, f"--configFile={directory}/traefik.toml"], stdin=subprocess.DEVNULL)
+    return process, port, api

@@ -1,0 +1,95 @@
+"""Real servers that stand in for users' servers: each tells its name and what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@asynccontextmanager
+async def user_server(name: str) -> AsyncIterator[str]:
+    """The URL of a running server that answers every path with its name, the raw path and the headers.
+
+    ``/.../ws`` echoes websocket messages, each with the server's name before it; ``/.../stream`` sends
+    its name every 10 ms; ``/.../upload`` answers the size of the body once it has all of it.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/ws"):
+            return await _echo(request)
+        if request.path.endswith("/stream"):
+            return await _stream(request)
+        if request.path.endswith("/upload"):
+            size = 0
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+            return web.json_response({"server": name, "size": size})
+        return web.json_response({"server": name, "path": request.raw_path, "headers": dict(request.headers)})
+
+    async def _echo(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        async for message in websocket:
+            await websocket.send_str(f"{name}: {message.data}")
+        return websocket
+
+    async def _stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write(name.encode() + b"\n")
+            await asyncio.sleep(0.01)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:(?s:.*)}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, max_line_size=65536, max_field_size=65536)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+class Client:
+    """Sends requests byte for byte as they are written here: no library normalises the path."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def get(self, path: str, host: str = "127.0.0.1", headers: str = "") -> tuple[int, dict | None]:
+        """Status, and what the user server said when it was one that answered. The connection is kept."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+        reader, writer = self._streams
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode("latin-1"))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        status = int(head.split()[1])
+        length = head.partition("content-length: ")[2].split("\r\n")[0]
+        body = await reader.readexactly(int(length or 0))
+        if "connection: close" in head:
+            await self.close()
+        return status, json.loads(body) if b'"server"' in body else None
+
+    async def server(self, path: str, host: str = "127.0.0.1") -> str | None:
+        """The name of the user server that answers; None when none does."""
+        _, said = await self.get(path, host)
+        return said["server"] if said else None
+
+    async def close(self) -> None:
+        if self._streams:
+            self._streams[1].close()
+            self._streams = None
