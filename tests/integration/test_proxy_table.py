@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from typing import ClassVar
 
 import pytest
@@ -224,8 +226,12 @@ async def test_a_failed_commit_leaves_nothing_half_made(site, failure):
     assert routes["/user/a/"]["target"] == stored["traefik/http/services/p.user.a/loadBalancer/servers/0/url"]
     await proxy.add_route("/user/a/", two, {})
     assert await site.client.server("/user/a/") == "two"
-    await proxy.delete_route("/user/a/")
-    assert await site.client.server("/user/a/") is None
+    proxy._backend.failures = [failure]
+    with pytest.raises(BackendUnavailable):
+        await proxy.add_route("/user/b/", one, {})
+    await proxy.delete_route("/user/b/")  # which may be there, though its add failed
+    assert list(await proxy.get_all_routes()) == ["/user/a/"]
+    assert await site.client.server("/user/b/") is None
 
 
 async def test_one_caller_that_gives_up_does_not_stop_the_others(site):
@@ -256,15 +262,21 @@ async def test_a_router_that_traefik_refuses_is_named_and_taken_back(site):
 
 
 async def test_a_later_call_is_not_taken_back(site):
-    proxy = await site.started()
-    server = await site.server("a")
-    failing = asyncio.create_task(proxy.add_route("/user/a/", "http://%zz:1", {}))
-    while proxy._writer.latest("p.user.a") is None:
-        await asyncio.sleep(0)
-    await proxy.add_route("/user/a/", server, {})
-    await asyncio.wait([failing])
-    assert await site.client.server("/user/a/") == "a"
-    assert (await proxy.get_route("/user/a/"))["target"] == server
+    proxy = await site.started(ready_timeout=1)
+    one, two = await site.server("one"), await site.server("two")
+    os.kill(proxy._supervisor._pid, signal.SIGSTOP)
+    try:
+        failing = asyncio.create_task(proxy.add_route("/user/a/", one, {}))
+        await eventually(lambda: "p.user.a" in proxy._writer.table.routes, "the first call was not committed")
+        proxy.ready_timeout = 60
+        later = asyncio.create_task(proxy.add_route("/user/a/", two, {}))
+        with pytest.raises(RouteNotReady):
+            await failing
+    finally:
+        os.kill(proxy._supervisor._pid, signal.SIGCONT)
+    await later
+    assert await site.client.server("/user/a/") == "two"
+    assert (await proxy.get_route("/user/a/"))["target"] == two
 
 
 def test_unknown_backends_are_explained():
