@@ -140,6 +140,7 @@ async def test_the_longest_routespec_wins(site, monkeypatch):
         for host, path in patterns:  # aimed at the routes, too
             encoded = draw.draw(st.tuples(*map(encodings, path)))
             asked += [(host or "other.example", encoded, "/"), (host or "a.example.com", (*encoded, "b"), "")]
+            asked += [(host or "other.example", (*encoded[:-1], "".join(encoded[-1:]) + "b"), "")]
         asyncio.run_coroutine_threadsafe(check(patterns, asked), loop).result()
 
     await asyncio.to_thread(for_all)
