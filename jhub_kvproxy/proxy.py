@@ -15,7 +15,7 @@ from jupyterhub.traitlets import Command
 from traitlets import CaselessStrEnum, Dict, Float, List, TraitError, Type, Unicode, Union, default, validate
 
 from .backend import Backend
-from .errors import BackendNotFound, RouteNotReady, TraefikError
+from .errors import BackendNotFound, KVProxyError, RouteNotReady, TraefikError
 from .readiness import Readiness
 from .registry import find_backend
 from .routes import Pattern, Route, copy_json
@@ -152,8 +152,14 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         launch = await self._launch()
         await self._supervisor.start(launch)
         self._readiness.watch([self._supervisor.api])
-        await self._check_versions([self._supervisor.api])
-        await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
+        try:
+            await self._check_versions([self._supervisor.api])
+            await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
+        except KVProxyError:
+            # The hub ends now. Users keep a Traefik that was there before it.
+            if not self._supervisor.is_adopted:
+                await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop Traefik. The table stays in the store."""

@@ -42,7 +42,7 @@ def static_config(
     return merge(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-            "log": {"level": log_level},
+            "log": {"level": log_level, "noColor": True},
             "api": {"dashboard": False},
             "entryPoints": {
                 PUBLIC: {

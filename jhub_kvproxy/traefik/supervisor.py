@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +21,7 @@ import tomli_w
 from ..errors import TraefikError
 from ..files import write_atomically
 from .api import TraefikAPI
+from .ports import check_free, free_port, is_free
 
 API_USER = "kvproxy"
 API_PASSWORD_ENV = "KVPROXY_API_PASSWORD"
@@ -70,9 +69,12 @@ class Supervisor:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
+        self._born: str | None = None
         self._port = 0
         self._password = ""
         self._files: list[Path] = []
+        #: Whether :meth:`start` found it running.
+        self.is_adopted = False
         self._watcher: asyncio.Task[None] | None = None
 
     @property
@@ -85,27 +87,19 @@ class Supervisor:
 
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when that cannot be.
         """
+        self._files = [self._static_file, self._state_file, *launch.files]
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            adopted = self._find_running()
-            if adopted and self._static_file.read_bytes() != self._render(launch):
-                self._log.info("The Traefik with pid %d runs with an older configuration; replacing it", self._pid)
-                await self._end()
-                adopted = False
-            self._files = [self._static_file, self._state_file, *launch.files]
-            for path, content in launch.files.items():
-                write_atomically(path, content)
+            found = await asyncio.to_thread(self._find_running)
+            await asyncio.to_thread(self._write_files, launch.files)
         except OSError as error:
             raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
-        if adopted:
-            self._log.info("Adopting the running Traefik with pid %d", self._pid)
-            await self._wait_for_api()
-        else:
+        self.is_adopted = found and await self._adopt(launch)
+        if not self.is_adopted:
             await self._start_new(launch)
         self._watcher = asyncio.create_task(self._watch(launch))
 
     async def stop(self) -> None:
-        """End Traefik, and remove what was written for it."""
+        """End Traefik, and remove what was written for it. Without a start, do nothing."""
         if self._watcher:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -116,30 +110,52 @@ class Supervisor:
         with contextlib.suppress(OSError):  # it may hold what others put there
             self._directory.rmdir()
 
-    async def _start_new(self, launch: Launch) -> None:
-        await _check_free(launch.public_host, launch.public_port)
-        self._password = secrets.token_urlsafe(32)
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            self._port = _free_port()
-            write_atomically(self._static_file, self._render(launch))
-            self._spawn(launch)
+    def _write_files(self, files: Mapping[Path, bytes]) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path, content in files.items():
+            write_atomically(path, content)
+
+    async def _adopt(self, launch: Launch) -> bool:
+        """Whether the Traefik that was found can be kept; if not, it is ended."""
+        if self._static_file.read_bytes() == self._render(launch):
+            self._log.info("Adopting the running Traefik with pid %d", self._pid)
             try:
                 await self._wait_for_api()
+                return True
+            except TraefikError as error:
+                self._log.warning("%s Replacing it.", error)
+        else:
+            self._log.info("The Traefik with pid %d runs with an older configuration; replacing it", self._pid)
+        await self._end()
+        return False
+
+    async def _start_new(self, launch: Launch) -> None:
+        await check_free(launch.public_host, launch.public_port)
+        self._password = secrets.token_urlsafe(32)
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            self._port = free_port()
+            try:
+                await self._spawn(launch)
+                await self._wait_for_api()
                 return
+            except OSError as error:
+                raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
             except TraefikError:
                 await self._end()
                 # Another program may have taken the API's port in the meantime.
-                if attempt == _START_ATTEMPTS or _is_free("127.0.0.1", self._port):
+                if attempt == _START_ATTEMPTS or is_free("127.0.0.1", self._port):
                     raise
 
     def _render(self, launch: Launch) -> bytes:
         return tomli_w.dumps(launch.static(f"127.0.0.1:{self._port}")).encode()
 
-    def _spawn(self, launch: Launch) -> None:
+    async def _spawn(self, launch: Launch) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
         env |= launch.env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
+        await asyncio.to_thread(self._write_files, {self._static_file: self._render(launch)})
         try:
-            self._process = subprocess.Popen(
+            self._process = await asyncio.to_thread(
+                subprocess.Popen,
                 [*launch.command, self._config_argument],
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -148,8 +164,8 @@ class Supervisor:
         except OSError as error:
             raise TraefikError(f"{launch.command[0]} cannot be started: {error}.") from error
         self._pid = self._process.pid
-        state = {"pid": self._pid, "api_port": self._port}
-        write_atomically(self._state_file, json.dumps(state).encode())
+        state = json.dumps({"pid": self._pid, "api_port": self._port}).encode()
+        await asyncio.to_thread(self._write_files, {self._state_file: state})
         self._log.info("Started Traefik with pid %d", self._pid)
 
     @property
@@ -172,7 +188,8 @@ class Supervisor:
                         ) from None
                     if time.monotonic() > deadline:
                         raise TraefikError(
-                            f"Traefik (pid {self._pid}) was not ready after {_START_TIMEOUT:g} s: {error}."
+                            f"Traefik (pid {self._pid}) did not serve its API within {_START_TIMEOUT:g} s: {error}; "
+                            "if it wrote an error above, look there and at KVProxy.extra_dynamic_config."
                         ) from None
                 await asyncio.sleep(0.02)
 
@@ -189,12 +206,10 @@ class Supervisor:
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             try:
-                self._spawn(launch)
+                await self._spawn(launch)
                 await self._wait_for_api()
-            except TraefikError as error:
+            except (TraefikError, OSError) as error:
                 self._log.error("%s", error)
-            except OSError as error:
-                self._log.error("%s cannot be written: %s", self._state_file, error)
 
     def _find_running(self) -> bool:
         """Take over the state of a Traefik that an earlier hub started from this directory and that still runs."""
@@ -207,12 +222,12 @@ class Supervisor:
         variables = dict(item.partition("=")[::2] for item in environ.decode(errors="replace").split("\0"))
         if not self._is_ours(pid) or API_PASSWORD_ENV not in variables:
             return False
-        self._process, self._pid, self._port = None, pid, port
+        self._process, self._pid, self._born, self._port = None, pid, _born(pid), port
         self._password = variables[API_PASSWORD_ENV]
         return True
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether `pid` is a Traefik that was started with our configuration file, and no zombie."""
+        """Whether `pid` is a Traefik that was started with our configuration file."""
         try:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -220,11 +235,13 @@ class Supervisor:
         return os.fsencode(self._config_argument) in arguments
 
     def _is_running(self) -> bool:
-        return self._process.poll() is None if self._process else self._is_ours(self._pid)
+        if self._process:
+            return self._process.poll() is None
+        return self._born is not None and _born(self._pid) == self._born
 
     async def _end(self) -> None:
         for number, patience in ((signal.SIGTERM, _STOP_TIMEOUT), (signal.SIGKILL, _STOP_TIMEOUT)):
-            if not (self._pid and self._is_running()):
+            if not self._is_running():
                 return
             os.kill(self._pid, number)
             deadline = time.monotonic() + patience
@@ -232,44 +249,10 @@ class Supervisor:
                 await asyncio.sleep(0.01)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-async def _check_free(host: str, port: int) -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there."""
-    where = f"port {port} of {host or 'this machine'}"
-    loop = asyncio.get_running_loop()
+def _born(pid: int) -> str | None:
+    """When the process `pid` was started, in kernel ticks, which tells it from a later one; None: it has ended."""
     try:
-        addresses = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set JupyterHub.bind_url.") from error
-    for family, kind, protocol, _, address in addresses:
-        try:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-        except OSError as error:
-            if error.errno == errno.EAFNOSUPPORT:
-                continue
-            why = {
-                errno.EADDRINUSE: "another program listens there; end it, or choose another port",
-                errno.EACCES: "only root may; allow it with setcap cap_net_bind_service=+ep on Traefik's binary, "
-                "or choose a port above 1023",
-                errno.EADDRNOTAVAIL: "this machine has no such address; choose another",
-            }.get(error.errno or 0, str(error))
-            raise TraefikError(f"Traefik cannot listen on {where}: {why} with JupyterHub.bind_url.") from error
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

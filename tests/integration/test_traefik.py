@@ -16,9 +16,11 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
+from jhub_kvproxy.traefik import supervisor
 from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
+from jhub_kvproxy.writer import Revision
 from tests.integration.conftest import eventually
 from tests.servers import free_port, user_server
 
@@ -176,6 +178,38 @@ async def test_a_wrong_static_configuration_ends_the_start(site):
     with pytest.raises(TraefikError, match=r"ended with status 1 as soon as it was started.*run/traefik.toml"):
         await proxy.start()
     assert not is_alive(pid_of(proxy))
+
+
+async def test_a_wrong_dynamic_configuration_ends_the_start(site, monkeypatch):
+    monkeypatch.setattr(supervisor, "_START_TIMEOUT", 2)
+    proxy = site.proxy(extra_dynamic_config={"http": {"nonsense": {}}})
+    with pytest.raises(TraefikError, match=r"did not serve its API within 2 s: .*extra_dynamic_config"):
+        await proxy.start()
+    assert not is_alive(pid_of(proxy))
+
+
+async def test_a_start_without_its_table_leaves_no_traefik(site, monkeypatch):
+    """Here because the revision that it waits for is nobody's."""
+    proxy = site.proxy(ready_timeout=1)
+    await proxy.get_all_routes()
+    monkeypatch.setattr(proxy._writer, "revision", Revision("other", 1, "other.1"))
+    with pytest.raises(RouteNotReady, match=r"Revision other\.1 of the routing table was not live after 1 s"):
+        await proxy.start()
+    assert not is_alive(pid_of(proxy))
+
+
+async def test_an_adopted_traefik_that_does_not_answer_is_replaced(site, monkeypatch):
+    first = await left_running(site)
+    os.kill(pid_of(first), signal.SIGSTOP)
+    monkeypatch.setattr(supervisor, "_START_TIMEOUT", 1)
+    monkeypatch.setattr(supervisor, "_STOP_TIMEOUT", 1)
+    second = site.proxy()
+    starting = asyncio.create_task(second.start())
+    await eventually(lambda: not is_alive(pid_of(first)), "the frozen Traefik was not ended")
+    monkeypatch.setattr(supervisor, "_START_TIMEOUT", 30)
+    await starting
+    await second.add_route("/user/a/", await site.server("a"), {})
+    assert await site.client.server("/user/a/") == "a"
 
 
 async def test_extra_configuration_is_merged(site):

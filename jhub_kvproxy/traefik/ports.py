@@ -1,0 +1,54 @@
+"""TCP ports: which are free, and why one is not."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+from ..errors import TraefikError
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens on the IPv4 address `host` and `port`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+async def check_free(host: str, port: int) -> None:
+    """Raises :class:`TraefikError` when Traefik could not listen there."""
+    where = f"port {port} of {host or 'this machine'}"
+    loop = asyncio.get_running_loop()
+    try:
+        addresses = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set JupyterHub.bind_url.") from error
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EAFNOSUPPORT:
+                continue
+            why = {
+                errno.EADDRINUSE: "another program listens there; end it, or choose another port",
+                errno.EACCES: "only root may; allow it with setcap cap_net_bind_service=+ep on Traefik's binary, "
+                "or choose a port above 1023",
+                errno.EADDRNOTAVAIL: "this machine has no such address; choose another",
+            }.get(error.errno or 0, str(error))
+            raise TraefikError(f"Traefik cannot listen on {where}: {why} with JupyterHub.bind_url.") from error
