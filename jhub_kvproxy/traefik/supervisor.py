@@ -253,6 +253,8 @@ def _born(pid: int) -> str | None:
     """When the process `pid` was started, in kernel ticks, which tells it from a later one; None: it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    # The first thread may be a zombie while others still hold the sockets.
+    return None if fields[0] in "ZX" and len(threads) == 1 else fields[19]
