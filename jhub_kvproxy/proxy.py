@@ -201,7 +201,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         with PROXY_POLL_DURATION_SECONDS.time():
             await self._ready()
             table = await self._writer.load()
-            return {route.routespec: _described(route) for route in table.routes.values()}
+            return await asyncio.to_thread(_described_by_routespec, list(table.routes.values()))
 
     async def get_route(self, routespec: str) -> dict[str, Any] | None:
         """The route with this routespec; None when there is none."""
@@ -277,6 +277,10 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
             return {**self._backend.traefik_env(), **base_env(user, password)}
 
         return Launch(command, host, port, static, files, env)
+
+
+def _described_by_routespec(routes: list[Route]) -> dict[str, dict[str, Any]]:
+    return {route.routespec: _described(route) for route in routes}
 
 
 def _described(route: Route) -> dict[str, Any]:

@@ -81,13 +81,20 @@ def route_keys(route: Route) -> dict[str, str]:
     return keys
 
 
-def read_records(keys: Mapping[str, str]) -> tuple[RoutingTable, dict[str, str]]:
-    """The table whose records stand in `keys`, and what is wrong with each record that is none, by key."""
+def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingTable, dict[str, str]]:
+    """The table whose records stand in `keys`, and what is wrong with each record that is none, by key.
+
+    A route that `known` has just so stays the same object.
+    """
     routes, damaged = [], {}
     for key, record in keys.items():
-        if key.startswith(RECORDS):
-            try:
-                routes.append(Route.from_record(record))
-            except RouteRejected as error:
-                damaged[key] = str(error)
+        if not key.startswith(RECORDS):
+            continue
+        if known.keys.get(key) == record:
+            routes.append(known.routes[key.removeprefix(RECORDS)])
+            continue
+        try:
+            routes.append(Route.from_record(record))
+        except RouteRejected as error:
+            damaged[key] = str(error)
     return RoutingTable(routes), damaged

@@ -114,7 +114,8 @@ class Writer:
     async def _commit(self, wanted: dict[str, Route | None]) -> None:
         if self._in_doubt:
             await self._read_store()
-        changes = self.table.changes(wanted)
+        # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
+        changes = await asyncio.to_thread(self.table.changes, wanted)
         if changes:
             await self._apply(changes)
         self.table.update(wanted, changes)
@@ -130,17 +131,11 @@ class Writer:
 
     async def _read_store(self) -> None:
         keys = (await self._backend.load()).keys
-        drift = self.table.drift(keys)
+        drift = await asyncio.to_thread(self.table.drift, keys)
         if drift:
-            # Thousands of records may have to be parsed: not on JupyterHub's event loop.
-            found, damaged = await asyncio.to_thread(read_records, keys)
+            self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
             self._report(damaged)
-            drift = found.drift(keys)
-            # The same route stays the same object: take_back goes by identity.
-            for name, route in self.table.routes.items():
-                if name in found.routes and found.routes[name].to_record() == route.to_record():
-                    found.routes[name] = route
-            self.table = found
+            drift = await asyncio.to_thread(self.table.drift, keys)
         stored = keys.get(REVISION_KEY)
         if drift or stored is None:
             await self._apply(drift)

@@ -46,7 +46,7 @@ class TableAgainstAFreshOne(RuleBasedStateMachine):
 
     @invariant()
     def records_bring_the_table_back(self):
-        found, damaged = read_records(self.store)
+        found, damaged = read_records(self.store, RoutingTable())
         assert found.keys == self.store
         assert not damaged
 
@@ -70,9 +70,20 @@ def test_drift_repairs_any_store(wanted, foreign, draw):
 
 def test_one_damaged_record_does_not_take_the_others_down():
     route = Route("/user/a/", "http://127.0.0.1:1", {})
-    table, damaged = read_records({**route_keys(route), "routes/p.user.b": "{"})
+    table, damaged = read_records({**route_keys(route), "routes/p.user.b": "{"}, RoutingTable())
     assert list(table.routes) == [route.name]
     assert list(damaged) == ["routes/p.user.b"]
+
+
+@given(st.lists(routes, max_size=5), st.data())
+def test_known_routes_are_kept_and_others_read(wanted, draw):
+    known = RoutingTable(draw.draw(st.lists(st.sampled_from(wanted), unique_by=id)) if wanted else [])
+    store = RoutingTable({route.name: route for route in wanted}.values())
+    found, damaged = read_records(store.keys, known)
+    assert found.keys == store.keys
+    assert not damaged
+    for name, route in known.routes.items():
+        assert (found.routes[name] is route) == (route.to_record() == store.routes[name].to_record())
 
 
 def test_a_change_of_type_in_data_is_a_change():
