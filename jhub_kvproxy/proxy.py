@@ -31,7 +31,7 @@ from .writer import Writer
 class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
-    ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
+    Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
     :class:`jupyterhub.proxy.Proxy`.
     """
 
@@ -41,7 +41,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         config=True,
         help="""
         The store that keeps the routing table: the name of an installed backend, such as `toml`,
-        or the import path of a class, or the class.
+        or the import path of a class, or the class. Default: `toml`, the table in files.
         """,
     )
     prefix = Unicode(
@@ -76,13 +76,13 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     traefik_cmd = Command(
         ["traefik"],
         config=True,
-        help="The command that starts Traefik. It is looked for beside the Hub's Python, then on PATH.",
+        help="The command that starts Traefik, `traefik` by default; looked for beside the Hub's Python, then on PATH.",
     )
     traefik_log_level = CaselessStrEnum(
         ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
         "ERROR",
         config=True,
-        help="How much the Traefik that the Hub starts logs; it logs to where the Hub does.",
+        help="How much the Traefik that the Hub starts logs; its log goes where the Hub's goes.",
     )
     runtime_dir = Unicode(
         "kvproxy-run",
@@ -111,8 +111,9 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         help="""
         Dynamic configuration for the Traefik that the Hub starts: routers, services, middlewares of your own.
 
-        They stand beside the Hub's routes, and a router of yours comes first unless you give it a
-        lower `priority`. Traefik runs Go templates over the values.
+        They stand beside the Hub's routes. A router of yours comes before routes without a host unless
+        you give it a lower `priority`; routes with one (`JupyterHub.subdomain_host`) have priorities
+        above 1000000. Traefik runs Go templates over the values.
         """,
     )
 
@@ -217,6 +218,8 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         async with self._opening:
             if self._is_open:
                 return
+            if self.app and self.app.internal_ssl:
+                raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
             await self._backend.open()
             await self._writer.load()
             if not self.should_start:
@@ -244,8 +247,6 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                     check_version(version, api.url)
 
     async def _launch(self) -> Launch:
-        if self.app and self.app.internal_ssl:
-            raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
         command = find_traefik(self.traefik_cmd)
         check_version(await installed_version(command), command[0])
         host, port, tls = public_address(self.public_url)

@@ -137,7 +137,11 @@ class Readiness:
         states = [
             replica.down
             or f"Traefik at {replica.api.url} serves "
-            + (f"revision {replica.revision}" if replica.revision else "no table of ours; does it read our prefix?")
+            + (
+                f"revision {replica.revision}"
+                if replica.revision
+                else "no table of ours, so it may not read our prefix"
+            )
             for replica in self._replicas
         ]
         return f"{what} was not live after {timeout:g} s: {'; '.join(states)}."

@@ -63,9 +63,9 @@ class TomlBackend(Backend):
     group = Unicode(
         config=True,
         help="""
-        Name of a group that may read new files of the table; by default only the Hub's user may.
+        Name of a group that may read what Traefik reads; by default only the Hub's user may.
 
-        For a Traefik that runs as another user. Files that exist keep their group and mode.
+        For a Traefik that runs as another user. Files and directories that exist keep their group and mode.
         """,
     )
     timeout = Float(
@@ -155,8 +155,7 @@ class TomlBackend(Backend):
                 return
             self._update(changes)
             try:
-                self._write_file(self.table_file, self._table_content())
-                self._write_file(self.traefik_file, self._traefik_content())
+                self._write_files()
             except BaseException:
                 self._forget()
                 raise
@@ -197,7 +196,7 @@ class TomlBackend(Backend):
         if self._traefik_content() != _read(self.traefik_file):
             if self._keys:
                 self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
-            self._write_file(self.traefik_file, self._traefik_content())
+            self._write_traefik_file()
         self._seen = self._signatures()
 
     def _signatures(self) -> tuple[_Signature, _Signature]:
@@ -227,13 +226,18 @@ class TomlBackend(Backend):
                 "Restore it from a backup, or move it away: the Hub then writes its routes anew."
             ) from error
 
-    def _write_file(self, path: Path, content: bytes) -> None:
+    def _write_files(self) -> None:
+        # Temporary files in Traefik's directory would make it read all files again, several times.
+        write_atomically(self.table_file, self._table_content(), temp_dir=self.directory)
+        self._write_traefik_file()
+
+    def _write_traefik_file(self) -> None:
         mode = 0o640 if self.group else 0o600
-        # A temporary file in Traefik's directory would make it read all files again, several times.
-        write_atomically(path, content, mode=mode, group=self._group_id, temp_dir=self.directory)
-        if path.is_symlink():
+        content = self._traefik_content()
+        write_atomically(self.traefik_file, content, mode=mode, group=self._group_id, temp_dir=self.directory)
+        if self.traefik_file.is_symlink():
             # Traefik watches the directory of the link: let it see that something happened.
-            os.utime(path, follow_symlinks=False)
+            os.utime(self.traefik_file, follow_symlinks=False)
 
     def _update(self, changes: Mapping[str, str | None]) -> None:
         """Take `changes` into the caches; only the parts that they touch are rendered again."""

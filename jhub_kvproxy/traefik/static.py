@@ -49,7 +49,7 @@ def static_config(
                     "address": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
                     "asDefault": True,
                     "http": {
-                        # Requests reach user servers byte for byte, as with configurable-http-proxy.
+                        # Paths reach user servers as they came, as with configurable-http-proxy.
                         "sanitizePath": False,
                         "encodedCharacters": dict.fromkeys(_ENCODED_CHARACTERS, True),
                         **({"tls": {}} if tls else {}),

@@ -89,11 +89,9 @@ class Supervisor:
         """
         self._files = [self._static_file, self._state_file, *launch.files]
         try:
-            found = await asyncio.to_thread(self._find_running)
-            await asyncio.to_thread(self._write_files, launch.files)
+            self.is_adopted = await asyncio.to_thread(self._find_running) and await self._adopt(launch)
         except OSError as error:
             raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
-        self.is_adopted = found and await self._adopt(launch)
         if not self.is_adopted:
             await self._start_new(launch)
         self._watcher = asyncio.create_task(self._watch(launch))
@@ -119,6 +117,7 @@ class Supervisor:
         """Whether the Traefik that was found can be kept; if not, it is ended."""
         if self._static_file.read_bytes() == self._render(launch):
             self._log.info("Adopting the running Traefik with pid %d", self._pid)
+            await asyncio.to_thread(self._write_files, launch.files)
             try:
                 await self._wait_for_api()
                 return True
@@ -152,7 +151,7 @@ class Supervisor:
     async def _spawn(self, launch: Launch) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
         env |= launch.env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
-        await asyncio.to_thread(self._write_files, {self._static_file: self._render(launch)})
+        await asyncio.to_thread(self._write_files, {**launch.files, self._static_file: self._render(launch)})
         try:
             self._process = await asyncio.to_thread(
                 subprocess.Popen,
@@ -164,7 +163,7 @@ class Supervisor:
         except OSError as error:
             raise TraefikError(f"{launch.command[0]} cannot be started: {error}.") from error
         self._pid = self._process.pid
-        state = json.dumps({"pid": self._pid, "api_port": self._port}).encode()
+        state = json.dumps({"pid": self._pid, "api_port": self._port}).encode() + b"\n"
         await asyncio.to_thread(self._write_files, {self._state_file: state})
         self._log.info("Started Traefik with pid %d", self._pid)
 

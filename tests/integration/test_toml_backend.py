@@ -241,10 +241,10 @@ async def test_a_group_may_read(tmp_path):
     for path, mode in {
         backend.directory: 0o750,
         backend.traefik_file.parent: 0o750,
-        backend.table_file: 0o640,
         backend.traefik_file: 0o640,
     }.items():
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, group.gr_gid)
+    assert stat.S_IMODE(backend.table_file.stat().st_mode) == 0o600
 
 
 async def test_an_unknown_group_is_named(tmp_path):

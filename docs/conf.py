@@ -1,0 +1,54 @@
+"""Sphinx configuration: ``sphinx-build -W docs docs/_build/html``."""
+
+from sphinx.application import Sphinx
+from traitlets import HasTraits
+
+import jhub_kvproxy
+
+project = "jhub-kvproxy"
+author = "jhub-kvproxy contributors"
+copyright = f"2026, {author}"
+release = version = jhub_kvproxy.__version__
+
+# autodoc_traits loads sphinx.ext.autodoc.
+extensions = ["autodoc_traits", "myst_parser"]
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+# Traits' help texts, JupyterHub's and ours, put code in single backticks, as in Markdown.
+default_role = "literal"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+toc_object_entries_show_parents = "hide"
+
+# A reference that leads nowhere is an error. These lead to other projects, whose inventories a build offline lacks.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(jupyterhub|traitlets|collections|pathlib)\..*"),
+    ("py:class", r"Mapping|Path"),
+]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "jhub-kvproxy"
+html_static_path = ["_static"]
+html_css_files = ["kvproxy.css"]
+html_show_sourcelink = False
+html_sidebars = {"index": [], "tutorial/*": []}
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+
+def hide_constructor(app: Sphinx, what: str, name: str, obj: object, *args: object) -> tuple[str, None] | None:
+    """Classes with traits are made by JupyterHub: how does not matter to a reader."""
+    return ("", None) if isinstance(obj, type) and issubclass(obj, HasTraits) else None
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", hide_constructor)
