@@ -1,0 +1,56 @@
+# make help tells what there is to make.
+PYTHON ?= python3
+HUB ?= jupyterhub==6.*
+PORT ?= 8000
+
+SHELL := bash
+# Each other Python or JupyterHub has an environment of its own.
+VENV := .venv$(shell echo '-$(PYTHON)-$(HUB)' | sed 's/^-python3-jupyterhub==6\.\*$$//; s/[^A-Za-z0-9]\+/-/g; s/-$$//')
+BIN := $(VENV)/bin
+
+# Says what a step does, and at its end how long it took.
+step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
+
+.PHONY: help demo test lint types tests suite docs clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
+	@echo 'make test              everything that CI runs: lint, types, tests, suite (each also a target of its own)'
+	@echo 'make docs              the documentation, into docs/_build/html'
+	@echo 'make clean             removes what the others made'
+	@echo
+	@echo "PYTHON=python3.12 and HUB='jupyterhub==5.*' choose others than $(PYTHON) and $(HUB);"
+	@echo 'each such choice has a virtual environment of its own, .venv-...'
+
+demo: $(VENV)/.has-demo
+	@$(BIN)/python demo/run.py $(PORT)
+
+test:
+	@$(MAKE) --keep-going --no-print-directory lint types tests suite
+
+lint: $(VENV)/.has-test
+	$(call step,ruff) $(BIN)/ruff check && $(BIN)/ruff format --check
+
+types: $(VENV)/.has-test
+	$(call step,mypy) $(BIN)/mypy
+
+tests: $(VENV)/.has-test
+	$(call step,pytest) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+suite: $(VENV)/.has-test
+	$(call step,JupyterHub suite) $(BIN)/python -m pytest -c tests/jupyterhub_suite/pytest.ini \
+	    -p tests.jupyterhub_suite.plugin -n 2 --dist loadfile --pyargs \
+	    jupyterhub.tests.test_proxy jupyterhub.tests.test_named_servers jupyterhub.tests.test_spawner \
+	    jupyterhub.tests.test_services jupyterhub.tests.test_singleuser jupyterhub.tests.test_api
+
+docs: $(VENV)/.has-docs
+	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html
+
+clean:
+	rm -rf .venv* build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment with the extra that the name ends in; made again when what it is made from changes.
+$(VENV)/.has-%: setup.cfg pyproject.toml tools/setup
+	@tools/setup '$(PYTHON)' $(VENV) '$(HUB)' $* && touch $@

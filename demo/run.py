@@ -1,0 +1,214 @@
+"""Runs demo/jupyterhub_config.py in a temporary directory until Ctrl-C, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+CONFIG = Path(__file__).absolute().with_name("jupyterhub_config.py")
+LOG = "hub.log"
+HOST = "127.0.0.1"
+START_TIMEOUT = 120
+STOP_TIMEOUT = 30
+INTERVAL = 0.1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class HubFailed(Exception):
+    """The hub did not come up, or ended by itself."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="A JupyterHub behind Traefik, for a look.")
+    parser.add_argument("port", nargs="?", default=8000, type=port_number, help="where it answers (8000)")
+    port = parser.parse_args().port
+    if why := why_not_free(port):
+        say(f"Port {port} of {HOST} cannot be had ({why}); choose another: make demo PORT={port + 1}")
+        return 1
+    stop = StopSignals()
+    adopt_orphans()
+    with in_foreground(), tempfile.TemporaryDirectory(prefix="kvproxy-demo-") as directory:
+        return run(Path(directory), port, stop)
+
+
+class StopSignals:
+    """Takes the signals that mean "stop"; the hub and all others are told by us alone, and told once."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+
+
+def run(directory: Path, port: int, stop: StopSignals) -> int:
+    hub = start_hub(directory, port)
+    try:
+        attend(hub, port, stop)
+    except HubFailed as failure:
+        say(f"{failure} The end of its log:\n{tail(directory / LOG)}")
+        return 1
+    finally:
+        say("Stopping ...")
+        end(hub)
+    return 0
+
+
+def start_hub(directory: Path, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "jupyterhub", f"--config={CONFIG}"]
+    command += [f"--JupyterHub.bind_url=http://{HOST}:{port}", f"--JupyterHub.hub_port={free_port()}"]
+    with open(directory / LOG, "wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us; we tell the hub
+        )
+
+
+def attend(hub: subprocess.Popen[bytes], port: int, stop: StopSignals) -> None:
+    """Return when told to stop. Raises HubFailed."""
+    say("Starting JupyterHub behind Traefik ...")
+    deadline = time.monotonic() + START_TIMEOUT
+    answered = False
+    while not stop.received:
+        if hub.poll() is not None:
+            raise HubFailed(f"JupyterHub ended with status {hub.returncode}.")
+        if not answered and answers(port):
+            answered = True
+            say(f"Open http://{HOST}:{port} and log in with any user name and any password. Ctrl-C stops it.")
+        if not answered and time.monotonic() > deadline:
+            raise HubFailed(f"JupyterHub did not answer within {START_TIMEOUT} s.")
+        time.sleep(INTERVAL)
+
+
+def end(hub: subprocess.Popen[bytes]) -> None:
+    """End the hub, which ends the others, and then whatever it left."""
+    hub.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        hub.wait(STOP_TIMEOUT)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        end_children(number, patience=5)
+
+
+def end_children(number: signal.Signals, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    told: set[int] = set()
+    while any_children_left() and time.monotonic() < deadline:
+        for pid in children() - told:
+            told.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        time.sleep(INTERVAL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below us that loses its own; then none can be left unseen."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def any_children_left() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children() -> set[int]:
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                found.add(int(stat.parent.name))
+    return found
+
+
+@contextmanager
+def in_foreground() -> Iterator[None]:
+    """Have the terminal's Ctrl-C to ourselves: make, which would get it too, takes it for a failure."""
+    group = os.getpgrp()
+    if group == os.getpid() or not os.isatty(0) or os.tcgetpgrp(0) != group:
+        yield
+        return
+    signal.signal(signal.SIGTSTP, lambda number, frame: None)  # nobody could continue us
+    os.setpgid(0, 0)
+    give_terminal_to(os.getpgrp())
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the terminal may be closed
+            give_terminal_to(group)
+
+
+def give_terminal_to(group: int) -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        os.tcsetpgrp(0, group)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def port_number(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 65536:
+        raise ValueError(text)
+    return number
+
+
+def why_not_free(port: int) -> str | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{HOST}:{port}/hub/login", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def tail(log: Path, lines: int = 25) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def say(text: str) -> None:
+    with suppress(OSError):  # the terminal may be closed
+        print(f"==> {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

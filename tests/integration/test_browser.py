@@ -1,0 +1,70 @@
+"""What a person sees: JupyterLab in a real browser, through Traefik."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from playwright.async_api import async_playwright, expect
+
+from tests.hub import Hub, processes_of, until
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+# JupyterLab's first start in a browser takes a while on a busy machine.
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture
+def chromium() -> str:
+    path = shutil.which("chromium")
+    if not path:
+        missing = "there is no chromium on PATH; on Debian: apt-get install chromium"
+        # CI must not pass without it.
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    return path
+
+
+@pytest.fixture
+async def page(tmp_path, chromium):
+    """An empty page; what the browser writes, it writes below `tmp_path`."""
+    home = tmp_path / "browser"
+    home.mkdir()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=CHROMIUM_ARGUMENTS, env={**os.environ, "HOME": str(home)}
+        )
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+        await browser.close()
+    await until(lambda: not processes_of(home), "the browser left processes behind")
+
+
+async def test_jupyterlab_appears_and_runs_code(tmp_path, page):
+    directory = tmp_path / "hub"
+    directory.mkdir()
+    async with Hub(directory) as hub:
+        await hub.start()
+        await page.goto(hub.url)
+        await page.fill("#username_input", "alice")
+        await page.fill("#password_input", "any")
+        await page.click("#login_submit")
+        await page.wait_for_url(f"{hub.url}/user/alice/lab**")
+        launcher = page.locator(".jp-Launcher")
+        await expect(launcher).to_be_visible(timeout=PATIENCE_MS)
+        await page.screenshot(path=tmp_path / "launcher.png")
+        await launcher.get_by_title("Python 3 (ipykernel)").first.click()
+        await expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=PATIENCE_MS)
+        await page.locator(".jp-Cell .cm-content").first.click()
+        await page.keyboard.type("6 * 7")
+        await page.keyboard.press("Shift+Enter")
+        await expect(page.locator(".jp-OutputArea-output").first).to_have_text("42", timeout=PATIENCE_MS)
+        await page.screenshot(path=tmp_path / "notebook.png")
