@@ -40,7 +40,8 @@ tests: $(VENV)/.has-test
 
 suite: $(VENV)/.has-test
 	$(call step,JupyterHub suite) $(BIN)/python -m pytest -c tests/jupyterhub_suite/pytest.ini \
-	    -p tests.jupyterhub_suite.plugin -n 2 --dist loadfile --pyargs \
+	    -p tests.jupyterhub_suite.plugin -n 2 --dist loadfile \
+	    --rootdir "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" --pyargs \
 	    jupyterhub.tests.test_proxy jupyterhub.tests.test_named_servers jupyterhub.tests.test_spawner \
 	    jupyterhub.tests.test_services jupyterhub.tests.test_singleuser jupyterhub.tests.test_api
 

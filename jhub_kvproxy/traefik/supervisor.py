@@ -153,8 +153,8 @@ class Supervisor:
         env |= launch.env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
         await asyncio.to_thread(self._write_files, {**launch.files, self._static_file: self._render(launch)})
         try:
-            self._process = await asyncio.to_thread(
-                subprocess.Popen,
+            # Not in a thread: who cancels us must not leave a process that nobody knows.
+            self._process = subprocess.Popen(  # noqa: ASYNC220
                 [*launch.command, self._config_argument],
                 env=env,
                 stdin=subprocess.DEVNULL,

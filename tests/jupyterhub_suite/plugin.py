@@ -16,6 +16,7 @@ or a dotted path. The baseline is `configurable-http-proxy`, with that command o
 
 import contextlib
 import functools
+import inspect
 import os
 import sysconfig
 from pathlib import Path
@@ -54,6 +55,26 @@ def configure_hubs(hub_class):
     hub_class.__init__ = init
 
 
+def stop_hubs_in_their_loop(hub_class):
+    # JupyterHub 5's tests run a hub's cleanup in the loop of another thread, while the
+    # hub's own stands still. No real hub does, and a proxy's stop() that waits for a task
+    # of start()'s would wait for ever.
+    original = hub_class.stop
+
+    async def nothing():
+        pass
+
+    @functools.wraps(original)
+    def stop(self):
+        loop = self.io_loop and self.io_loop.asyncio_loop
+        if loop and not loop.is_running() and not self._stop_called:
+            loop.run_until_complete(self.cleanup())
+            self.cleanup = nothing
+        original(self)
+
+    hub_class.stop = stop
+
+
 def allow_root(spawner_class):
     original = spawner_class.get_args
 
@@ -85,6 +106,8 @@ def pytest_configure(config):
         raise pytest.UsageError("--rootdir must be the directory JupyterHub is in")
 
     configure_hubs(mocking.MockHub)
+    if not inspect.iscoroutinefunction(mocking.MockHub.stop):
+        stop_hubs_in_their_loop(mocking.MockHub)
     if os.geteuid() == 0:
         allow_root(mocking.MockSpawner)
 
