@@ -14,7 +14,8 @@ import pytest
 from tests.hub import browsing, heed_signals, kill_processes_of, processes_of, until
 from tests.servers import free_port, user_server
 
-DEMO = Path(__file__).parents[2] / "demo" / "run.py"
+ROOT = Path(__file__).parents[2]
+CTRL_C = b"\x03"
 
 
 class Demo:
@@ -26,7 +27,7 @@ class Demo:
         self.output_file = directory / "output"
         with open(self.output_file, "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, DEMO, str(port)],
+                [sys.executable, ROOT / "demo" / "run.py", str(port)],
                 env={**os.environ, "TMPDIR": str(self.temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -86,6 +87,51 @@ async def test_it_can_be_stopped_while_it_starts(tmp_path, number):
         demo.process.send_signal(number)
         assert await demo.status() == 0
         demo.assert_nothing_left()
+
+
+async def test_ctrl_c_is_no_failure_to_make(tmp_path):
+    with demo_in_a_terminal(tmp_path) as (make, keyboard):
+        await until(lambda: hub_is_up(tmp_path), "the hub does not start")
+        keyboard.write(CTRL_C)
+        await until(lambda: make.poll() is not None, "the demo does not end")
+        assert make.returncode == 0
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_closed_terminal_ends_it(tmp_path):
+    with demo_in_a_terminal(tmp_path) as (make, keyboard):
+        await until(lambda: hub_is_up(tmp_path), "the hub does not start")
+        keyboard.close()  # and the terminal with it
+        await until(lambda: make.poll() is not None, "the demo does not end")
+        assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def demo_in_a_terminal(temporary: Path):
+    """`make demo` with this environment and a terminal of its own; the process, and the terminal's other end."""
+    other_end, terminal = os.openpty()
+    command = ["make", "demo", f"PORT={free_port()}", f"VENV={sys.prefix}", "--assume-old", f"{sys.prefix}/.has-demo"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    env["TMPDIR"] = str(temporary)
+    with open(other_end, "wb", buffering=0) as keyboard:
+        make = subprocess.Popen(command, cwd=ROOT, env=env, preexec_fn=lambda: login(terminal))
+        os.close(terminal)
+        try:
+            yield make, keyboard
+        finally:
+            make.kill()
+            make.wait()
+            kill_processes_of(temporary)
+
+
+def login(terminal: int) -> None:
+    heed_signals()
+    os.login_tty(terminal)
+
+
+def hub_is_up(temporary: Path) -> bool:
+    logs = list(temporary.glob("*/hub.log"))
+    return bool(logs) and "JupyterHub is now running" in logs[0].read_text()
 
 
 async def test_a_hub_that_dies_is_reported_and_what_it_left_is_ended(tmp_path):
