@@ -54,7 +54,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     """Suffix of the names that Traefik's API gives to what it read from this store: ``file``, ``etcd``."""
 
     max_txn_ops: ClassVar[int | None] = None
-    """How many keys one :meth:`apply` may change; None: no limit."""
+    """How many keys one :meth:`apply` may change; None: no limit. The core cuts larger changes between routes."""
 
     prefix = Unicode(help="Below which keys this hub's table lives; set from KVProxy.prefix.")
 

@@ -5,7 +5,7 @@ Which keys a table has is a function of its routes alone, so every hub computes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .errors import RouteRejected
 from .routes import Route, target_has_path
@@ -79,6 +79,33 @@ def route_keys(route: Route) -> dict[str, str]:
     if target_has_path(route.target):
         keys[f"{server}/preservePath"] = "true"
     return keys
+
+
+def batches(changes: Changes, limit: int | None) -> Iterator[Changes]:
+    """`changes` in parts of at most `limit` keys (None: in one), cut between routes and never inside one.
+
+    A route has fewer keys than any store's limit.
+    """
+    if limit is None or len(changes) <= limit:
+        yield changes
+        return
+    routes: dict[str, Changes] = {}
+    for key, value in changes.items():
+        routes.setdefault(_owner(key), {})[key] = value
+    part: Changes = {}
+    for keys in routes.values():
+        if part and len(part) + len(keys) > limit:
+            yield part
+            part = {}
+        part.update(keys)
+    yield part
+
+
+def _owner(key: str) -> str:
+    """The name of the route that `key` belongs to."""
+    if key.startswith(RECORDS):
+        return key.removeprefix(RECORDS)
+    return "".join(key.split("/")[3:4])
 
 
 def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingTable, dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .backend import Backend, Batch
 from .routes import Route
-from .table import REVISION_KEY, Changes, RoutingTable, read_records
+from .table import REVISION_KEY, Changes, RoutingTable, batches, read_records
 
 _SHOWN = 5
 
@@ -121,13 +121,15 @@ class Writer:
         self.table.update(wanted, changes)
 
     async def _apply(self, changes: Changes) -> None:
-        number = self.revision.number + 1
-        revision = Revision(self.revision.epoch, number, f"{self.revision.epoch}.{number}")
         self._in_doubt = True
-        await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
+        limit = self._backend.max_txn_ops
+        for part in batches(changes, limit and limit - 1):
+            number = self.revision.number + 1
+            revision = Revision(self.revision.epoch, number, f"{self.revision.epoch}.{number}")
+            await self._backend.apply(Batch({**part, REVISION_KEY: revision.text}))
+            self.revision = revision
+            self._log.debug("Committed %d keys as revision %s", len(part), revision.text)
         self._in_doubt = False
-        self.revision = revision
-        self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
 
     async def _read_store(self) -> None:
         keys = (await self._backend.load()).keys

@@ -86,6 +86,30 @@ async def test_concurrent_calls_share_commits(site, monkeypatch):
     assert await site.client.server("/user/u7/") is None
 
 
+class SmallBackend(TomlBackend):
+    """A store that takes few keys in one transaction."""
+
+    max_txn_ops = 16
+
+    async def apply(self, batch):
+        assert len(batch.changes) <= self.max_txn_ops
+        await super().apply(batch)
+
+
+async def test_more_changes_than_a_transaction_holds(site):
+    proxy = await site.started(backend_class=SmallBackend)
+    server = await site.server("a")
+    await asyncio.gather(*(proxy.add_route(f"/user/u{number}/", server, {}) for number in range(50)))
+    for number in range(50):
+        assert await site.client.server(f"/user/u{number}/") == "a"
+    keys = (await proxy._backend.load()).keys
+    await proxy._backend.apply(Batch({key: None for key in list(keys)[:10]}))
+    lost = 50 - len(await proxy.get_all_routes())
+    assert 0 < lost <= 10
+    await asyncio.gather(*(proxy.delete_route(f"/user/u{number}/") for number in range(50)))
+    assert await proxy.get_all_routes() == {}
+
+
 async def test_the_last_call_for_a_route_wins(site):
     proxy = await site.started()
     servers = [await site.server(str(number)) for number in range(4)]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from jhub_kvproxy.routes import Route
-from jhub_kvproxy.table import REVISION_KEY, RoutingTable, read_records, route_keys
+from jhub_kvproxy.table import REVISION_KEY, RoutingTable, batches, read_records, route_keys
 from jhub_kvproxy.traefik.dynamic import unflatten
 from tests.strategies import data, routespecs
 
@@ -84,6 +84,18 @@ def test_known_routes_are_kept_and_others_read(wanted, draw):
     assert not damaged
     for name, route in known.routes.items():
         assert (found.routes[name] is route) == (route.to_record() == store.routes[name].to_record())
+
+
+@given(st.lists(routes, max_size=8), st.integers(6, 20))
+def test_large_changes_are_cut_between_routes(wanted, limit):
+    table = RoutingTable({route.name: route for route in wanted}.values())
+    changes = RoutingTable().changes(table.routes)
+    parts = list(batches(changes, limit))
+    assert {key: value for part in parts for key, value in part.items()} == changes
+    assert sum(map(len, parts)) == len(changes)
+    assert all(len(part) <= limit for part in parts)
+    for route in table.routes.values():
+        assert sum(not part.keys().isdisjoint(route_keys(route)) for part in parts) == 1
 
 
 def test_a_change_of_type_in_data_is_a_change():
