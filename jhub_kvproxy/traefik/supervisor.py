@@ -89,7 +89,8 @@ class Supervisor:
         """
         self._files = [self._static_file, self._state_file, *launch.files]
         try:
-            self.is_adopted = await asyncio.to_thread(self._find_running) and await self._adopt(launch)
+            environ = await asyncio.to_thread(self._find_running)
+            self.is_adopted = environ is not None and await self._adopt(launch, environ)
         except OSError as error:
             raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
         if not self.is_adopted:
@@ -113,9 +114,10 @@ class Supervisor:
         for path, content in files.items():
             write_atomically(path, content)
 
-    async def _adopt(self, launch: Launch) -> bool:
-        """Whether the Traefik that was found can be kept; if not, it is ended."""
-        if self._static_file.read_bytes() == self._render(launch):
+    async def _adopt(self, launch: Launch, environ: Mapping[str, str]) -> bool:
+        """Whether the Traefik that was found, with this environment, can be kept; if not, it is ended."""
+        env = launch.env(API_USER, self._password)
+        if env.items() <= environ.items() and _read(self._static_file) == self._render(launch):
             self._log.info("Adopting the running Traefik with pid %d", self._pid)
             await asyncio.to_thread(self._write_files, launch.files)
             try:
@@ -210,20 +212,20 @@ class Supervisor:
             except (TraefikError, OSError) as error:
                 self._log.error("%s", error)
 
-    def _find_running(self) -> bool:
-        """Take over the state of a Traefik that an earlier hub started from this directory and that still runs."""
+    def _find_running(self) -> dict[str, str] | None:
+        """Take over the state of a Traefik that an earlier hub started from this directory: its environment."""
         try:
             state = json.loads(self._state_file.read_bytes())
             pid, port = int(state["pid"]), int(state["api_port"])
-            environ = Path(f"/proc/{pid}/environ").read_bytes()
+            variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
         except (OSError, ValueError, LookupError, TypeError):
-            return False
-        variables = dict(item.partition("=")[::2] for item in environ.decode(errors="replace").split("\0"))
-        if not self._is_ours(pid) or API_PASSWORD_ENV not in variables:
-            return False
+            return None
+        environ = dict(variable.partition("=")[::2] for variable in variables)
+        if not self._is_ours(pid) or API_PASSWORD_ENV not in environ:
+            return None
         self._process, self._pid, self._born, self._port = None, pid, _born(pid), port
-        self._password = variables[API_PASSWORD_ENV]
-        return True
+        self._password = environ[API_PASSWORD_ENV]
+        return environ
 
     def _is_ours(self, pid: int) -> bool:
         """Whether `pid` is a Traefik that was started with our configuration file."""
@@ -246,6 +248,13 @@ class Supervisor:
             deadline = time.monotonic() + patience
             while self._is_running() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _born(pid: int) -> str | None:

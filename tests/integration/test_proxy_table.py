@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from jhub_kvproxy_backends.toml import TomlBackend
 from traitlets import TraitError
 from traitlets.config import Config
 
 from jhub_kvproxy import BackendError, BackendUnavailable, Batch, RouteNotReady
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy_backends.toml import TomlBackend
 from tests.integration.conftest import eventually
 from tests.strategies import data
 

@@ -18,9 +18,9 @@ import tomllib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jhub_kvproxy_backends.toml import TomlBackend
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
+from jhub_kvproxy_backends.toml import TomlBackend
 
 RULE = "traefik/http/routers/r{}/rule"
 

@@ -21,6 +21,7 @@ from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
 from jhub_kvproxy.writer import Revision
+from jhub_kvproxy_backends.toml import TomlBackend
 from tests.integration.conftest import eventually
 from tests.servers import free_port, user_server
 
@@ -125,9 +126,18 @@ async def reachable(site, path):
         await site.client.close()
 
 
-async def test_a_traefik_with_an_older_configuration_is_replaced(site):
+class SecretiveBackend(TomlBackend):
+    def traefik_env(self):
+        return {"STORE_PASSWORD": "changed"}
+
+
+@pytest.mark.parametrize("change", [{"traefik_log_level": "FATAL"}, {"backend_class": SecretiveBackend}, "lost"])
+async def test_a_traefik_with_an_older_configuration_is_replaced(site, change):
     first = await left_running(site)
-    second = await site.started(traefik_log_level="FATAL")
+    if change == "lost":
+        (site.directory / "run" / "traefik.toml").unlink()
+        change = {}
+    second = await site.started(**change)
     assert pid_of(second) != pid_of(first)
     await eventually(lambda: not is_alive(pid_of(first)), "the old Traefik runs on")
     await second.add_route("/user/a/", await site.server("a"), {})

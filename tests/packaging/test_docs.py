@@ -24,13 +24,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from jhub_kvproxy_backends.toml import TomlBackend
 from jupyterhub.app import JupyterHub
 from traitlets.config import Config, PyFileConfigLoader
 
 from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
+from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import answers, browsing, kill_processes_of, processes_of, until
 from tests.servers import Client, free_port, user_server
 
