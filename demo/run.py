@@ -37,27 +37,33 @@ def main() -> int:
     if why := why_not_free(port):
         say(f"Port {port} of {HOST} cannot be had ({why}); choose another: make demo PORT={port + 1}")
         return 1
-    stop = StopSignals()
+    stop = Stop()
     adopt_orphans()
     with in_foreground(), tempfile.TemporaryDirectory(prefix="kvproxy-demo-") as directory:
         return run(Path(directory), port, stop)
 
 
-class StopSignals:
-    """Takes the signals that mean "stop"; the hub and all others are told by us alone, and told once."""
+class Stop:
+    """Whether we were told to stop. The hub and all others are told by us alone, and told once."""
 
     def __init__(self) -> None:
-        self.received = False
+        self._signalled = False
+        self._has_terminal = os.isatty(0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
             signal.signal(signal.SIGHUP, self._receive)
 
+    @property
+    def asked(self) -> bool:
+        # make keeps to itself that its terminal was closed
+        return self._signalled or (self._has_terminal and not os.isatty(0))
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = True
+        self._signalled = True
 
 
-def run(directory: Path, port: int, stop: StopSignals) -> int:
+def run(directory: Path, port: int, stop: Stop) -> int:
     hub = start_hub(directory, port)
     try:
         attend(hub, port, stop)
@@ -84,12 +90,12 @@ def start_hub(directory: Path, port: int) -> subprocess.Popen[bytes]:
         )
 
 
-def attend(hub: subprocess.Popen[bytes], port: int, stop: StopSignals) -> None:
+def attend(hub: subprocess.Popen[bytes], port: int, stop: Stop) -> None:
     """Return when told to stop. Raises HubFailed."""
     say("Starting JupyterHub behind Traefik ...")
     deadline = time.monotonic() + START_TIMEOUT
     answered = False
-    while not stop.received:
+    while not stop.asked:
         if hub.poll() is not None:
             raise HubFailed(f"JupyterHub ended with status {hub.returncode}.")
         if not answered and answers(port):

@@ -8,7 +8,7 @@ import string
 
 import aiohttp
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jhub_kvproxy import RouteRejected
@@ -133,7 +133,7 @@ async def test_the_longest_routespec_wins(site, monkeypatch):
             seen["requests"] += 1
             seen["won by another than /"] += expected not in (None, "/")
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @settings(max_examples=400)
     @given(st.lists(st.tuples(hosts, paths), unique=True, max_size=6), st.data())
     def for_all(patterns, draw):
         asked = draw.draw(st.lists(requests, max_size=4))

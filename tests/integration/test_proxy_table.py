@@ -9,7 +9,7 @@ import signal
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -39,7 +39,7 @@ async def test_what_goes_in_comes_out(site):
     proxy = await site.started()
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60)
     @given(data)
     def for_all(value):
         async def check():

@@ -16,7 +16,7 @@ import time
 import tomllib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
@@ -60,7 +60,7 @@ async def test_it_holds_what_a_dict_would(backend):
     expected = {"routes/first": "1"}
     await backend.apply(Batch(expected))
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100)
     @given(st.dictionaries(keys, values, max_size=6))
     def for_all(changes):
         expected.update(changes)
