@@ -18,6 +18,7 @@ import contextlib
 import functools
 import inspect
 import os
+import signal
 import sysconfig
 from pathlib import Path
 
@@ -110,6 +111,10 @@ def pytest_configure(config):
         stop_hubs_in_their_loop(mocking.MockHub)
     if os.geteuid() == 0:
         allow_root(mocking.MockSpawner)
+
+    # A shell's background job ignores it, and so would users' servers: each stop took 10 s more.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     # As in an activated environment: one test runs `jupyterhub-singleuser`.
     scripts = sysconfig.get_path("scripts")
