@@ -131,9 +131,8 @@ class Readiness:
                 waiter.done.set_result(None)
 
     def _explain(self, waiter: _Waiter, timeout: float) -> str:
-        what = f"Revision {waiter.revision.text} of the routing table"
-        if waiter.router:
-            what = f"{waiter.router} in r" + what[1:]
+        revision = waiter.revision.text
+        what = f"{waiter.router} in revision {revision}" if waiter.router else f"Revision {revision}"
         states = [
             replica.down
             or f"Traefik at {replica.api.url} serves "
@@ -144,4 +143,4 @@ class Readiness:
             )
             for replica in self._replicas
         ]
-        return f"{what} was not live after {timeout:g} s: {'; '.join(states)}."
+        return f"{what} of the routing table was not live after {timeout:g} s: {'; '.join(states)}."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -54,16 +53,3 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         site = Site(tmp_path, stack)
         yield site
         await site.client.close()
-
-
-async def eventually(condition: Callable[[], Any], why: str, seconds: float = 30) -> Any:
-    """The first truthy result of `condition`, which may be a coroutine function; fails with `why` after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while True:
-            result = condition()
-            if asyncio.iscoroutine(result):
-                result = await result
-            if result:
-                return result
-            await asyncio.sleep(0.02)
-    raise AssertionError(why)

@@ -16,7 +16,7 @@ from traitlets.config import Config
 from jhub_kvproxy import BackendError, BackendUnavailable, Batch, RouteNotReady
 from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy_backends.toml import TomlBackend
-from tests.integration.conftest import eventually
+from tests.hub import until
 from tests.strategies import data
 
 TARGET = "http://127.0.0.1:1"
@@ -173,7 +173,7 @@ async def test_get_all_routes_reflects_the_store(site):
     # half of b, and nonsense for c
     await other.apply(Batch({"traefik/http/routers/p.user.b/rule": None, "routes/p.user.c": "{"}))
     assert list(await proxy.get_all_routes()) == ["/user/b/"]
-    await eventually(lambda: is_served(site, "/user/b/"), "the half-lost route is not repaired")
+    await until(lambda: is_served(site, "/user/b/"), "the half-lost route is not repaired")
     assert (await other.load()).keys.keys() == proxy._writer.table.keys.keys() | {k for k in keys if "revision" in k}
     await proxy.add_route("/user/a/", server, {"user": "a"})
     assert await site.client.server("/user/a/") == "a"
@@ -280,7 +280,7 @@ async def test_a_router_that_traefik_refuses_is_named_and_taken_back(site):
     with pytest.raises(RouteNotReady):
         await proxy.add_route("/user/a/", refused, {"n": 2})
     assert (await proxy.get_route("/user/a/"))["target"] == server
-    await eventually(lambda: is_served(site, "/user/a/"), "the route was not put back")
+    await until(lambda: is_served(site, "/user/a/"), "the route was not put back")
     await proxy.add_route("/user/b/", server, {})
     assert await site.client.server("/user/b/") == "a"
 
@@ -291,7 +291,7 @@ async def test_a_later_call_is_not_taken_back(site):
     os.kill(proxy._supervisor._pid, signal.SIGSTOP)
     try:
         failing = asyncio.create_task(proxy.add_route("/user/a/", one, {}))
-        await eventually(lambda: "p.user.a" in proxy._writer.table.routes, "the first call was not committed")
+        await until(lambda: "p.user.a" in proxy._writer.table.routes, "the first call was not committed")
         proxy.ready_timeout = 60
         later = asyncio.create_task(proxy.add_route("/user/a/", two, {}))
         with pytest.raises(RouteNotReady):

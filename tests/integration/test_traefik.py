@@ -22,7 +22,7 @@ from jhub_kvproxy.traefik.certificate import self_signed
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
 from jhub_kvproxy.writer import Revision
 from jhub_kvproxy_backends.toml import TomlBackend
-from tests.integration.conftest import eventually
+from tests.hub import until
 from tests.servers import free_port, user_server
 
 
@@ -43,7 +43,7 @@ async def test_a_killed_traefik_comes_back_with_its_routes(site, caplog):
     for _ in range(2):
         pid = pid_of(proxy)
         os.kill(pid, signal.SIGKILL)
-        await eventually(lambda pid=pid: pid_of(proxy) != pid, "Traefik was not started again")
+        await until(lambda pid=pid: pid_of(proxy) != pid, "Traefik was not started again")
         await proxy.add_route("/user/b/", await site.server("b"), {})
         await site.client.close()
         assert await site.client.server("/user/a/") == "a"
@@ -112,9 +112,9 @@ async def test_the_next_hub_adopts_the_traefik_that_was_left(site):
     await second.add_route("/user/b/", await site.server("b"), {})
     assert await site.client.server("/user/b/") == "b"
     os.kill(pid_of(second), signal.SIGKILL)
-    await eventually(lambda: pid_of(second) != pid_of(first), "the adopted Traefik was not watched")
+    await until(lambda: pid_of(second) != pid_of(first), "the adopted Traefik was not watched")
     await site.client.close()
-    await eventually(lambda: reachable(site, "/user/b/"), "the routes did not come back")
+    await until(lambda: reachable(site, "/user/b/"), "the routes did not come back")
     await second.stop()
     assert not is_alive(pid_of(second))
 
@@ -139,7 +139,7 @@ async def test_a_traefik_with_an_older_configuration_is_replaced(site, change):
         change = {}
     second = await site.started(**change)
     assert pid_of(second) != pid_of(first)
-    await eventually(lambda: not is_alive(pid_of(first)), "the old Traefik runs on")
+    await until(lambda: not is_alive(pid_of(first)), "the old Traefik runs on")
     await second.add_route("/user/a/", await site.server("a"), {})
     assert await site.client.server("/user/a/") == "a"
 
@@ -215,7 +215,7 @@ async def test_an_adopted_traefik_that_does_not_answer_is_replaced(site, monkeyp
     monkeypatch.setattr(supervisor, "_STOP_TIMEOUT", 1)
     second = site.proxy()
     starting = asyncio.create_task(second.start())
-    await eventually(lambda: not is_alive(pid_of(first)), "the frozen Traefik was not ended")
+    await until(lambda: not is_alive(pid_of(first)), "the frozen Traefik was not ended")
     monkeypatch.setattr(supervisor, "_START_TIMEOUT", 30)
     await starting
     await second.add_route("/user/a/", await site.server("a"), {})
@@ -235,7 +235,7 @@ async def test_extra_configuration_is_merged(site):
     await proxy.add_route("/user/a/", await site.server("a"), {})
     assert await site.client.server("/user/a/") == "a"
     assert await site.client.server("/user/a/teapot") == "other"
-    await eventually(lambda: "/user/a/teapot" in (site.directory / "access.log").read_text(), "no access log")
+    await until(lambda: "/user/a/teapot" in (site.directory / "access.log").read_text(), "no access log")
 
 
 async def test_tls_with_jupyterhubs_certificate(site):
@@ -316,7 +316,7 @@ async def test_replicas_that_others_start(site, tmp_path):
             should_start=False, traefik_api_urls=urls, traefik_api_username="admin", traefik_api_password="pass"
         )
         assert await proxy.get_all_routes() == {}
-        await eventually(lambda: all_answer(proxy), "the replicas did not start")
+        await until(lambda: all_answer(proxy), "the replicas did not start")
         server = await site.server("a")
         await proxy.add_route("/user/a/", server, {})
         for _, port, _ in replicas:
