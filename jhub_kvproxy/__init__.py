@@ -1,13 +1,16 @@
 """A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
 
 from ._version import __version__
-from .backend import Backend, Batch, Snapshot
+from .backend import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
 from .errors import (
     BackendError,
     BackendNotFound,
     BackendRejected,
     BackendUnavailable,
+    BatchRejected,
     KVProxyError,
+    LeaseHeld,
+    LeaseLost,
     RouteNotReady,
     RouteRejected,
     TraefikError,
@@ -22,10 +25,15 @@ __all__ = [
     "BackendRejected",
     "BackendUnavailable",
     "Batch",
+    "BatchRejected",
     "KVProxyError",
+    "LeaseHeld",
+    "LeaseLost",
     "RouteNotReady",
     "RouteRejected",
     "Snapshot",
+    "SupportsLease",
+    "SupportsWatch",
     "TraefikError",
     "__version__",
     "unflatten",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
+from urllib.parse import quote
 
 from traitlets import MetaHasTraits, Unicode
 from traitlets.config import LoggingConfigurable
@@ -43,8 +44,9 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 
     Errors: only :class:`~jhub_kvproxy.errors.BackendError` leaves a driver:
     :class:`~jhub_kvproxy.errors.BackendUnavailable` when the same call may succeed later,
-    :class:`~jhub_kvproxy.errors.BackendRejected` when it will not, each raised ``from`` its cause,
-    with a text that names the place and what to do, and no secret.
+    :class:`~jhub_kvproxy.errors.BackendRejected` when it will not (its subclass
+    :class:`~jhub_kvproxy.errors.BatchRejected` when another batch may), each raised ``from`` its
+    cause, with a text that names the place and what to do, and no secret.
 
     Time: every call ends within a limit of the driver's choice, and nothing in it blocks the event
     loop, which JupyterHub shares, for 50 ms.
@@ -53,10 +55,31 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     provider: ClassVar[str]
     """Suffix of the names that Traefik's API gives to what it read from this store: ``file``, ``etcd``."""
 
-    max_txn_ops: ClassVar[int | None] = None
-    """How many keys one :meth:`apply` may change; None: no limit. The core cuts larger changes between routes."""
+    lists_at_once: ClassVar[bool] = True
+    """Whether Traefik reads all keys of this store as they were at one moment.
+
+    Otherwise what it serves may miss a part of a commit, so the core confirms each one by another.
+    """
+
+    max_txn_ops: int | None = None
+    """How many keys one :meth:`apply` may change; None: no limit. :meth:`open` may set it to what it finds out.
+
+    The core cuts larger changes between routes.
+    """
+
+    max_txn_bytes: int | None = None
+    """How long the keys (without prefix) and values of one :meth:`apply` may be together, in UTF-8; None: no limit."""
 
     prefix = Unicode(help="Below which keys this hub's table lives; set from KVProxy.prefix.")
+
+    @property
+    def root(self) -> str:
+        """:attr:`prefix` as one segment of a key or a path, for stores that many hubs share.
+
+        Different prefixes have different roots, none with a slash, a dot, or a character that means
+        something in a glob pattern or a URL.
+        """
+        return quote(self.prefix, safe="").replace(".", "%2E")
 
     async def open(self) -> None:
         """Make ready: import client libraries, connect, check permissions. Calling it twice is harmless."""
@@ -86,6 +109,38 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     def traefik_provider_config(self) -> dict[str, Any]:
         """What to put under ``providers`` in Traefik's static configuration, without secrets."""
 
-    def traefik_env(self) -> dict[str, str]:
-        """Environment variables for Traefik, for what must not stand in a file or an argument."""
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        """What must be merged over :meth:`traefik_provider_config` and stand in no file or argument."""
         return {}
+
+
+@runtime_checkable
+class SupportsWatch(Protocol):
+    """A backend that tells when its table changes. Optional: a backend has it by having the method."""
+
+    def watch(self) -> AsyncIterator[None]:
+        """Yield once when the watch has begun, then after each change of the table, whoever made it.
+
+        Changes in quick succession may be told as one. A lease is not a part of the table. Other
+        methods may be called meanwhile. It ends by ``aclose()``, or by raising
+        :class:`~jhub_kvproxy.errors.BackendUnavailable` when changes may have been missed: the caller
+        then watches anew.
+        """
+
+
+@runtime_checkable
+class SupportsLease(Protocol):
+    """A backend that can hold the prefix for one writer at a time. Optional: a backend has it by having the methods."""
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        """Become the only writer for `ttl` seconds, or stay it for `ttl` seconds from now.
+
+        `holder` says for people who it is. From the first call until :meth:`release_lease`, every
+        :meth:`~Backend.apply` of this object is made only while the lease is still its own, which
+        the store checks in the same transaction; otherwise it raises
+        :class:`~jhub_kvproxy.errors.LeaseLost` and changes nothing. Raises
+        :class:`~jhub_kvproxy.errors.LeaseHeld` when another object has it, in this process or another.
+        """
+
+    async def release_lease(self) -> None:
+        """Let another writer have it at once. Harmless without one. :meth:`~Backend.close` does it too."""

@@ -32,5 +32,17 @@ class BackendRejected(BackendError):
     """The store answered no, or holds what cannot be read; the same call will fail again."""
 
 
+class BatchRejected(BackendRejected):
+    """The store refuses this batch for what is in it, such as its size; a part of it may pass."""
+
+
+class LeaseHeld(BackendError):
+    """Another writer has the lease; its text says who, and since when."""
+
+
+class LeaseLost(BackendError):
+    """The lease is no longer ours, so the store was not changed."""
+
+
 class TraefikError(KVProxyError):
     """Traefik cannot be found, started, adopted or used."""

@@ -22,7 +22,7 @@ from .routes import Pattern, Route, copy_json
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
-from .traefik.dynamic import base_config, base_env
+from .traefik.dynamic import base_config
 from .traefik.static import public_address, static_config
 from .traefik.supervisor import API_USER, Launch, Supervisor
 from .writer import Writer
@@ -179,10 +179,13 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """
         route = Route(self.validate_routespec(routespec), target, data)
         await self._ready()
-        previous = self._writer.latest(route.name)
+        previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route)
         try:
             await self._readiness.wait(revision, route.name, self.ready_timeout)
+            if revision != before and not self._backend.lists_at_once:
+                # Traefik may have listed the keys while they were written; what it lists from now on is whole.
+                await self._readiness.wait(await self._writer.touch(), route.name, self.ready_timeout)
         except RouteNotReady:
             await self._writer.take_back(route, previous)
             raise
@@ -274,10 +277,8 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 extra=self.extra_static_config,
             )
 
-        def env(user: str, password: str) -> dict[str, str]:
-            return {**self._backend.traefik_env(), **base_env(user, password)}
-
-        return Launch(command, host, port, static, files, env)
+        secrets = {"providers": self._backend.traefik_provider_secrets()}
+        return Launch(command, host, port, static, secrets, files)
 
 
 def _described_by_routespec(routes: list[Route]) -> dict[str, dict[str, Any]]:

@@ -81,31 +81,38 @@ def route_keys(route: Route) -> dict[str, str]:
     return keys
 
 
-def batches(changes: Changes, limit: int | None) -> Iterator[Changes]:
-    """`changes` in parts of at most `limit` keys (None: in one), cut between routes and never inside one.
-
-    A route has fewer keys than any store's limit.
-    """
-    if limit is None or len(changes) <= limit:
-        yield changes
-        return
+def by_route(changes: Changes) -> dict[str, Changes]:
+    """`changes` by the name of the route that each belongs to."""
     routes: dict[str, Changes] = {}
     for key, value in changes.items():
-        routes.setdefault(_owner(key), {})[key] = value
+        name = key.removeprefix(RECORDS) if key.startswith(RECORDS) else "".join(key.split("/")[3:4])
+        routes.setdefault(name, {})[key] = value
+    return routes
+
+
+def batches(changes: Changes, max_ops: int | None, max_bytes: int | None) -> Iterator[Changes]:
+    """`changes` in parts of at most `max_ops` keys and `max_bytes` (None: no limit), cut between routes.
+
+    A route is never cut, whatever its size.
+    """
     part: Changes = {}
-    for keys in routes.values():
-        if part and len(part) + len(keys) > limit:
+    size = 0
+    for keys in by_route(changes).values():
+        added = sum(len(key.encode()) + len((value or "").encode()) for key, value in keys.items())
+        too_many = max_ops is not None and len(part) + len(keys) > max_ops
+        if part and (too_many or (max_bytes is not None and size + added > max_bytes)):
             yield part
-            part = {}
-        part.update(keys)
+            part, size = {}, 0
+        part |= keys
+        size += added
     yield part
 
 
-def _owner(key: str) -> str:
-    """The name of the route that `key` belongs to."""
-    if key.startswith(RECORDS):
-        return key.removeprefix(RECORDS)
-    return "".join(key.split("/")[3:4])
+def halves(changes: Changes) -> list[Changes]:
+    """`changes` cut in two between routes; those of one route stay whole."""
+    routes = list(by_route(changes).values())
+    cut = len(routes) // 2
+    return [{k: v for keys in half for k, v in keys.items()} for half in (routes[:cut], routes[cut:]) if half]
 
 
 def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingTable, dict[str, str]]:

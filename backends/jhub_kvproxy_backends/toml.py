@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import tomli_w
 from traitlets import Float, Unicode
@@ -85,7 +84,7 @@ class TomlBackend(Backend):
     @property
     def directory(self) -> Path:
         """This prefix's directory; no other prefix has the same one, or one inside it."""
-        return Path(self.path).absolute() / quote(self.prefix, safe="").replace(".", "%2E")
+        return Path(self.path).absolute() / self.root
 
     @property
     def table_file(self) -> Path:

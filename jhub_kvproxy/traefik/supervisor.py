@@ -21,7 +21,9 @@ import tomli_w
 from ..errors import TraefikError
 from ..files import write_atomically
 from .api import TraefikAPI
+from .dynamic import base_env
 from .ports import check_free, free_port, is_free
+from .static import merge
 
 API_USER = "kvproxy"
 API_PASSWORD_ENV = "KVPROXY_API_PASSWORD"
@@ -44,10 +46,10 @@ class Launch:
     public_port: int
     #: The static configuration, given the address that the API listens on.
     static: Callable[[str], dict[str, Any]]
+    #: What is merged over the static configuration, and must stand in no file.
+    secrets: Mapping[str, Any]
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
     files: Mapping[Path, bytes]
-    #: Variables for its environment, given the API's user and password.
-    env: Callable[[str, str], dict[str, str]]
 
 
 class Supervisor:
@@ -55,8 +57,9 @@ class Supervisor:
 
     The process outlives the hub when the hub dies or is told to leave it (``JupyterHub.cleanup_proxy =
     False``), so that users stay connected; the next hub's :meth:`start` finds it again by the state that
-    `directory` keeps. Its API password is in no file: it is read back from the environment of the
-    process, which the kernel shows to the same user only (proc(5)).
+    `directory` keeps. No secret is in a file: the API password is read back from the environment of the
+    process, and its static configuration from its memory, which the kernel shows to the same user only
+    (proc(5)).
 
     A plain ``Popen``, watched by polling: asyncio's transport kills its child when it is collected
     (``asyncio/base_subprocess.py``), and an adopted process is nobody's child.
@@ -64,7 +67,9 @@ class Supervisor:
 
     def __init__(self, directory: Path, log: Any) -> None:
         self._directory = directory
+        #: For people; what Traefik reads is in memory, behind the link.
         self._static_file = directory / "traefik.toml"
+        self._static_link = directory / "traefik-with-secrets.toml"
         self._state_file = directory / "traefik.json"
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,10 +92,9 @@ class Supervisor:
 
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when that cannot be.
         """
-        self._files = [self._static_file, self._state_file, *launch.files]
+        self._files = [self._static_file, self._static_link, self._state_file, *launch.files]
         try:
-            environ = await asyncio.to_thread(self._find_running)
-            self.is_adopted = environ is not None and await self._adopt(launch, environ)
+            self.is_adopted = await asyncio.to_thread(self._find_running) and await self._adopt(launch)
         except OSError as error:
             raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
         if not self.is_adopted:
@@ -114,10 +118,9 @@ class Supervisor:
         for path, content in files.items():
             write_atomically(path, content)
 
-    async def _adopt(self, launch: Launch, environ: Mapping[str, str]) -> bool:
-        """Whether the Traefik that was found, with this environment, can be kept; if not, it is ended."""
-        env = launch.env(API_USER, self._password)
-        if env.items() <= environ.items() and _read(self._static_file) == self._render(launch):
+    async def _adopt(self, launch: Launch) -> bool:
+        """Whether the Traefik that was found can be kept; if not, it is ended."""
+        if self._running_config() == _render(self._static(launch, launch.secrets)):
             self._log.info("Adopting the running Traefik with pid %d", self._pid)
             await asyncio.to_thread(self._write_files, launch.files)
             try:
@@ -147,23 +150,39 @@ class Supervisor:
                 if attempt == _START_ATTEMPTS or is_free("127.0.0.1", self._port):
                     raise
 
-    def _render(self, launch: Launch) -> bytes:
-        return tomli_w.dumps(launch.static(f"127.0.0.1:{self._port}")).encode()
+    def _static(self, launch: Launch, secrets: Mapping[str, Any]) -> dict[str, Any]:
+        return merge(launch.static(f"127.0.0.1:{self._port}"), secrets)
+
+    def _running_config(self) -> bytes | None:
+        """The static configuration that the running Traefik read when it started."""
+        try:
+            return Path(os.readlink(self._static_link).replace("self", str(self._pid))).read_bytes()
+        except OSError:
+            return None
 
     async def _spawn(self, launch: Launch) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
-        env |= launch.env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
-        await asyncio.to_thread(self._write_files, {**launch.files, self._static_file: self._render(launch)})
-        try:
-            # Not in a thread: who cancels us must not leave a process that nobody knows.
-            self._process = subprocess.Popen(  # noqa: ASYNC220
-                [*launch.command, self._config_argument],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the hub, which then stops Traefik
-            )
-        except OSError as error:
-            raise TraefikError(f"{launch.command[0]} cannot be started: {error}.") from error
+        env |= base_env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
+        static = _render(self._static(launch, {}))
+        await asyncio.to_thread(self._write_files, {**launch.files, self._static_file: static})
+        # Traefik reads its static configuration from one place only, so secrets cannot come beside the file
+        # in its environment (cmd/traefik/traefik.go, loaders).
+        with open(os.memfd_create("traefik"), "w+b") as memory:  # noqa: ASYNC230
+            memory.write(_render(self._static(launch, launch.secrets)))
+            memory.flush()
+            self._static_link.unlink(missing_ok=True)
+            self._static_link.symlink_to(f"/proc/self/fd/{memory.fileno()}")
+            try:
+                # Not in a thread: who cancels us must not leave a process that nobody knows.
+                self._process = subprocess.Popen(  # noqa: ASYNC220
+                    [*launch.command, self._config_argument],
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[memory.fileno()],
+                    start_new_session=True,  # Ctrl-C is for the hub, which then stops Traefik
+                )
+            except OSError as error:
+                raise TraefikError(f"{launch.command[0]} cannot be started: {error}.") from error
         self._pid = self._process.pid
         state = json.dumps({"pid": self._pid, "api_port": self._port}).encode() + b"\n"
         await asyncio.to_thread(self._write_files, {self._state_file: state})
@@ -171,7 +190,7 @@ class Supervisor:
 
     @property
     def _config_argument(self) -> str:
-        return f"--configFile={self._static_file}"
+        return f"--configFile={self._static_link}"
 
     async def _wait_for_api(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
@@ -212,20 +231,20 @@ class Supervisor:
             except (TraefikError, OSError) as error:
                 self._log.error("%s", error)
 
-    def _find_running(self) -> dict[str, str] | None:
-        """Take over the state of a Traefik that an earlier hub started from this directory: its environment."""
+    def _find_running(self) -> bool:
+        """Take over the state of a Traefik that an earlier hub started from this directory, if it runs."""
         try:
             state = json.loads(self._state_file.read_bytes())
             pid, port = int(state["pid"]), int(state["api_port"])
             variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
         except (OSError, ValueError, LookupError, TypeError):
-            return None
+            return False
         environ = dict(variable.partition("=")[::2] for variable in variables)
         if not self._is_ours(pid) or API_PASSWORD_ENV not in environ:
-            return None
+            return False
         self._process, self._pid, self._born, self._port = None, pid, _born(pid), port
         self._password = environ[API_PASSWORD_ENV]
-        return environ
+        return True
 
     def _is_ours(self, pid: int) -> bool:
         """Whether `pid` is a Traefik that was started with our configuration file."""
@@ -250,11 +269,8 @@ class Supervisor:
                 await asyncio.sleep(0.01)
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
+def _render(config: Mapping[str, Any]) -> bytes:
+    return tomli_w.dumps(config).encode()
 
 
 def _born(pid: int) -> str | None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from traitlets import TraitError
 from traitlets.config import Config
 
-from jhub_kvproxy import BackendError, BackendUnavailable, Batch, RouteNotReady
+from jhub_kvproxy import BackendError, BackendUnavailable, Batch, BatchRejected, RouteNotReady
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.table import REVISION_KEY
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.strategies import data
@@ -108,6 +109,54 @@ async def test_more_changes_than_a_transaction_holds(site):
     assert 0 < lost <= 10
     await asyncio.gather(*(proxy.delete_route(f"/user/u{number}/") for number in range(50)))
     assert await proxy.get_all_routes() == {}
+
+
+class FussyBackend(TomlBackend):
+    """Refuses every batch that holds a word, as stores do what is too large for them."""
+
+    async def apply(self, batch):
+        if any("FORBIDDEN" in (value or "") for value in batch.changes.values()):
+            raise BatchRejected("it is forbidden")
+        await super().apply(batch)
+
+
+async def test_one_route_that_the_store_refuses_fails_alone(site, monkeypatch):
+    proxy = await site.started(backend_class=FussyBackend)
+    server = await site.server("a")
+    await proxy.add_route("/user/u3/", server, {"old": True})
+    batches = await count_commits(proxy, monkeypatch)
+    data = {number: {"FORBIDDEN": number} if number in (3, 17) else {} for number in range(40)}
+    calls = (proxy.add_route(f"/user/u{number}/", server, data[number]) for number in range(40))
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for number, result in enumerate(results):
+        assert isinstance(result, BatchRejected) == (number in (3, 17)), (number, result)
+    assert len(batches) < 20
+    routes = await proxy.get_all_routes()
+    assert len(routes) == 39
+    assert routes["/user/u3/"]["data"] == {"old": True}
+    assert await site.client.server("/user/u39/") == "a"
+    with pytest.raises(BatchRejected):
+        await proxy.add_route("/user/u4/", server, {"FORBIDDEN": 1})
+    assert await proxy.get_all_routes() == routes
+
+
+class PiecemealBackend(TomlBackend):
+    """Stands for a store that Traefik does not read all at once."""
+
+    lists_at_once = False
+
+
+async def test_a_commit_that_may_be_read_in_part_is_confirmed(site, monkeypatch):
+    proxy = await site.started(backend_class=PiecemealBackend)
+    server = await site.server("a")
+    batches = await count_commits(proxy, monkeypatch)
+    await proxy.add_route("/user/a/", server, {})
+    assert [len(batch.changes) for batch in batches] == [6, 1]
+    assert batches[1].changes.keys() == {REVISION_KEY}
+    await proxy.add_route("/user/a/", server, {})  # changes nothing
+    assert len(batches) == 2
+    await asyncio.gather(*(proxy.add_route(f"/user/u{number}/", server, {}) for number in range(50)))
+    assert len(batches) <= 7
 
 
 async def test_the_last_call_for_a_route_wins(site):

@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import aiohttp
@@ -80,6 +81,19 @@ async def test_files_are_for_their_owner_only_and_hold_no_secret(site):
     assert proxy._supervisor._password.encode() not in arguments
 
 
+@pytest.mark.parametrize("log_level", ["ERROR", "TRACE"])
+async def test_a_stores_secret_reaches_traefik_and_nothing_else(site, log_level, capfd):
+    proxy = await site.started(backend_class=SecretiveBackend, traefik_log_level=log_level)
+    for path in site.directory.rglob("*"):
+        assert not path.is_file() or b"SECRET" not in path.read_bytes(), path
+    process = Path(f"/proc/{pid_of(proxy)}")
+    assert b"SECRET" not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+    assert "SECRET" not in "".join(capfd.readouterr())
+    link = os.readlink(site.directory / "run" / "traefik-with-secrets.toml")
+    running = Path(link.replace("self", str(pid_of(proxy))))
+    assert tomllib.loads(running.read_text())["providers"]["consul"] == {"token": "SECRET-TOKEN"}
+
+
 async def test_the_api_wants_our_credential_and_listens_on_loopback(site):
     proxy = await site.started()
     url = proxy._supervisor.api.url
@@ -127,15 +141,15 @@ async def reachable(site, path):
 
 
 class SecretiveBackend(TomlBackend):
-    def traefik_env(self):
-        return {"STORE_PASSWORD": "changed"}
+    def traefik_provider_secrets(self):
+        return {"consul": {"token": "SECRET-TOKEN"}}
 
 
 @pytest.mark.parametrize("change", [{"traefik_log_level": "FATAL"}, {"backend_class": SecretiveBackend}, "lost"])
 async def test_a_traefik_with_an_older_configuration_is_replaced(site, change):
     first = await left_running(site)
     if change == "lost":
-        (site.directory / "run" / "traefik.toml").unlink()
+        (site.directory / "run" / "traefik-with-secrets.toml").unlink()
         change = {}
     second = await site.started(**change)
     assert pid_of(second) != pid_of(first)

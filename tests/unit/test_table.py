@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from jhub_kvproxy.routes import Route
-from jhub_kvproxy.table import REVISION_KEY, RoutingTable, batches, read_records, route_keys
+from jhub_kvproxy.table import REVISION_KEY, RoutingTable, batches, by_route, halves, read_records, route_keys
 from jhub_kvproxy.traefik.dynamic import unflatten
 from tests.strategies import data, routespecs
 
@@ -86,14 +86,33 @@ def test_known_routes_are_kept_and_others_read(wanted, draw):
         assert (found.routes[name] is route) == (route.to_record() == store.routes[name].to_record())
 
 
-@given(st.lists(routes, max_size=8), st.integers(6, 20))
-def test_large_changes_are_cut_between_routes(wanted, limit):
+@given(st.lists(routes, max_size=8), st.none() | st.integers(6, 20), st.none() | st.integers(0, 5000))
+def test_large_changes_are_cut_between_routes(wanted, max_ops, max_bytes):
     table = RoutingTable({route.name: route for route in wanted}.values())
     changes = RoutingTable().changes(table.routes)
-    parts = list(batches(changes, limit))
+    parts = list(batches(changes, max_ops, max_bytes))
+    assert_whole(parts, table, changes)
+    for part in parts:
+        assert max_ops is None or len(part) <= max_ops
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in part.items())
+        assert max_bytes is None or size <= max_bytes or len(by_route(part)) == 1
+    assert max_ops or max_bytes is not None or len(parts) == 1
+
+
+@given(st.lists(routes, min_size=1, max_size=8))
+def test_halving_ends_with_single_routes(wanted):
+    table = RoutingTable({route.name: route for route in wanted}.values())
+    changes = RoutingTable().changes(table.routes)
+    parts = [changes]
+    while len(parts) < len(table.routes):
+        parts = [half for part in parts for half in halves(part)]
+        assert_whole(parts, table, changes)
+    assert halves(parts[0]) == [parts[0]]
+
+
+def assert_whole(parts, table, changes):
     assert {key: value for part in parts for key, value in part.items()} == changes
     assert sum(map(len, parts)) == len(changes)
-    assert all(len(part) <= limit for part in parts)
     for route in table.routes.values():
         assert sum(not part.keys().isdisjoint(route_keys(route)) for part in parts) == 1
 

@@ -1,0 +1,193 @@
+"""What drivers for stores over a network share: options for TLS and time, and HTTP with failover."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from traitlets import Float, Unicode
+
+from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class NetworkBackend(Backend):
+    """A store that is reached over a network."""
+
+    timeout = Float(
+        10.0, config=True, help="Seconds that one call to the store may take, with all that it tries again."
+    )
+    ca_file = Unicode(
+        config=True,
+        help="""
+        File with the certificates of the authorities that the store's certificate may come from (PEM).
+
+        By default those that the machine trusts. Traefik reads the file too.
+        """,
+    )
+    cert_file = Unicode(
+        config=True,
+        help="File with the certificate by which the Hub and Traefik prove to the store who they are (PEM).",
+    )
+    key_file = Unicode(config=True, help="File with the private key of `cert_file` (PEM).")
+
+    def tls_context(self) -> ssl.SSLContext:
+        """What the options for TLS come to. Raises BackendRejected when a file of theirs cannot be used."""
+        cls = type(self).__name__
+        if bool(self.cert_file) != bool(self.key_file):
+            raise BackendRejected(f"{cls}.cert_file and {cls}.key_file belong together: set both, or neither.")
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file or None)
+        except OSError as error:  # ssl.SSLError is one
+            raise BackendRejected(f"{cls}.ca_file = {self.ca_file!r} cannot be used: {error}.") from error
+        if self.cert_file:
+            try:
+                context.load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
+            except OSError as error:
+                raise BackendRejected(
+                    f"{cls}.cert_file = {self.cert_file!r} with {cls}.key_file = {self.key_file!r} "
+                    f"cannot be used: {error}."
+                ) from error
+        return context
+
+    def traefik_tls(self) -> dict[str, Any]:
+        """The same options in Traefik's words, to go beside a provider's endpoints (Traefik docs, "tls")."""
+        files = {"ca": self.ca_file, "cert": self.cert_file, "key": self.key_file}
+        return {"tls": {name: str(Path(file).absolute()) for name, file in files.items() if file}}
+
+
+def _no_passphrase() -> str:
+    # Otherwise OpenSSL asks the terminal.
+    raise OSError("the key needs a passphrase, which Traefik cannot give")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: Any
+    body: bytes
+    url: str
+
+
+class HTTPServers:
+    """One API behind one URL or several: asks the one that answered last, and then the others.
+
+    Raises :class:`~jhub_kvproxy.BackendUnavailable` when none answers within `timeout` seconds, and
+    :class:`~jhub_kvproxy.BackendRejected` when TLS fails, which no further try mends. `name` is the
+    store's, for people.
+    """
+
+    def __init__(self, name: str, urls: Sequence[str], *, timeout: float, tls: ssl.SSLContext | None) -> None:
+        self._name = name
+        self.urls = list(urls)
+        self._timeout = timeout
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For what :meth:`ask` does not do, such as streams; ours to close."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections. Calling it twice is harmless; another question opens new ones."""
+        session, self._session = self._session, None
+        if session:
+            await session.close()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        again: bool,
+        is_transient: Callable[[Answer], bool] = lambda _: False,
+        **options: Any,
+    ) -> Answer:
+        """Send a request, its `options` as aiohttp has them, to one server after the other until one answers.
+
+        With `again` False it is sent once only: what certainly did not reach a server (no connection) is tried
+        again, what may have reached one is not. With `again` True answers that `is_transient` are tried again too.
+        """
+        deadline = time.monotonic() + self._timeout
+        pause = _FIRST_PAUSE
+        while True:
+            for url in list(self.urls):
+                try:
+                    answer = await self._ask_one(method, url, path, deadline, options)
+                except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+                    raise BackendRejected(f"{self._name} at {url}: {_tls_words(error)}.") from error
+                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                    failure, words = error, f"{self._name} at {url} {_words(error)}"
+                    self._prefer_others(url)
+                    if not (again or isinstance(error, aiohttp.ClientConnectorError)):
+                        raise BackendUnavailable(words + ".") from error
+                else:
+                    if not (again and is_transient(answer)) or time.monotonic() > deadline - pause:
+                        return answer
+                    failure, words = None, f"{self._name} at {url} answered {answer.status}"
+                    self._prefer_others(url)
+            if time.monotonic() + pause > deadline:
+                raise BackendUnavailable(f"{words}, and nothing else within {self._timeout:g} s.") from failure
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _ask_one(self, method: str, url: str, path: str, deadline: float, options: dict[str, Any]) -> Answer:
+        # A frozen server must leave time for the others.
+        limit = min(self._timeout / len(self.urls), max(deadline - time.monotonic(), 0.001))
+        timeout = aiohttp.ClientTimeout(total=limit)
+        async with self.session.request(method, url + path, timeout=timeout, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.read(), url)
+
+    def _prefer_others(self, url: str) -> None:
+        self.urls.remove(url)
+        self.urls.append(url)
+
+
+def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str) -> str:
+    """`url` with a port and without a trailing slash. Raises BackendRejected, naming `trait`, if it is no HTTP URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or default_port
+    except ValueError as error:
+        raise BackendRejected(f"{trait}: a URL in it is not valid ({error}); write it like {_example(default_port)}.")
+    if "@" in parts.netloc:
+        raise BackendRejected(f"{trait} must not hold a user name or password; put them into {credentials_go_to}.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise BackendRejected(f"{trait}: {url!r} is not an HTTP URL; write it like {_example(default_port)}.")
+    if parts.path.strip("/"):
+        raise BackendRejected(f"{trait}: {url!r} must not have a path, which Traefik could not use.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def _example(port: int) -> str:
+    return f"https://localhost:{port}"
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot be reached ({error.os_error.strerror or error.os_error})"
+    return f"broke off ({error or type(error).__name__})"
+
+
+def _tls_words(error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not accepted ({error.certificate_error}); is ca_file the right one"
+    return f"no TLS connection comes about ({error.os_error})"
