@@ -127,6 +127,7 @@ class HTTPServers:
         pause = _FIRST_PAUSE
         while True:
             for url in list(self.urls):
+                failure: Exception | None = None
                 try:
                     answer = await self._ask_one(method, url, path, deadline, options)
                 except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
@@ -139,7 +140,7 @@ class HTTPServers:
                 else:
                     if not (again and is_transient(answer)) or time.monotonic() > deadline - pause:
                         return answer
-                    failure, words = None, f"{self._name} at {url} answered {answer.status}"
+                    words = f"{self._name} at {url} answered {answer.status}"
                     self._prefer_others(url)
             if time.monotonic() + pause > deadline:
                 raise BackendUnavailable(f"{words}, and nothing else within {self._timeout:g} s.") from failure
@@ -163,8 +164,8 @@ def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str)
     try:
         parts = urlsplit(url)
         port = parts.port or default_port
-    except ValueError as error:
-        raise BackendRejected(f"{trait}: a URL in it is not valid ({error}); write it like {_example(default_port)}.")
+    except ValueError:  # its text may hold a part of a password
+        raise BackendRejected(f"{trait}: a URL in it is not valid; write it like {_example(default_port)}.") from None
     if "@" in parts.netloc:
         raise BackendRejected(f"{trait} must not hold a user name or password; put them into {credentials_go_to}.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
