@@ -146,6 +146,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         self._supervisor = Supervisor(Path(self.runtime_dir).absolute(), self.log)
         self._opening = asyncio.Lock()
         self._is_open = False
+        self._closer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
@@ -166,9 +167,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """Stop Traefik. The table stays in the store."""
         await self._readiness.close()
         await self._supervisor.stop()
-        await self._writer.close()
-        await self._backend.close()
-        self._is_open = False
+        await self._close()
 
     async def add_route(self, routespec: str, target: str, data: dict[str, Any]) -> None:
         """Add or change a route; returns when every replica that is up serves it.
@@ -223,11 +222,34 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 return
             if self.app and self.app.internal_ssl:
                 raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
-            await self._backend.open()
-            await self._writer.load()
-            if not self.should_start:
-                await self._watch_external()
+            try:
+                await self._backend.open()
+                await self._writer.load()
+                if not self.should_start:
+                    await self._watch_external()
+            except BaseException:
+                await self._backend.close()
+                raise
+            self._closer = asyncio.create_task(self._close_with_the_hub())
             self._is_open = True
+
+    async def _close(self) -> None:
+        self._is_open = False
+        closer, self._closer = self._closer, None
+        if closer and closer is not asyncio.current_task():
+            closer.cancel()
+        await self._readiness.close()
+        await self._writer.close()
+        await self._backend.close()
+
+    async def _close_with_the_hub(self) -> None:
+        # JupyterHub does not always call stop(); it always ends by cancelling all tasks (jupyterhub.app,
+        # shutdown_cancel_tasks).
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if self._closer is asyncio.current_task():
+                await self._close()
 
     async def _watch_external(self) -> None:
         if not self.traefik_api_urls:

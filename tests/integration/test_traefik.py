@@ -352,6 +352,25 @@ async def test_replicas_that_others_start(site, tmp_path):
             process.wait()
 
 
+@pytest.mark.parametrize("traits", [{}, {"should_start": False, "traefik_api_urls": ["http://127.0.0.1:1"]}])
+async def test_the_store_is_closed_with_the_hub(site, monkeypatch, traits):
+    """JupyterHub calls no stop() with cleanup_proxy = False, or should_start = False: it cancels all tasks."""
+    proxy = site.proxy(**traits)
+    closed = asyncio.Event()
+
+    async def close():
+        closed.set()
+
+    monkeypatch.setattr(proxy._backend, "close", close)
+    await (proxy.start() if proxy.should_start else proxy.get_all_routes())
+    assert not closed.is_set()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert closed.is_set()
+
+
 async def test_replicas_must_be_named(site):
     with pytest.raises(TraefikError, match="traefik_api_urls must name"):
         await site.proxy(should_start=False).get_all_routes()
