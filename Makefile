@@ -38,12 +38,18 @@ types: $(VENV)/.has-test
 tests: $(VENV)/.has-test
 	$(call step,pytest) $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# All that a proxy can break on one store, and what is about the proxy itself on the others.
 suite: $(VENV)/.has-test
-	$(call step,JupyterHub suite) $(BIN)/python -m pytest -c tests/jupyterhub_suite/pytest.ini \
+	@$(MAKE) --keep-going --no-print-directory suite-toml suite-etcd suite-consul suite-redis
+
+suite-toml: MODULES = test_proxy test_named_servers test_spawner test_services test_singleuser test_api
+suite-etcd suite-consul suite-redis: MODULES = test_proxy
+suite-%: $(VENV)/.has-test
+	$(call step,JupyterHub suite on $*) KVPROXY_SUITE_STORE=$* \
+	    $(BIN)/python -m pytest -c tests/jupyterhub_suite/pytest.ini \
 	    -p tests.jupyterhub_suite.plugin -n 2 --dist loadfile \
 	    --rootdir "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" --pyargs \
-	    jupyterhub.tests.test_proxy jupyterhub.tests.test_named_servers jupyterhub.tests.test_spawner \
-	    jupyterhub.tests.test_services jupyterhub.tests.test_singleuser jupyterhub.tests.test_api
+	    $(addprefix jupyterhub.tests.,$(MODULES))
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html

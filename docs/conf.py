@@ -1,7 +1,9 @@
 """Sphinx configuration: ``sphinx-build -W docs docs/_build/html``."""
 
+from inspect import cleandoc
+
 from sphinx.application import Sphinx
-from traitlets import HasTraits
+from traitlets import HasTraits, TraitType
 
 import jhub_kvproxy
 
@@ -50,5 +52,12 @@ def hide_constructor(app: Sphinx, what: str, name: str, obj: object, *args: obje
     return ("", None) if isinstance(obj, type) and issubclass(obj, HasTraits) else None
 
 
+def show_help(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """An option is described by its help, also when the attribute that it overrides has a docstring."""
+    if isinstance(obj, TraitType) and obj.help:
+        lines[:] = [*cleandoc(obj.help).splitlines(), ""]
+
+
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", hide_constructor)
+    app.connect("autodoc-process-docstring", show_help)

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from traitlets import MetaHasTraits, Unicode
 from traitlets.config import LoggingConfigurable
 
+from .table import batches
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -104,6 +106,16 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         A table that cannot be read (damaged, no permission, unreachable) is an error, never an
         empty table.
         """
+
+    async def remove(self) -> None:
+        """Remove the table and all that was made to keep it; after it only :meth:`close` may be called.
+
+        For a prefix that nobody uses, such as one made to try the store. A driver that makes more than
+        keys, such as files, removes that too.
+        """
+        for part in batches(dict.fromkeys((await self.load()).keys), self.max_txn_ops, self.max_txn_bytes):
+            if part:
+                await self.apply(Batch(part))
 
     @abstractmethod
     def traefik_provider_config(self) -> dict[str, Any]:

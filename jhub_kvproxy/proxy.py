@@ -181,10 +181,12 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route)
         try:
-            await self._readiness.wait(revision, route.name, self.ready_timeout)
             if revision != before and not self._backend.lists_at_once:
-                # Traefik may have listed the keys while they were written; what it lists from now on is whole.
-                await self._readiness.wait(await self._writer.touch(), route.name, self.ready_timeout)
+                # Traefik may have listed the keys while they were written, and then lack some of them, or call the
+                # route wrong for that; what it lists from now on is whole.
+                await self._readiness.wait(revision, None, self.ready_timeout)
+                revision = await self._writer.touch()
+            await self._readiness.wait(revision, route.name, self.ready_timeout)
         except RouteNotReady:
             await self._writer.take_back(route, previous)
             raise

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 from traitlets.utils.importstring import import_item
 
 from .backend import Backend
@@ -24,20 +27,52 @@ def find_backend(name: str) -> type[Backend]:
     Raises :class:`BackendNotFound` with the names there are and what to install.
     """
     installed = installed_backends()
+    if name not in installed and "." not in name:
+        raise BackendNotFound(_unknown(name, list(installed)))
     try:
-        if name in installed:
-            found = installed[name].load()
-        elif "." in name:
-            found = import_item(name)
-        else:
-            raise BackendNotFound(_unknown(name, list(installed)))
-    except (ImportError, AttributeError) as error:
+        found = installed[name].load() if name in installed else import_item(name)
+    except Exception as error:  # a stranger's module may raise anything when it is imported
         raise BackendNotFound(_broken(name, installed.get(name), error)) from error
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise BackendNotFound(
             f"KVProxy.backend_class = {name!r} stands for {found!r}, which is no subclass of jhub_kvproxy.Backend."
         )
     return found
+
+
+def missing_requirements(point: EntryPoint) -> list[str]:
+    """What the backend's package asks for in the extra of the backend's name, and is not here: ``redis>=6``."""
+    return [_without_marker(requirement) for requirement in _of_extra(point) if not _is_met(requirement)]
+
+
+def pip_command(point: EntryPoint) -> str:
+    """The command that installs what :func:`missing_requirements` tells."""
+    package = point.dist.name if point.dist else "PACKAGE"
+    return f'pip install "{package}[{canonicalize_name(point.name)}]"'
+
+
+def _of_extra(point: EntryPoint) -> list[Requirement]:
+    found = []
+    for text in (point.dist.requires if point.dist else None) or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        marker = requirement.marker
+        if marker and marker.evaluate({"extra": point.name}) and not marker.evaluate({"extra": ""}):
+            found.append(requirement)
+    return found
+
+
+def _is_met(requirement: Requirement) -> bool:
+    try:
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except (PackageNotFoundError, InvalidVersion):
+        return False
+
+
+def _without_marker(requirement: Requirement) -> str:
+    return str(requirement).partition(";")[0].strip()
 
 
 def _unknown(name: str, installed: list[str]) -> str:
@@ -52,8 +87,16 @@ def _unknown(name: str, installed: list[str]) -> str:
 
 
 def _broken(name: str, point: EntryPoint | None, error: Exception) -> str:
-    missing = f"KVProxy.backend_class = {name!r} cannot be imported: {error}."
-    if point is None or point.dist is None:
-        return missing
-    extra = f"[{name}]" if name in (point.dist.metadata.get_all("Provides-Extra") or ()) else ""
-    return f'{missing} Install what it needs: pip install "{point.dist.name}{extra}"'
+    broken = f"KVProxy.backend_class = {name!r} cannot be imported: {describe(error)}."
+    if point is None:
+        return f"{broken} Is its package installed beside JupyterHub?"
+    if missing := missing_requirements(point):
+        return f"{broken} It needs {', '.join(missing)}: {pip_command(point)}"
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+    return f"{broken} It comes with {package}."
+
+
+def describe(error: Exception) -> str:
+    """`error` in words: what it says, and of which class it is unless that is plain."""
+    words = str(error).rstrip(".")
+    return words if isinstance(error, ImportError) and words else f"{type(error).__name__}: {words}".rstrip(": ")

@@ -1,8 +1,14 @@
-"""Hypothesis, for all tests: no clock decides, and CI tries the same cases each time."""
+"""For all tests: the stores, and Hypothesis, where no clock decides and CI tries the same cases each time."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.stores import find_store
+from tests.stores.consul import consul as consul
+from tests.stores.etcd import etcd as etcd
+from tests.stores.redis import redis_server as redis_server
 
 settings.register_profile(
     "kvproxy",
@@ -12,3 +18,9 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("kvproxy")
+
+
+@pytest.fixture
+def store(request, tmp_path):
+    """The store of a test: TOML, or the one that :func:`tests.stores.on_every_store` asks for."""
+    return find_store(getattr(request, "param", "toml"), request, tmp_path)

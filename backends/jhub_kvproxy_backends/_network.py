@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,9 @@ import aiohttp
 from traitlets import Float, Unicode
 
 from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable
+
+#: How OpenSSL names the alerts by which a server refuses a client's certificate (RFC 8446, section 6.2).
+_OUR_CERTIFICATE = re.compile(r"ALERT_(\w*CERTIFICATE|UNKNOWN_CA)")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -62,7 +66,9 @@ class NetworkBackend(Backend):
     def traefik_tls(self) -> dict[str, Any]:
         """The same options in Traefik's words, to go beside a provider's endpoints (Traefik docs, "tls")."""
         files = {"ca": self.ca_file, "cert": self.cert_file, "key": self.key_file}
-        return {"tls": {name: str(Path(file).absolute()) for name, file in files.items() if file}}
+        tls = {name: str(Path(file).absolute()) for name, file in files.items() if file}
+        # Traefik refuses an empty table.
+        return {"tls": tls or {"insecureSkipVerify": False}}
 
 
 def _no_passphrase() -> str:
@@ -84,7 +90,7 @@ class HTTPServers:
     """One API behind one URL or several: asks the one that answered last, and then the others.
 
     Raises :class:`~jhub_kvproxy.BackendUnavailable` when none answers within `timeout` seconds, and
-    :class:`~jhub_kvproxy.BackendRejected` when TLS fails, which no further try mends. `name` is the
+    :class:`~jhub_kvproxy.BackendRejected` when TLS fails with all, which no further try mends. `name` is the
     store's, for people.
     """
 
@@ -116,47 +122,72 @@ class HTTPServers:
         *,
         again: bool,
         is_transient: Callable[[Answer], bool] = lambda _: False,
+        deadline: float | None = None,
         **options: Any,
     ) -> Answer:
         """Send a request, its `options` as aiohttp has them, to one server after the other until one answers.
 
         With `again` False it is sent once only: what certainly did not reach a server (no connection) is tried
         again, what may have reached one is not. With `again` True answers that `is_transient` are tried again too.
+        `deadline`, on the clock of :func:`time.monotonic`, is that of a call which asks more than once.
         """
-        deadline = time.monotonic() + self._timeout
+        if deadline is None:
+            deadline = time.monotonic() + self._timeout
         pause = _FIRST_PAUSE
         while True:
+            refusals = []
             for url in list(self.urls):
                 failure: Exception | None = None
                 try:
-                    answer = await self._ask_one(method, url, path, deadline, options)
-                except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-                    raise BackendRejected(f"{self._name} at {url}: {_tls_words(error)}.") from error
+                    answer = await self._ask_one(method, url, path, deadline, again, options)
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     failure, words = error, f"{self._name} at {url} {_words(error)}"
                     self._prefer_others(url)
-                    if not (again or isinstance(error, aiohttp.ClientConnectorError)):
+                    if tls_words := _tls_words(error):
+                        refusals.append(f"{self._name} at {url}: {tls_words}.")
+                    elif not (again or _is_unsent(error)):
                         raise BackendUnavailable(words + ".") from error
                 else:
                     if not (again and is_transient(answer)) or time.monotonic() > deadline - pause:
                         return answer
                     words = f"{self._name} at {url} answered {answer.status}"
                     self._prefer_others(url)
+            if len(refusals) == len(self.urls):
+                raise BackendRejected(refusals[0]) from failure
             if time.monotonic() + pause > deadline:
                 raise BackendUnavailable(f"{words}, and nothing else within {self._timeout:g} s.") from failure
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _ask_one(self, method: str, url: str, path: str, deadline: float, options: dict[str, Any]) -> Answer:
+    async def _ask_one(
+        self, method: str, url: str, path: str, deadline: float, again: bool, options: dict[str, Any]
+    ) -> Answer:
         # A frozen server must leave time for the others.
         limit = min(self._timeout / len(self.urls), max(deadline - time.monotonic(), 0.001))
-        timeout = aiohttp.ClientTimeout(total=limit)
-        async with self.session.request(method, url + path, timeout=timeout, **options) as answer:
+        timeout = aiohttp.ClientTimeout(total=limit, sock_connect=limit / 2)
+        middlewares = () if again else (_send_once,)
+        async with self.session.request(
+            method, url + path, timeout=timeout, middlewares=middlewares, **options
+        ) as answer:
             return Answer(answer.status, answer.headers, await answer.read(), url)
 
     def _prefer_others(self, url: str) -> None:
         self.urls.remove(url)
         self.urls.append(url)
+
+
+class _BrokenOff(aiohttp.ClientError):
+    """The connection ended before the answer, and nobody knows what became of the question."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending again what it takes for idempotent, such as any PUT (its ``client.py``)."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenOff(str(error)) from error
 
 
 def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str) -> str:
@@ -180,15 +211,29 @@ def _example(port: int) -> str:
     return f"https://localhost:{port}"
 
 
+def _is_unsent(error: Exception) -> bool:
+    """Whether the request certainly did not reach a server: there was no connection."""
+    # Of the time limits that aiohttp knows by this name, only the one for connecting is set.
+    return isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError))
+
+
 def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot be reached ({error.os_error.strerror or error.os_error})"
-    return f"broke off ({error or type(error).__name__})"
+        return f"cannot be reached ({error.os_error.strerror or repr(error.os_error)})"
+    return f"broke off ({str(error) or type(error).__name__})"
 
 
-def _tls_words(error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError) -> str:
+def _tls_words(error: Exception) -> str:
+    """What is wrong with TLS; empty if nothing is."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not accepted ({error.certificate_error}); is ca_file the right one"
-    return f"no TLS connection comes about ({error.os_error})"
+    if _OUR_CERTIFICATE.search(str(error)):
+        return (
+            f"it refuses our certificate, or that we show none ({error}); "
+            "are cert_file and key_file those that it wants"
+        )
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"no TLS connection comes about ({error.os_error})"
+    return ""

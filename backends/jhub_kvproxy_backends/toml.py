@@ -5,34 +5,26 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import grp
-import json
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomli_w
 from traitlets import Float, Unicode
 
-from jhub_kvproxy import (
-    Backend,
-    BackendError,
-    BackendRejected,
-    BackendUnavailable,
-    Batch,
-    Snapshot,
-    unflatten,
-    write_atomically,
-)
+from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Batch, Snapshot, write_atomically
+
+from ._lease_file import LeaseFile
+from ._toml_text import TableText, parse_table
 
 T = TypeVar("T")
 
-_TRAEFIK = "traefik/"
-_FORMAT = 1
 _LOCK_INTERVAL = 0.005
-# Replacing a file gives it a new inode; together these tell one content from the next.
+_WATCH_INTERVAL = 0.25
+# Inode, time, size: together they tell one content from the next, since a file is replaced and its time goes on.
 _Signature = tuple[int, int, int] | None
 
 
@@ -43,6 +35,8 @@ class TomlBackend(Backend):
         The table: every key with its value, one a line. Replacing this file is what commits a batch.
     ``traefik/routes.toml``
         What Traefik reads, made from ``table.json``; made again when it is missing or differs.
+    ``lease``
+        Who may write, and until when, if a writer asked for that.
     ``lock``
         Held (``flock``) by whoever reads or changes them.
     """
@@ -75,11 +69,10 @@ class TomlBackend(Backend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._keys: dict[str, str] = {}
-        self._lines: dict[str, str] = {}
-        self._elements: dict[str, dict[str, str]] = {}
-        self._fragments: dict[str, str] = {}
+        self._text = TableText()
         self._seen: tuple[_Signature, _Signature] | None = None
+        self._made: list[Path] = []
+        self._lease = LeaseFile(self.directory / "lease")
 
     @property
     def directory(self) -> Path:
@@ -97,11 +90,36 @@ class TomlBackend(Backend):
     async def open(self) -> None:
         await self._in_thread(self._make_directories)
 
+    async def close(self) -> None:
+        await self.release_lease()
+
     async def apply(self, batch: Batch) -> None:
         await self._in_thread(lambda: self._apply(batch.changes))
 
     async def load(self) -> Snapshot:
         return Snapshot(await self._in_thread(self._load))
+
+    async def watch(self) -> AsyncIterator[None]:
+        """Looks at the table's file each quarter of a second."""
+        seen = await self._in_thread(lambda: _signature(self.table_file))
+        yield
+        while True:
+            now = await self._in_thread(lambda: _signature(self.table_file))
+            if now == seen:
+                await asyncio.sleep(_WATCH_INTERVAL)
+            else:
+                seen = now
+                yield
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        await self._in_thread(lambda: self._acquire_lease(holder, ttl))
+
+    async def release_lease(self) -> None:
+        if self._lease.is_wanted:
+            await self._in_thread(self._release_lease)
+
+    async def remove(self) -> None:
+        await self._in_thread(self._remove)
 
     def traefik_provider_config(self) -> dict[str, Any]:
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
@@ -124,6 +142,7 @@ class TomlBackend(Backend):
     def _make_directories(self) -> None:
         for directory in (self.directory, self.traefik_file.parent):
             if not directory.is_dir():
+                self._made += reversed([path for path in (directory, *directory.parents) if not path.exists()])
                 directory.mkdir(parents=True, exist_ok=True)
                 directory.chmod(0o750 if self.group else 0o700)
                 if self.group:
@@ -131,6 +150,15 @@ class TomlBackend(Backend):
         with self._locked():
             for leftover in self.directory.glob(".*.tmp"):  # of a writer that was killed
                 leftover.unlink()
+
+    def _remove(self) -> None:
+        if self.directory.is_dir():
+            with self._locked():
+                shutil.rmtree(self.directory)
+        self._forget()
+        for directory in reversed(self._made):
+            with suppress(OSError):  # it holds another prefix by now
+                directory.rmdir()
 
     @property
     def _group_id(self) -> int:
@@ -141,18 +169,30 @@ class TomlBackend(Backend):
         except KeyError:
             raise BackendRejected(f"TomlBackend.group = {self.group!r}: this machine has no such group.") from None
 
+    def _acquire_lease(self, holder: str, ttl: float) -> None:
+        with self._locked():
+            self._lease.acquire(holder, ttl)
+
+    def _release_lease(self) -> None:
+        try:
+            with self._locked():
+                self._lease.release()
+        except FileNotFoundError:  # the directory has been removed
+            self._lease.forget()
+
     def _load(self) -> dict[str, str]:
         with self._locked():
             self._refresh()
-            return dict(self._keys)
+            return dict(self._text.keys)
 
     def _apply(self, changes: Mapping[str, str | None]) -> None:
         with self._locked():
+            self._lease.check()
             self._refresh()
-            changes = {key: value for key, value in changes.items() if self._keys.get(key) != value}
+            changes = {key: value for key, value in changes.items() if self._text.keys.get(key) != value}
             if not changes:
                 return
-            self._update(changes)
+            self._text.update(changes)
             try:
                 self._write_files()
             except BaseException:
@@ -162,8 +202,7 @@ class TomlBackend(Backend):
 
     def _forget(self) -> None:
         """Know nothing of the files: the next call reads them."""
-        for cache in (self._keys, self._lines, self._elements, self._fragments):
-            cache.clear()
+        self._text = TableText()
         self._seen = None
 
     @contextmanager
@@ -188,12 +227,10 @@ class TomlBackend(Backend):
         if self._seen == (seen := self._signatures()):
             return
         if self._seen is None or seen[0] != self._seen[0]:
-            stored = self._read_table()
-            changes: dict[str, str | None] = {key: None for key in self._keys if key not in stored}
-            changes.update((key, value) for key, value in stored.items() if self._keys.get(key) != value)
-            self._update(changes)
-        if self._traefik_content() != _read(self.traefik_file):
-            if self._keys:
+            content = _read(self.table_file)
+            self._text.replace({} if content is None else parse_table(content, self.table_file))
+        if self._text.toml() != _read(self.traefik_file):
+            if self._text.keys:
                 self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
             self._write_traefik_file()
         self._seen = self._signatures()
@@ -201,79 +238,22 @@ class TomlBackend(Backend):
     def _signatures(self) -> tuple[_Signature, _Signature]:
         return _signature(self.table_file), _signature(self.traefik_file)
 
-    def _read_table(self) -> dict[str, str]:
-        content = _read(self.table_file)
-        if content is None:
-            return {}
-        try:
-            table = json.loads(content)
-            keys, version = table["keys"], table["format"]
-            if version != _FORMAT:
-                raise BackendRejected(
-                    f"{self.table_file} has format {version!r}, and this jhub-kvproxy reads {_FORMAT}; "
-                    "upgrade jhub-kvproxy, or move the file away: the Hub then writes its routes anew."
-                )
-            if not all(type(key) is str and type(value) is str for key, value in keys.items()):
-                raise ValueError("a value is not text")
-            return dict(keys)
-        except BackendError:
-            raise
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            line = getattr(error, "lineno", 1)
-            raise BackendRejected(
-                f"{self.table_file}, line {line}: the routing table is damaged ({error}). "
-                "Restore it from a backup, or move it away: the Hub then writes its routes anew."
-            ) from error
-
     def _write_files(self) -> None:
         # Temporary files in Traefik's directory would make it read all files again, several times.
-        write_atomically(self.table_file, self._table_content(), temp_dir=self.directory)
+        before = _signature(self.table_file)
+        write_atomically(self.table_file, self._text.json(), temp_dir=self.directory)
+        after = _signature(self.table_file)
+        if before and after and after[1] <= before[1]:
+            # The kernel's clock may tick every 4 ms only, and the next file may get the inode of the last but one.
+            os.utime(self.table_file, ns=(before[1] + 1, before[1] + 1))
         self._write_traefik_file()
 
     def _write_traefik_file(self) -> None:
         mode = 0o640 if self.group else 0o600
-        content = self._traefik_content()
-        write_atomically(self.traefik_file, content, mode=mode, group=self._group_id, temp_dir=self.directory)
+        write_atomically(self.traefik_file, self._text.toml(), mode=mode, group=self._group_id, temp_dir=self.directory)
         if self.traefik_file.is_symlink():
             # Traefik watches the directory of the link: let it see that something happened.
             os.utime(self.traefik_file, follow_symlinks=False)
-
-    def _update(self, changes: Mapping[str, str | None]) -> None:
-        """Take `changes` into the caches; only the parts that they touch are rendered again."""
-        touched = set()
-        for key, value in changes.items():
-            element = _element(key)
-            if value is None:
-                self._keys.pop(key, None)
-                self._lines.pop(key, None)
-                self._elements.get(element, {}).pop(key, None)
-            else:
-                self._keys[key] = value
-                self._lines[key] = f"{json.dumps(key)}: {json.dumps(value)}"
-                self._elements.setdefault(element, {})[key] = value
-            touched.add(element)
-        for element in touched:
-            keys = self._elements.get(element)
-            if not keys:
-                self._elements.pop(element, None)
-                self._fragments.pop(element, None)
-            elif element.startswith(_TRAEFIK):
-                part = unflatten({key.removeprefix(_TRAEFIK): value for key, value in keys.items()})
-                # Traefik runs Go templates over the file; in a basic string this escape is a brace.
-                self._fragments[element] = tomli_w.dumps(part).replace("{{", "{\\u007b")
-
-    def _table_content(self) -> bytes:
-        lines = ",\n".join(self._lines.values())
-        return f'{{"format": {_FORMAT}, "keys": {{\n{lines}\n}}}}\n'.encode()
-
-    def _traefik_content(self) -> bytes:
-        header = "# Written by jhub-kvproxy from table.json; changes made here are lost.\n\n"
-        return (header + "\n".join(self._fragments[element] for element in sorted(self._fragments))).encode()
-
-
-def _element(key: str) -> str:
-    """The router, service, ... that `key` is a part of: ``traefik/http/routers/NAME``."""
-    return "/".join(key.split("/", 4)[:4])
 
 
 def _private(path: str, flags: int) -> int:

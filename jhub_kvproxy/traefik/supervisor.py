@@ -33,8 +33,8 @@ _STOP_TIMEOUT = 10.0
 _WATCH_INTERVAL = 0.2
 _FIRST_BACKOFF, _LONGEST_BACKOFF, _STEADY_AFTER = 0.1, 30.0, 60.0
 _START_ATTEMPTS = 3
-# JupyterHub's own secrets are none of Traefik's business.
-_NOT_FOR_TRAEFIK = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "TRAEFIK_")
+# Others' secrets are none of Traefik's business, and some of these would change what it reads.
+_NOT_FOR_TRAEFIK = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "KVPROXY_", "TRAEFIK_", "CONSUL_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +110,15 @@ class Supervisor:
         await self._end()
         for path in self._files:
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # it may hold what others put there
-            self._directory.rmdir()
+        ours = {path.parent for path in self._files if path.is_relative_to(self._directory)}
+        for directory in sorted(ours, reverse=True):
+            with contextlib.suppress(OSError):  # it may hold what others put there
+                directory.rmdir()
 
     def _write_files(self, files: Mapping[Path, bytes]) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, content in files.items():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             write_atomically(path, content)
 
     async def _adopt(self, launch: Launch) -> bool:

@@ -59,7 +59,7 @@ async def test_stop_leaves_nothing_but_the_table(site):
     await proxy.stop()
     assert not is_alive(pid)
     left = sorted(str(path.relative_to(site.directory)) for path in site.directory.rglob("*") if path.is_file())
-    table = "table/jupyterhub"
+    table = f"table/{site.store.prefix}"
     assert left == [f"{table}/lock", f"{table}/table.json", f"{table}/traefik/routes.toml"]
     # JupyterHub may still delete routes while it shuts down.
     await proxy.delete_route("/user/a/")
@@ -397,7 +397,7 @@ def start_replica(site, directory):
     """A Traefik as an admin would start it, reading the table's directory; its API's user is admin:pass."""
     directory.mkdir()
     port, api = free_port(), free_port()
-    table = site.directory / "table" / "jupyterhub" / "traefik"
+    table = site.directory / "table" / site.store.prefix / "traefik"
     (table / "api.toml").write_text(
         """
         [http.routers.api]

@@ -12,6 +12,8 @@ This plugin sets the proxy class of every MockHub. From the repository's root:
 
 KVPROXY_SUITE_PROXY_CLASS is the proxy class: an entry point's name (default: kvproxy)
 or a dotted path. The baseline is `configurable-http-proxy`, with that command on PATH.
+KVPROXY_SUITE_STORE is the store that kvproxy keeps its table in: toml (the default), etcd,
+consul or redis; its server is started for each worker.
 """
 
 import contextlib
@@ -25,7 +27,13 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
+from tests.stores import find_store
+from tests.stores.consul import consul as consul
+from tests.stores.etcd import etcd as etcd
+from tests.stores.redis import redis_server as redis_server
+
 PROXY_CLASS = os.environ.get("KVPROXY_SUITE_PROXY_CLASS", "kvproxy")
+STORE = os.environ.get("KVPROXY_SUITE_STORE", "toml")
 
 # Tests which can say nothing about another proxy class: {name: why}.
 DESELECTED = {
@@ -34,9 +42,13 @@ DESELECTED = {
 }
 
 
+# Of the hubs of a module, with a prefix of its own.
+store = None
+
+
 def hub_config():
     """The configuration of each MockHub, below what its test passes."""
-    config = Config()
+    config = Config(store.config) if store else Config()
     config.JupyterHub.proxy_class = PROXY_CLASS
     return config
 
@@ -91,10 +103,13 @@ def allow_root(spawner_class):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_directory(tmp_path_factory):
+def own_directory(request, tmp_path_factory):
     # A hub keeps files in its working directory: its proxy's pid, a store. JupyterHub 5's
     # tests leave all hubs in one; hubs at the same time then stop each other's proxy.
-    with contextlib.chdir(tmp_path_factory.mktemp("hub")):
+    global store
+    directory = tmp_path_factory.mktemp("hub")
+    store = find_store(STORE, request, directory)
+    with contextlib.chdir(directory):
         yield
 
 
@@ -129,7 +144,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def reasons():
-    yield f"proxy_class: {PROXY_CLASS}"
+    yield f"proxy_class: {PROXY_CLASS}; store: {STORE}"
     for name, why in DESELECTED.items():
         yield f"not run: {name} {why}"
 

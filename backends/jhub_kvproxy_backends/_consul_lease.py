@@ -1,0 +1,124 @@
+"""One writer at a time: a lease by a key that a session of Consul's locks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jhub_kvproxy import BackendUnavailable, LeaseHeld, LeaseLost
+
+from ._consul_api import ConsulAPI, Operation, RolledBack, kv, kv_path, parsed
+
+_SHORTEST_TTL = 10.0  # of a session (Consul docs, "Session HTTP API")
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands in the key: `session` is empty when nobody has locked it, `ttl` None when we cannot read it."""
+
+    index: int
+    session: str
+    holder: str
+    since: str
+    ttl: float | None
+
+
+class ConsulLease:
+    """The lease in `key`, for one writer.
+
+    Whoever has locked `key` has the lease, and each of its transactions checks that the lock is still its own.
+    Consul ends a session that is not renewed, and with it the lock, but not before 10 s, and as late as twice the
+    TTL. So a writer who has seen the key unchanged for the TTL that stands in it, by its own clock, takes the lock
+    over, in a transaction that fails if the key has changed: each renewal changes it. No clocks are compared.
+    """
+
+    def __init__(self, api: ConsulAPI, key: str) -> None:
+        self._api = api
+        self._key = key
+        self._is_wanted = False
+        self._session = ""
+        self._session_ttl = 0.0
+        #: When the lease runs out, by our clock.
+        self._deadline = 0.0
+        #: The index of the key when it last changed, and since when we know.
+        self._seen = (-1, 0.0)
+
+    def fence(self) -> list[Operation]:
+        """What must come first in a transaction: nothing if nobody asked for the lease."""
+        if not self._is_wanted:
+            return []
+        if time.monotonic() > self._deadline:
+            raise LeaseLost(f"The lease {self._key} in Consul is not ours, or ran out; acquire it anew.")
+        return [kv("check-session", self._key, Session=self._session)]
+
+    async def acquire(self, holder: str, ttl: float) -> None:
+        self._is_wanted = True
+        for _ in range(_ATTEMPTS):
+            found = await self._read()
+            deadline = time.monotonic() + ttl
+            is_ours = found is not None and found.session != "" and found.session == self._session
+            if found and found.session and not is_ours and not self._has_expired(found):
+                raise LeaseHeld(f"{found.holder} holds the lease {self._key} in Consul since {found.since}.")
+            since = found.since if found and is_ours else f"{datetime.now(UTC):%F %T} UTC"
+            await self._have_session(holder, ttl)
+            value = {"holder": holder, "since": since, "ttl": ttl, "renewal": secrets.token_hex(4)}
+            operations = [kv("lock", self._key, json.dumps(value), Session=self._session)]
+            if found and found.session not in ("", self._session):
+                operations.insert(0, kv("delete-cas", self._key, Index=found.index))
+            try:
+                await self._api.txn(operations, again=True)
+            except RolledBack as rolled_back:
+                # Somebody was faster, or our session has just ended.
+                reason = rolled_back.reason
+            else:
+                self._deadline = deadline
+                return
+        raise BackendUnavailable(f"The lease {self._key} in Consul changes too fast: {reason}.")
+
+    async def release(self) -> None:
+        if self._session:
+            # The session deletes what it has locked.
+            await self._api.ask("PUT", f"/v1/session/destroy/{self._session}")
+        self._session, self._is_wanted, self._deadline = "", False, 0.0
+
+    async def _read(self) -> _Found | None:
+        answer = await self._api.ask("GET", kv_path(self._key), {"consistent": ""})
+        if answer.status != 200:
+            return None
+        entry = parsed(answer, lambda said: dict(said[0]))
+        try:
+            value = json.loads(base64.b64decode(entry["Value"] or ""))
+            holder, since, ttl = str(value["holder"]), str(value["since"]), float(value["ttl"])
+        except (ValueError, LookupError, TypeError):
+            holder, since, ttl = "Somebody", "an unknown time", None
+        return _Found(entry["ModifyIndex"], entry.get("Session", ""), holder, since, ttl)
+
+    async def _have_session(self, holder: str, ttl: float) -> None:
+        """Have a session that ends not before `ttl` seconds from now."""
+        if self._session and ttl <= self._session_ttl:
+            answer = await self._api.ask("PUT", f"/v1/session/renew/{self._session}")
+            if answer.status == 200:
+                return
+        self._session_ttl = max(ttl, _SHORTEST_TTL)
+        session = {
+            "Name": f"jhub-kvproxy: {holder}",
+            "TTL": f"{self._session_ttl:.3f}s",
+            "Behavior": "delete",
+            # What others may do after a lock has ended, the fence decides, not time.
+            "LockDelay": "0s",
+            # Nor the health of a node that is perhaps not even ours.
+            "NodeChecks": [],
+        }
+        answer = await self._api.ask("PUT", "/v1/session/create", message=session)
+        self._session = parsed(answer, lambda said: str(said["ID"]))
+
+    def _has_expired(self, found: _Found) -> bool:
+        now = time.monotonic()
+        if self._seen[0] != found.index:
+            self._seen = found.index, now
+        return found.ttl is not None and now - self._seen[1] > found.ttl

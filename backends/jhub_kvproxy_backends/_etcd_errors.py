@@ -1,0 +1,103 @@
+"""What an etcd's answers mean: the one place where they become errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, BatchRejected
+
+from ._network import Answer
+
+_BUSY = (429, 500, 502, 503, 504)
+#: Words of answers that the same question will get again, whatever their status.
+_TOO_LARGE = ("request is too large", "message larger than max")
+_FULL = "database space exceeded"
+_STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+_NO_USER = "user name is empty"
+
+
+class NotEtcd(BackendRejected):
+    """The answer is not one of etcd's JSON API."""
+
+
+class AuthDisabled(BackendRejected):
+    """etcd has no users, or does not ask for them."""
+
+
+class Full(BackendUnavailable):
+    """etcd takes nothing new until it is given room; nothing was changed."""
+
+
+class LeaseGone(BackendUnavailable):
+    """etcd's lease has expired or was revoked."""
+
+
+class Compacted(BackendUnavailable):
+    """etcd no longer has the state of that revision."""
+
+
+class StaleToken(BackendUnavailable):
+    """The token is not, or no longer, one of a user; nothing was changed."""
+
+
+def parsed(answer: Answer, *, root: str, username: str) -> dict[str, Any]:
+    """What `answer` says. Raises the error that it is, if it is one."""
+    try:
+        message = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        message = {}
+    if answer.status == 200 and ("header" in message or "result" in message):
+        return message
+    words = str(message.get("message") or answer.body[:200].decode(errors="replace").strip())
+    raise _error(answer, words, is_api="code" in message, root=root, username=username)
+
+
+def is_transient(answer: Answer) -> bool:
+    """Whether another try, or another server, may bring another answer."""
+    return answer.status in _BUSY and not any(words.encode() in answer.body for words in (*_TOO_LARGE, _FULL))
+
+
+def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str) -> BackendError:
+    place = f"etcd at {answer.url}"
+    if any(part in words for part in _TOO_LARGE):
+        return BatchRejected(f"{place} refuses the change as too large (its --max-request-bytes): {words}.")
+    if "too many operations" in words:
+        return BatchRejected(
+            f"{place} refuses the change: {words}. Let EtcdBackend.max_txn_ops be what its --max-txn-ops is."
+        )
+    if _FULL in words:
+        return Full(
+            f"{place} is full and takes no changes ({words}): compact and defragment it or raise its "
+            "--quota-backend-bytes, then run: etcdctl alarm disarm."
+        )
+    if "requested lease not found" in words:
+        return LeaseGone(f"{place}: {words}.")
+    if "revision has been compacted" in words:
+        return Compacted(f"{place}: {words}.")
+    if _NO_USER in words and not username:
+        return BackendRejected(f"{place} asks for a user: set EtcdBackend.username and EtcdBackend.password.")
+    if any(part in words for part in (*_STALE_TOKEN, _NO_USER)):
+        return StaleToken(f"{place} does not accept the token that it has just given: {words}.")
+    if "authentication is not enabled" in words:
+        return AuthDisabled(f"{place}: {words}.")
+    if "authentication failed" in words:
+        return BackendRejected(f"{place} refuses EtcdBackend.username = {username!r} with its password.")
+    if "permission denied" in words:
+        return BackendRejected(
+            f"{place} does not let {f'the user {username!r}' if username else 'us'} use the keys below {root}/. "
+            f"Give the user a role for them: etcdctl role add ROLE; etcdctl role grant-permission ROLE "
+            f"--prefix=true readwrite {root}/; etcdctl user grant-role {username or 'USER'} ROLE."
+        )
+    if "CommonName of client" in words:
+        return BackendRejected(
+            f"{place} takes a password only with a client certificate that has no common name (CN): "
+            "let EtcdBackend.cert_file be one without, which may have other names."
+        )
+    if answer.status in _BUSY:
+        return BackendUnavailable(f"{place} answered {answer.status}: {words or 'nothing more'}.")
+    if is_api:
+        return BackendRejected(f"{place} refuses: {words}.")
+    return NotEtcd(f"What answers at {answer.url} is not the API of an etcd: HTTP status {answer.status}, {words!r}.")

@@ -1,0 +1,123 @@
+"""One writer at a time: a lease by a key that hangs on an etcd lease."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jhub_kvproxy import LeaseHeld, LeaseLost
+
+from ._etcd_client import EtcdClient, encoded, revision_of
+from ._etcd_errors import LeaseGone
+
+
+class EtcdLease:
+    """The lease in `key`, for one writer.
+
+    Whoever has made `key` has the lease. etcd removes it when its lease expires, so that its
+    `create_revision` tells one holding from the next.
+    """
+
+    def __init__(self, client: EtcdClient, key: str) -> None:
+        self._client = client
+        self._key = key
+        self._is_wanted = False
+        #: etcd's lease, and for how many seconds it was granted.
+        self._id, self._ttl = "", 0
+        #: The revision that made the key; 0: we have not made it.
+        self._revision = 0
+        self._since = ""
+
+    def compares(self) -> list[dict[str, Any]]:
+        """What a transaction must compare so that it changes nothing without the lease: nothing if nobody wants it."""
+        if not self._is_wanted:
+            return []
+        if not self._revision:
+            raise LeaseLost(f"The lease {self._key} in etcd is not ours; nothing was changed.")
+        return [self._is_ours()]
+
+    def check(self, kvs: list[Mapping[str, Any]]) -> None:
+        """Raises LeaseLost if the lease is wanted, and `kvs`, what stands in the key, is not ours."""
+        if self._is_wanted and not (kvs and int(kvs[0]["create_revision"]) == self._revision):
+            now = f"{_words(kvs[0])} has it now" if kvs else "it has expired"
+            raise LeaseLost(f"The lease {self._key} in etcd is no longer ours, {now}; nothing was changed.")
+
+    async def acquire(self, holder: str, ttl: float) -> None:
+        """Have it for at least `ttl` seconds, which etcd counts in whole ones. Raises LeaseHeld."""
+        self._is_wanted = True
+        deadline = self._client.deadline()
+        ttl = max(math.ceil(ttl), 1)
+        old = self._id
+        if not (ttl == self._ttl and await self._is_kept_alive(deadline)):
+            answer = await self._client.ask("/v3/lease/grant", {"TTL": ttl}, again=True, deadline=deadline)
+            self._id, self._ttl = str(answer["ID"]), ttl
+        while not await self._make_key(holder, deadline):
+            pass
+        if old and old != self._id:
+            await self._revoke(old, deadline)
+
+    async def release(self) -> None:
+        """Let another have it, and want it no longer."""
+        if self._id:
+            await self._revoke(self._id, self._client.deadline())
+        self._is_wanted, self._id, self._ttl, self._revision = False, "", 0, 0
+
+    async def _is_kept_alive(self, deadline: float) -> bool:
+        message = {"ID": self._id}
+        answer = await self._client.ask("/v3/lease/keepalive", message, again=True, deadline=deadline)
+        return int(answer.get("result", {}).get("TTL", 0)) > 0
+
+    async def _make_key(self, holder: str, deadline: float) -> bool:
+        """Make the key, or write it again if it is still ours; False if it was ours and has gone. Raises LeaseHeld."""
+        if not self._revision:
+            self._since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        value = encoded(json.dumps({"holder": holder, "since": self._since}))
+        message = {
+            "compare": [self._is_ours()],
+            "success": [{"request_put": {"key": encoded(self._key), "value": value, "lease": self._id}}],
+            "failure": [{"request_range": {"key": encoded(self._key)}}],
+        }
+        answer = await self._client.ask("/v3/kv/txn", message, again=True, deadline=deadline)
+        if answer.get("succeeded"):
+            self._revision = self._revision or revision_of(answer)
+            return True
+        kvs = answer["responses"][0]["response_range"].get("kvs", [])
+        if not kvs:
+            self._revision = 0
+            return False
+        if kvs[0].get("lease") == self._id:
+            # We made it, and did not hear of it.
+            self._revision = int(kvs[0]["create_revision"])
+            return True
+        self._revision = 0
+        await self._revoke(self._id, deadline)
+        self._id, self._ttl = "", 0
+        raise LeaseHeld(
+            f"{_words(kvs[0])} holds the lease {self._key} in etcd. "
+            "Stop that hub, or give this one another KVProxy.prefix."
+        )
+
+    def _is_ours(self) -> dict[str, Any]:
+        return {
+            "target": "CREATE",
+            "result": "EQUAL",
+            "key": encoded(self._key),
+            "create_revision": str(self._revision),
+        }
+
+    async def _revoke(self, lease_id: str, deadline: float) -> None:
+        with contextlib.suppress(LeaseGone):
+            await self._client.ask("/v3/lease/revoke", {"ID": lease_id}, again=True, deadline=deadline)
+
+
+def _words(kv: Mapping[str, Any]) -> str:
+    try:
+        value = json.loads(base64.b64decode(kv.get("value", "")))
+        return f"{value['holder']} (since {value['since']})"
+    except (ValueError, LookupError, TypeError):
+        return "somebody (the key does not say who)"

@@ -1,0 +1,150 @@
+"""Finds a Redis, or the master that Sentinels name, keeps connections to it, and tries again what may be."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
+
+from ._redis_errors import Passing, Peer
+from ._redis_session import Session, connect
+from ._redis_url import Address
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_OPTIONS = "RedisBackend.username and RedisBackend.password (or the environment variable KVPROXY_REDIS_PASSWORD)"
+_SENTINEL_OPTIONS = (
+    "RedisBackend.sentinel_username and RedisBackend.sentinel_password "
+    "(or the environment variable KVPROXY_REDIS_SENTINEL_PASSWORD)"
+)
+_SENTINEL_ACL = "+sentinel|get-master-addr-by-name"
+
+
+class Client:
+    """Opens sessions with the server at `address`, or with the master that one of the `sentinels` names.
+
+    With `sentinels`, of `address` only the login, the database and TLS count. `acl` are the rules that our user needs.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        sentinels: Sequence[Address],
+        master: str,
+        *,
+        tls: ssl.SSLContext | None,
+        timeout: float,
+        acl: str,
+    ) -> None:
+        self.timeout = timeout
+        # Of one exchange: a connection that has died unnoticed must leave time for another.
+        self._limit = timeout / 2
+        self.place = f"The Redis master {master!r}" if sentinels else f"Redis at {address.endpoint}"
+        self._address = address
+        self._tls = tls
+        self._acl = acl
+        self._sentinels = list(sentinels)
+        self._master_name = master
+        self._idle: list[Session] = []
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Close all connections that nobody uses, and the others when they are given back."""
+        self._is_open = False
+        await self._close_idle()
+
+    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """What `work` comes to with a session, tried again while that may help and there is time.
+
+        Raises BackendUnavailable when there is none left.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + self.timeout, _FIRST_PAUSE
+        failure: Passing | None = None
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    try:
+                        async with self.session() as session:
+                            return await work(session)
+                    except Passing as error:
+                        failure = error
+                        await self._close_idle()  # they are likely to be no better
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+        except TimeoutError as error:
+            if failure:
+                raise BackendUnavailable(f"{failure} Tried for {self.timeout:g} s.") from failure.__cause__
+            raise BackendUnavailable(f"{self.place} did not answer within {self.timeout:g} s.") from error
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A connection to the server. It is kept for the next context unless an error ends this one."""
+        session = self._idle.pop() if self._idle else await self._connect()
+        try:
+            yield session
+        except BaseException:
+            await session.close()
+            raise
+        if self._is_open:
+            self._idle.append(session)
+        else:
+            await session.close()
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _connect(self) -> Session:
+        if not self._sentinels:
+            return await self._open(self._address, self.place, _OPTIONS, self._acl)
+        address = await self._master()
+        session = await self._open(address, f"{self.place} at {address.endpoint}", _OPTIONS, self._acl)
+        try:
+            ((role, *_),) = await session.ask(("ROLE",))
+            if role != b"master":
+                raise Passing(f"{session.place}, which the Sentinels name, is not a master now.")
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def _master(self) -> Address:
+        """Where the master is, by the first Sentinel that knows."""
+        failure: BackendError | None = None
+        for sentinel in list(self._sentinels):
+            place = f"The Redis Sentinel at {sentinel.endpoint}"
+            try:
+                async with asyncio.timeout(self._limit / len(self._sentinels)):
+                    session = await self._open(sentinel, place, _SENTINEL_OPTIONS, _SENTINEL_ACL)
+                    try:
+                        (found,) = await session.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name))
+                    finally:
+                        await session.close()
+            except BackendError as error:
+                failure = error
+            except TimeoutError as error:
+                failure = Passing(f"{place} did not answer in time.")
+                failure.__cause__ = error
+            else:
+                if found:
+                    host, port = found
+                    return replace(self._address, host=host.decode(), port=int(port))
+                failure = BackendRejected(
+                    f"{place} knows no master named {self._master_name!r} (RedisBackend.sentinel_master)."
+                )
+            self._sentinels.append(self._sentinels.pop(0))
+        assert failure
+        raise failure from failure.__cause__
+
+    async def _open(self, address: Address, place: str, options: str, acl: str) -> Session:
+        user = f"the user {address.username!r}" if address.username else "the default user"
+        peer = Peer(place, user, options, acl, address.tls)
+        return await connect(address, peer, tls=self._tls, limit=self._limit)

@@ -1,0 +1,67 @@
+"""Whether a Redis will do: asked once, before it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from ._redis_errors import cluster
+from ._redis_lease import Lease
+from ._redis_session import Command, Session
+from ._redis_table import Table
+
+
+def acl(root: str, db: int) -> str:
+    """The rules that the Hub's user needs (Redis docs, "ACL")."""
+    return (
+        f"~{root}/* &__redis__:invalidate &__keyspace@{db}__:{root}/probe "
+        "+info +role +ping +select +client|id +client|tracking +subscribe +unsubscribe "
+        "+watch +multi +exec +discard +get +set +mget +mset +del +hget +hmget +hgetall +hlen +hset +hdel"
+    )
+
+
+async def check(session: Session, table: Table, lease: Lease, log: Any) -> None:
+    """Raise what keeps us from using the server; log what the admin should mend."""
+    (reply,) = await session.try_to(("INFO",))
+    info = _parse(reply)
+    if info.get("cluster_enabled") == "1":
+        raise cluster(session.place)
+    await _check_permissions(session, table, lease)
+    if info.get("aof_enabled") == "0" and not await _saves(session):
+        log.warning("%s keeps nothing over a restart; put this line into its redis.conf: appendonly yes", session.place)
+    if info.get("maxmemory_policy", "").startswith("allkeys-"):
+        log.warning(
+            "%s may delete routes when its memory is short (maxmemory-policy %s); "
+            "put this line into its redis.conf: maxmemory-policy noeviction",
+            session.place,
+            info["maxmemory_policy"],
+        )
+
+
+async def _check_permissions(session: Session, table: Table, lease: Lease) -> None:
+    """Have all commands that we will need accepted, and none executed."""
+    string, fields = f"{table.traefik}/", table.table
+    commands: list[Command] = [
+        *(("GET", lease.key), ("SET", lease.key, ""), ("MGET", string), ("MSET", string, ""), ("DEL", string)),
+        *(("HGET", fields, ""), ("HMGET", fields, ""), ("HGETALL", fields), ("HLEN", fields)),
+        *(("HSET", fields, "", ""), ("HDEL", fields, "")),
+    ]
+    for reply in await session.begin(("WATCH", fields)):
+        if isinstance(reply, ResponseError):
+            raise session.meaning(reply)
+    await session.ask(*commands, ("DISCARD",))
+    await session.begin()
+    await session.transact([])
+
+
+async def _saves(session: Session) -> bool:
+    (reply,) = await session.try_to(("CONFIG", "GET", "save"))
+    # Without the permission to ask, assume that it does.
+    return isinstance(reply, ResponseError) or bool(b"".join(reply[1:]))
+
+
+def _parse(reply: Any) -> dict[str, str]:
+    if not isinstance(reply, bytes):  # we may not ask
+        return {}
+    return dict(line.split(":", 1) for line in reply.decode(errors="replace").splitlines() if ":" in line)

@@ -1,0 +1,122 @@
+"""What the Redis backend does with a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from jhub_kvproxy import BackendError
+
+from ._redis_client import Client
+from ._redis_events import Events
+from ._redis_lease import Lease
+from ._redis_server import acl, check
+from ._redis_session import OptionRefused, Session
+from ._redis_table import Table
+from ._redis_url import Address
+from ._redis_watch import changes_of
+
+_PAUSE = 0.01
+
+
+class RedisStore:
+    """A table below `root`, in the database at `address`; the methods are those of Backend."""
+
+    def __init__(
+        self,
+        address: Address,
+        sentinels: Sequence[Address],
+        master: str,
+        *,
+        root: str,
+        tls: ssl.SSLContext | None,
+        timeout: float,
+        log: Any,
+    ) -> None:
+        self._client = Client(address, sentinels, master, tls=tls, timeout=timeout, acl=acl(root, address.db))
+        self._table = Table(root, address.db)
+        self._lease = Lease(root)
+        self._events = Events(self._client, root, address.db, log)
+        self._log = log
+        # Whether a change may still be on its way to the server, such as one whose answer did not come.
+        self._in_doubt = True
+
+    async def open(self) -> None:
+        await self._client.run(self._open)
+
+    async def close(self) -> None:
+        if self._lease.is_wanted:
+            with suppress(BackendError):  # it expires by itself
+                async with self._client.session() as session:
+                    await self._lease.release(session)
+        await self._client.close()
+
+    async def apply(self, changes: Mapping[str, str | None]) -> None:
+        await self._client.run(partial(self._apply, changes))
+
+    async def load(self) -> dict[str, str]:
+        return await self._client.run(self._load)
+
+    async def remove(self) -> None:
+        """Remove what is left of a table without keys."""
+        await self._client.run(lambda session: session.ask(("DEL", *self._table.watched)))
+
+    def watch(self) -> AsyncIterator[None]:
+        return changes_of(self._client, self._table.table, self._table.traefik)
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        await self._client.run(lambda session: self._lease.acquire(session, holder, ttl))
+
+    async def release_lease(self) -> None:
+        if self._lease.is_wanted:
+            await self._client.run(self._lease.release)
+
+    async def _open(self, session: Session) -> None:
+        await check(session, self._table, self._lease, self._log)
+        await self._events.check(session)
+        self._table.check(session, await session.try_to(*self._table.questions))
+
+    async def _prepare(self, session: Session) -> None:
+        await self._events.check(session)
+        if self._in_doubt:
+            # A server that refuses this refuses the late change too.
+            replies = await session.try_to(*self._table.bar)
+            self._in_doubt = any(isinstance(reply, ResponseError) for reply in replies)
+
+    async def _load(self, session: Session) -> dict[str, str]:
+        await self._prepare(session)
+        return await self._table.read(session)
+
+    async def _apply(self, changes: Mapping[str, str | None], session: Session) -> None:
+        await self._prepare(session)
+        table, lease, events = self._table, self._lease, self._events
+        while True:
+            asked = table.questions, lease.questions, events.questions
+            _, *replies = await session.begin(("WATCH", *table.watched, lease.key), *asked[0], *asked[1], *asked[2])
+            of_lease = len(asked[0])
+            of_events = of_lease + len(asked[1])
+            table.check(session, replies[:of_lease])
+            lease.check(session, replies[of_lease:of_events])
+            flags = events.heard(replies[of_events:])
+            before, after = events.around(flags)
+            self._in_doubt = True
+            try:
+                done = await session.transact(chain(before, table.writes(changes), after, table.signal(changes)))
+            except OptionRefused:
+                events.may_not_set()
+                continue
+            self._in_doubt = False
+            if done is not None:
+                if flags is not None:
+                    events.report(session.place, flags)
+                return
+            # Another writer was quicker.
+            await asyncio.sleep(_PAUSE * random.random())

@@ -1,0 +1,138 @@
+"""The table in Redis: which keys it has, and the commands that read and change it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from jhub_kvproxy import BackendRejected
+
+from ._redis_session import Command, Session
+
+_TRAEFIK = "traefik/"
+# No key of the core's begins with a slash.
+_FORMAT_FIELD, _FORMAT = b"/format", b"1"
+_CHUNK = 500
+
+
+class Table:
+    """The table below `root` in the database `db`.
+
+    ``<root>/table``
+        A hash with all keys and their values, so that one command reads them as they are at one moment, and nobody
+        needs to search the database.
+    ``<root>/traefik/...``
+        What Traefik reads: a string for each such key.
+    ``<root>/traefik-changes``
+        A hash that is written last in each batch that changes what Traefik reads, so that Traefik hears of it.
+        Traefik hears of every key whose name begins like this one's, and skips those that are no strings.
+    """
+
+    def __init__(self, root: str, db: int) -> None:
+        self.root = root
+        self._db = db
+        self.table = f"{root}/table"
+        #: What the names of all keys begin with that Traefik reads, or hears of.
+        self.traefik = f"{root}/traefik"
+        self.changes = f"{self.traefik}-changes"
+        barrier = f"{root}/barrier"
+        #: A change that is still under way, and watches `watched`, fails after this.
+        self.bar: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
+        self.watched = (self.table, self.changes, barrier)
+        #: What to ask before a change; :meth:`check` judges the replies.
+        self.questions: Sequence[Command] = (("HGET", self.table, _FORMAT_FIELD), ("HLEN", self.changes))
+
+    def check(self, session: Session, replies: Sequence[Any]) -> None:
+        """Raise BackendRejected if the replies to `questions` say that the table cannot be used."""
+        for (_, key, *_), reply in zip(self.questions, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                if "WRONGTYPE" not in str(reply):
+                    raise session.meaning(reply)
+                raise BackendRejected(
+                    f"{session.place} has a key {key!s} that is not ours; choose another KVProxy.prefix or database."
+                ) from reply
+        version, signals = replies
+        if version is None and signals:
+            raise BackendRejected(
+                f"{session.place} has lost the key {self.table}, which is the table. "
+                "Remove the rest, and the Hub writes its routes anew: "
+                f"redis-cli -n {self._db} --scan --pattern '{self.root}/*' | xargs redis-cli -n {self._db} del"
+            )
+        if version not in (None, _FORMAT):
+            raise BackendRejected(
+                f"{session.place}: the table {self.table} has format {version!r}, and this jhub-kvproxy writes "
+                f"{_FORMAT!r}; upgrade jhub-kvproxy, or choose another KVProxy.prefix."
+            )
+
+    def writes(self, changes: Mapping[str, str | None]) -> Iterator[Command]:
+        """The commands that make `changes`. Each is short, so that whoever packs them can pause."""
+        yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
+        items = list(changes.items())
+        for start in range(0, len(items), _CHUNK):
+            part = items[start : start + _CHUNK]
+            new = [(key, value) for key, value in part if value is not None]
+            gone = [key for key, value in part if value is None]
+            if new:
+                yield ("HSET", self.table, *(text for pair in new for text in pair))
+            if gone:
+                yield ("HDEL", self.table, *gone)
+            if strings := [text for key, value in new if _is_string(key) for text in (self._name(key), value)]:
+                yield ("MSET", *strings)
+            if names := [self._name(key) for key in gone if _is_string(key)]:
+                yield ("DEL", *names)
+
+    def signal(self, changes: Mapping[str, str | None]) -> list[Command]:
+        """What makes Traefik read `changes`, if it has to."""
+        if not any(map(_is_string, changes)):
+            return []
+        return [("HSET", self.changes, "purpose", "Tells Traefik that the table has changed.")]
+
+    async def read(self, session: Session) -> dict[str, str]:
+        """The table as it is at one moment, but for strings that somebody else has changed: those as they are."""
+        self.check(session, await session.try_to(*self.questions))
+        (texts,) = await session.ask(("HGETALL", self.table), is_long=True)
+        keys: dict[str, str] = {}
+        for start in range(0, len(texts), 2 * _CHUNK):
+            part = texts[start : start + 2 * _CHUNK]
+            found = dict(zip(part[::2], part[1::2], strict=True))
+            found.pop(_FORMAT_FIELD, None)
+            await self._correct(session, found)
+            try:
+                keys.update((key.decode(), value.decode()) for key, value in found.items())
+            except UnicodeDecodeError as error:
+                raise BackendRejected(
+                    f"{session.place}: a value below {self.root}/ is not text ({error}), so the Hub has not "
+                    "written it; find and delete it."
+                ) from error
+        return keys
+
+    async def _correct(self, session: Session, keys: dict[bytes, bytes]) -> None:
+        """Bring those of `keys` that are strings to what the strings are, unless it is we who changed them since."""
+        root = f"{self.root}/".encode()
+        strings = [key for key in keys if key.startswith(_TRAEFIK.encode())]
+        if not strings:
+            await asyncio.sleep(0)
+            return
+        (values,) = await session.ask(("MGET", *(root + key for key in strings)))
+        different = [key for key, value in zip(strings, values, strict=True) if value != keys[key]]
+        if not different:
+            return
+        await session.begin()
+        fields, values = await session.transact(
+            [("HMGET", self.table, *different), ("MGET", *(root + key for key in different))]
+        ) or ([], [])
+        for key, field, value in zip(different, fields, values, strict=True):
+            if value is None and field is not None:
+                del keys[key]
+            elif value != field:
+                keys[key] = value
+
+    def _name(self, key: str) -> str:
+        return f"{self.root}/{key}"
+
+
+def _is_string(key: str) -> bool:
+    return key.startswith(_TRAEFIK)

@@ -1,0 +1,224 @@
+"""The routing table in Consul's key-value store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from traitlets import Unicode, default
+
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost, Snapshot
+
+from ._consul_api import ConsulAPI, RolledBack, kv, kv_path, parsed, read_tree
+from ._consul_lease import ConsulLease
+from ._network import Answer, HTTPServers, NetworkBackend, http_url
+
+#: How many operations a transaction may have: since Consul 1.14, and before.
+_MANY_OPS, _FEW_OPS = 128, 64
+_MAX_BODY = 512 * 1024
+#: What an operation takes in a body beside its key and its value: JSON, and base64's rounding up.
+_OP_BYTES = len('{"KV": {"Verb": "delete", "Key": "", "Value": ""}}, ') + 4
+_FENCE_BYTES = 200
+#: Consul may answer a blocking query this much later than asked for (Consul docs, "Blocking Queries").
+_JITTER = 17 / 16
+#: Lists the first segments of keys, however many keys there are.
+_LISTED = {"keys": "", "separator": "/"}
+
+
+class ConsulBackend(NetworkBackend):
+    """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`."""
+
+    provider = "consul"
+    max_txn_ops = _FEW_OPS - 1  # one is for the lease
+    max_txn_bytes = _MAX_BODY * 3 // 4
+
+    url = Unicode(
+        "http://127.0.0.1:8500",
+        config=True,
+        help="""
+        URL of a Consul agent, for the Hub and for the Traefik that it starts.
+
+        Without a port it is 8500, or 8501 with https.
+        """,
+    )
+    token = Unicode(
+        config=True,
+        help="""
+        ACL token, for the Hub and for the Traefik that it starts.
+
+        Default: the environment variable KVPROXY_CONSUL_TOKEN.
+        """,
+    )
+    datacenter = Unicode(
+        config=True,
+        help="""
+        Datacenter whose store holds the table; by default that of the agent at `url`.
+
+        Traefik cannot be told one: it reads the store of its agent's datacenter. So a datacenter that
+        is not the agent's is for Traefiks that you run there yourself (`KVProxy.should_start = False`).
+        """,
+    )
+
+    _api: ConsulAPI | None = None
+    _lease: ConsulLease
+    _is_elsewhere = False
+
+    @default("token")
+    def _default_token(self) -> str:
+        return os.environ.get("KVPROXY_CONSUL_TOKEN", "")
+
+    async def open(self) -> None:
+        if self._api:
+            return
+        api = self._new_api(self.timeout)
+        try:
+            ops = await self._find_max_ops(api)
+            self._is_elsewhere = not await self._is_agents_datacenter(api)
+        except BaseException:
+            await api.close()
+            raise
+        self.max_txn_ops = ops - 1
+        self.max_txn_bytes = (_MAX_BODY - _FENCE_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
+        self._api = api
+        self._lease = ConsulLease(api, f"{self._below}lease")
+
+    async def close(self) -> None:
+        api, self._api = self._api, None
+        if api:
+            try:
+                with suppress(BackendError):  # then it expires
+                    await self._lease.release()
+            finally:
+                await api.close()
+
+    async def apply(self, batch: Batch) -> None:
+        api = self._require_open()
+        fence = self._lease.fence()
+        operations = fence + [
+            kv("delete" if value is None else "set", self._below + key, value) for key, value in batch.changes.items()
+        ]
+        if not operations:
+            return
+        try:
+            await api.txn(operations, again=False)
+        except RolledBack as error:
+            if fence and error.place == 0:
+                raise LeaseLost(
+                    f"The lease {self._below}lease in Consul is no longer ours; nothing was changed."
+                ) from error
+            key = operations[error.place]["KV"]["Key"]
+            raise BatchRejected(f"Consul at {self._url} refuses the change of {key!r}: {error.reason}.") from error
+
+    async def load(self) -> Snapshot:
+        keys = await read_tree(await self._require_open().read([kv("get-tree", self._below)]), self._below)
+        # Consul's UI makes a key for each folder; that of our root has no name left.
+        for key in ("lease", ""):
+            keys.pop(key, None)
+        return Snapshot(keys)
+
+    async def watch(self) -> AsyncGenerator[None, None]:
+        wait = f"{self.timeout * 1000:.0f}ms"
+        api = self._new_api(self.timeout * (1 + _JITTER))
+        index = 0
+        known: dict[str, int] | None = None
+        try:
+            while True:
+                block = {"index": str(index), "wait": wait}
+                answer = await api.ask("GET", kv_path(self._below), _LISTED | block, again=False)
+                changed = _index(answer)
+                # It goes back when Consul is restored from a backup, or forgets deleted keys.
+                index = changed if changed >= index else 0
+                parts = parsed(answer, list) if answer.status == 200 else []
+                found = {part: await self._index_of(api, part) for part in parts if part != f"{self._below}lease"}
+                if found != known:
+                    known = found
+                    yield
+        finally:
+            await api.close()
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        if self._is_elsewhere:
+            raise BackendRejected(
+                f"A lease needs an agent in the same datacenter: let ConsulBackend.url be one of {self.datacenter!r}."
+            )
+        self._require_open()
+        await self._lease.acquire(holder, ttl)
+
+    async def release_lease(self) -> None:
+        if self._api:
+            await self._lease.release()
+
+    def traefik_provider_config(self) -> dict[str, Any]:
+        if self._is_elsewhere:
+            raise BackendRejected(
+                f"Traefik would read the datacenter of the agent at {self._url}, not {self.datacenter!r}: let "
+                "ConsulBackend.url be an agent there, or run Traefik there yourself (KVProxy.should_start = False)."
+            )
+        tls = self.traefik_tls() if self._has_tls else {}
+        return {"consul": {"endpoints": [urlsplit(self._url).netloc], "rootKey": f"{self.root}/traefik", **tls}}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        return {"consul": {"token": self._checked_token}} if self._checked_token else {}
+
+    @property
+    def _below(self) -> str:
+        return f"{self.root}/"
+
+    @property
+    def _url(self) -> str:
+        port = 8501 if self.url.lower().startswith("https:") else 8500
+        return http_url("ConsulBackend.url", self.url, port, credentials_go_to="ConsulBackend.token")
+
+    @property
+    def _has_tls(self) -> bool:
+        return self._url.startswith("https:")
+
+    @property
+    def _checked_token(self) -> str:
+        # It may come from a file, with the end of a line.
+        token = self.token.strip()
+        if not (token.isascii() and token.isprintable()):
+            raise BackendRejected("ConsulBackend.token has characters that no token has; is it the secret ID?")
+        return token
+
+    def _require_open(self) -> ConsulAPI:
+        if self._api is None:
+            raise BackendUnavailable("ConsulBackend is not open.")
+        return self._api
+
+    def _new_api(self, timeout: float) -> ConsulAPI:
+        tls = self.tls_context() if self._has_tls else None
+        servers = HTTPServers("Consul", [self._url], timeout=timeout, tls=tls)
+        return ConsulAPI(servers, token=self._checked_token, datacenter=self.datacenter, root=self.root)
+
+    async def _find_max_ops(self, api: ConsulAPI) -> int:
+        """How many operations a transaction may have; finds out too whether we may use our part of the store."""
+        nothing = kv("get-tree", api.unused_key())
+        try:
+            await api.read([nothing] * (_MANY_OPS - api.READ_OPS))
+        except BatchRejected:
+            await api.read([nothing] * (_FEW_OPS - api.READ_OPS))
+            return _FEW_OPS
+        return _MANY_OPS
+
+    async def _is_agents_datacenter(self, api: ConsulAPI) -> bool:
+        """Whether the agent is in the datacenter that we use. Its servers tell, which needs no permission."""
+        if not self.datacenter:
+            return True
+        ours = await api.ask("GET", "/v1/status/peers")
+        agents = await api.ask("GET", "/v1/status/peers", own_datacenter=True)
+        return not parsed(ours, set).isdisjoint(parsed(agents, set))
+
+    async def _index_of(self, api: ConsulAPI, part: str) -> int:
+        """The index of the last change of a part of the table, by the first segment of its keys."""
+        return _index(await api.ask("GET", kv_path(part.rstrip("/")), _LISTED))
+
+
+def _index(answer: Answer) -> int:
+    try:
+        return int(answer.headers["X-Consul-Index"])
+    except (LookupError, ValueError) as error:
+        raise BackendRejected(f"What answers at {answer.url} does not tell an index as Consul does.") from error

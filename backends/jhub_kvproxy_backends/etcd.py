@@ -1,0 +1,296 @@
+"""The routing table in etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from traitlets import Integer, List, Unicode, default
+
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, BatchRejected, Snapshot
+
+from ._etcd_check import connection_fault, gateway_fault
+from ._etcd_client import EtcdClient, encoded, revision_of
+from ._etcd_errors import Compacted, Full, NotEtcd, StaleToken
+from ._etcd_lease import EtcdLease
+from ._etcd_watch import changes
+from ._network import NetworkBackend, http_url
+
+#: Seconds for finding out what is wrong with a server that does not answer as one should.
+_PATIENCE = 2.0
+_FIRST_PAGE, _LARGEST_PAGE = 200, 2000
+_PAGE_BYTES = 1024 * 1024
+
+
+class EtcdBackend(NetworkBackend):
+    """Keeps the table in etcd 3.4 or newer, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`.
+
+    ``<root>/lease``
+        Who may write, if a writer asked for that.
+    ``<root>/barrier``
+        Written after a transaction of unknown outcome: those sent before it no longer go through.
+    """
+
+    provider = "etcd"
+
+    # etcd's default --max-request-bytes is 1.5 MiB, with prefixes and what the protocol adds.
+    max_txn_bytes = 1024 * 1024
+
+    urls = List(
+        Unicode(),
+        ["http://127.0.0.1:2379"],
+        config=True,
+        help="""
+        URLs of the etcd servers, for the Hub and for the Traefik that it starts.
+
+        Those of several members of one cluster stand in for each other. Without a port it is 2379. All
+        are `http://`, or all are `https://`.
+        """,
+    )
+    username = Unicode(config=True, help="User of etcd, for the Hub and for the Traefik that it starts.")
+    password = Unicode(
+        config=True,
+        help="""
+        Password of `username`.
+
+        Default: the environment variable KVPROXY_ETCD_PASSWORD.
+        """,
+    )
+    max_txn_ops = Integer(
+        128,
+        min=1,
+        config=True,
+        help="How many keys may change in one transaction: not more than the --max-txn-ops of the etcd servers.",
+    )
+
+    _client: EtcdClient | None = None
+    _lease: EtcdLease
+    _tls: ssl.SSLContext | None = None
+    #: The last revision of the store that we know of.
+    _known = 0
+    #: Whether a transaction was sent of which we do not know whether it will go through.
+    _is_in_doubt = False
+
+    @default("password")
+    def _default_password(self) -> str:
+        return os.environ.get("KVPROXY_ETCD_PASSWORD", "")
+
+    async def open(self) -> None:
+        if self._client:
+            return
+        if not self.root:
+            raise BackendRejected("EtcdBackend needs a prefix: without one it would use what others have in etcd.")
+        if self.password and not self.username:
+            raise BackendRejected("EtcdBackend.password is set, so EtcdBackend.username must be set too.")
+        urls = self._checked_urls
+        # In a thread: reading all authorities of the machine takes longer than the event loop may wait.
+        self._tls = await asyncio.to_thread(self.tls_context) if self._has_tls else None
+        client = self._new_client(urls)
+        try:
+            await self._check(client)
+        except BackendError as error:
+            fault = ""
+            if isinstance(error, NotEtcd):
+                fault = gateway_fault(client.url, await client.version())
+            elif isinstance(error, BackendUnavailable):
+                fault = await connection_fault(client.url, self._tls, min(self.timeout, _PATIENCE))
+            await client.close()
+            if fault:
+                raise BackendRejected(fault) from error
+            raise
+        except BaseException:
+            await client.close()
+            raise
+        if self.username and not client.has_auth:
+            self.log.warning("etcd at %s lets everybody in: its authentication is not enabled", client.url)
+        self._client = client
+        self._lease = EtcdLease(client, self._lease_key)
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client:
+            try:
+                with suppress(BackendError):  # then it expires
+                    await self._lease.release()
+            finally:
+                await client.close()
+
+    async def apply(self, batch: Batch) -> None:
+        client = self._require_open()
+        operations = [_operation(f"{self.root}/{key}", value) for key, value in batch.changes.items()]
+        deadline = client.deadline()
+        await self._settle(client, deadline)
+        while True:
+            message = {
+                "compare": [_not_changed_since(self._known, self._barrier_key), *self._lease.compares()],
+                "success": operations,
+                "failure": [{"request_range": {"key": encoded(self._lease_key)}}],
+            }
+            self._is_in_doubt = True
+            try:
+                answer = await client.ask("/v3/kv/txn", message, again=False, deadline=deadline)
+            except (BackendRejected, Full, StaleToken):
+                self._is_in_doubt = False
+                raise
+            self._is_in_doubt = False
+            self._known = revision_of(answer)
+            if answer.get("succeeded"):
+                return
+            self._lease.check(answer["responses"][0]["response_range"].get("kvs", []))
+            # Another writer has set up a barrier, of which we know now.
+
+    async def load(self) -> Snapshot:
+        client = self._require_open()
+        deadline = client.deadline()
+        await self._settle(client, deadline)
+        while True:
+            with suppress(Compacted):  # while we read
+                return Snapshot(await self._read(client, deadline))
+
+    async def remove(self) -> None:
+        client = self._require_open()
+        await client.ask("/v3/kv/deleterange", self._range, again=True, deadline=client.deadline())
+
+    async def watch(self) -> AsyncGenerator[None, None]:
+        client = self._require_open()
+        # Which server answers now, this tells; the watch has connections and a token of its own.
+        await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=client.deadline())
+        watching = self._new_client([client.url])
+        ours = (self._lease_key, self._barrier_key)
+        try:
+            async with aclosing(changes(watching, self._range, without=ours, interval=self.timeout / 2)) as changed:
+                async for _ in changed:
+                    yield
+        finally:
+            await watching.close()
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self._require_open()
+        await self._lease.acquire(holder, ttl)
+
+    async def release_lease(self) -> None:
+        if self._client:
+            await self._lease.release()
+
+    def traefik_provider_config(self) -> dict[str, Any]:
+        endpoints = [url.partition("://")[2] for url in self._checked_urls]
+        config = {"endpoints": endpoints, "rootKey": f"{self.root}/traefik"}
+        return {"etcd": config | (self.traefik_tls() if self._has_tls else {})}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        return {"etcd": {"username": self.username, "password": self.password}} if self.username else {}
+
+    @property
+    def _lease_key(self) -> str:
+        return f"{self.root}/lease"
+
+    @property
+    def _barrier_key(self) -> str:
+        return f"{self.root}/barrier"
+
+    @property
+    def _range(self) -> dict[str, Any]:
+        # "0" comes after "/".
+        return {"key": encoded(f"{self.root}/"), "range_end": encoded(f"{self.root}0")}
+
+    @property
+    def _checked_urls(self) -> list[str]:
+        where = "EtcdBackend.username and EtcdBackend.password"
+        urls = [http_url("EtcdBackend.urls", url, 2379, credentials_go_to=where) for url in self.urls]
+        if not urls:
+            raise BackendRejected("EtcdBackend.urls is empty; name an etcd in it, like http://127.0.0.1:2379.")
+        secure = [url.startswith("https:") for url in urls]
+        if any(secure) and not all(secure):
+            raise BackendRejected("EtcdBackend.urls must be all https:// or all http://: Traefik cannot mix them.")
+        if not any(secure) and (self.ca_file or self.cert_file or self.key_file):
+            raise BackendRejected("EtcdBackend has options for TLS, so write https:// in EtcdBackend.urls.")
+        return list(dict.fromkeys(urls))
+
+    @property
+    def _has_tls(self) -> bool:
+        return self._checked_urls[0].startswith("https:")
+
+    def _new_client(self, urls: list[str]) -> EtcdClient:
+        return EtcdClient(
+            urls,
+            timeout=self.timeout,
+            tls=self._tls,
+            username=self.username,
+            password=self.password,
+            root=self.root,
+        )
+
+    def _require_open(self) -> EtcdClient:
+        if self._client is None:
+            raise BackendUnavailable("EtcdBackend is not open.")
+        return self._client
+
+    async def _check(self, client: EtcdClient) -> None:
+        """Find out whether we may read and write our keys; this writes none."""
+        deadline = client.deadline()
+        await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=deadline)
+        message = {
+            "compare": [_never(self._lease_key)],
+            "success": [_operation(f"{self.root}/{key}", "") for key in ("lease", "routes/-", "traefik/-")],
+        }
+        answer = await client.ask("/v3/kv/txn", message, again=True, deadline=deadline)
+        self._known = revision_of(answer)
+
+    async def _settle(self, client: EtcdClient, deadline: float) -> None:
+        """Make sure that no transaction of ours goes through any more that we know nothing of."""
+        if self._is_in_doubt:
+            message = {"key": encoded(self._barrier_key)}
+            self._known = revision_of(await client.ask("/v3/kv/put", message, again=True, deadline=deadline))
+            self._is_in_doubt = False
+
+    async def _read(self, client: EtcdClient, deadline: float) -> dict[str, str]:
+        keys: dict[str, str] = {}
+        message = {**self._range, "limit": _FIRST_PAGE}
+        ours, below = (self._lease_key.encode(), self._barrier_key.encode()), len(self.root) + 1
+        while True:
+            answer = await client.ask("/v3/kv/range", message, again=True, deadline=deadline)
+            # All pages are of the moment of the first.
+            message.setdefault("revision", str(revision_of(answer)))
+            size = 1
+            for kv in answer.get("kvs", ()):
+                key, value = base64.b64decode(kv["key"]), base64.b64decode(kv.get("value", ""))
+                size += len(key) + len(value)
+                if key not in ours:
+                    keys[_decoded(key, key)[below:]] = _decoded(value, key)
+            if not answer.get("more"):
+                self._known = int(message["revision"])
+                return keys
+            message["key"] = base64.b64encode(key + b"\0").decode()
+            message["limit"] = max(min(message["limit"] * _PAGE_BYTES // size, _LARGEST_PAGE), 1)
+
+
+def _decoded(text: bytes, key: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise BackendRejected(
+            f"The key {key.decode(errors='backslashreplace')} in etcd is not the Hub's: it or its value is not "
+            "text. Remove it (etcdctl del), and find out who wrote it."
+        ) from error
+
+
+def _operation(key: str, value: str | None) -> dict[str, Any]:
+    try:
+        if value is None:
+            return {"request_delete_range": {"key": encoded(key)}}
+        return {"request_put": {"key": encoded(key), "value": encoded(value)}}
+    except UnicodeEncodeError as error:
+        raise BatchRejected(f"The key {key!r} or its value is not text that can be stored: {error}.") from error
+
+
+def _not_changed_since(revision: int, key: str) -> dict[str, Any]:
+    return {"target": "MOD", "result": "LESS", "key": encoded(key), "mod_revision": str(revision + 1)}
+
+
+def _never(key: str) -> dict[str, Any]:
+    return {"target": "VERSION", "result": "LESS", "key": encoded(key), "version": "0"}

@@ -1,0 +1,176 @@
+"""The routing table in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from traitlets import List, Unicode, default
+
+from jhub_kvproxy import BackendRejected, Batch, Snapshot
+
+from ._network import NetworkBackend
+from ._redis_url import Address, parse_sentinel, parse_url
+
+if TYPE_CHECKING:
+    from ._redis_store import RedisStore
+
+
+class RedisBackend(NetworkBackend):
+    """Keeps the table in a database of a Redis, which may be watched by Sentinels, and must not be a Cluster."""
+
+    provider = "redis"
+    # Traefik lists with SCAN, and then MGET.
+    lists_at_once = False
+
+    url = Unicode(
+        "redis://127.0.0.1:6379/0",
+        config=True,
+        help="""
+        Where Redis is, and the number of the database: `redis://HOST:PORT/DATABASE`, with `rediss://` for
+        TLS, or `unix:///PATH?db=DATABASE`.
+
+        Give the table a database of its own: Traefik goes through all keys of it at each change.
+        """,
+    )
+    username = Unicode(config=True, help="User name for Redis (ACL); without one, Redis's default user.")
+    password = Unicode(
+        config=True,
+        help="""
+        Password for Redis. Default: the environment variable KVPROXY_REDIS_PASSWORD.
+
+        `username` and `password` come before those in `url`.
+        """,
+    )
+    sentinels = List(
+        Unicode(),
+        config=True,
+        help="""
+        Redis Sentinels, each as `HOST:PORT`, that know where the master is.
+
+        Of `url`, only TLS (for the Sentinels too), the database and the login count then.
+        """,
+    )
+    sentinel_master = Unicode(config=True, help="The master's name, as in the Sentinels' `sentinel monitor`.")
+    sentinel_username = Unicode(config=True, help="User name for the Sentinels themselves (ACL).")
+    sentinel_password = Unicode(
+        config=True,
+        help="""
+        Password for the Sentinels themselves.
+
+        Default: the environment variable KVPROXY_REDIS_SENTINEL_PASSWORD.
+        """,
+    )
+
+    @default("password")
+    def _default_password(self) -> str:
+        return os.environ.get("KVPROXY_REDIS_PASSWORD", "")
+
+    @default("sentinel_password")
+    def _default_sentinel_password(self) -> str:
+        return os.environ.get("KVPROXY_REDIS_SENTINEL_PASSWORD", "")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._store: RedisStore | None = None
+
+    async def open(self) -> None:
+        if self._store is None:
+            store = await asyncio.to_thread(self._make_store)
+            try:
+                await store.open()
+            except BaseException:
+                await store.close()
+                raise
+            self._store = store
+
+    async def close(self) -> None:
+        store, self._store = self._store, None
+        if store:
+            await store.close()
+
+    async def apply(self, batch: Batch) -> None:
+        await self._opened.apply(batch.changes)
+
+    async def load(self) -> Snapshot:
+        return Snapshot(await self._opened.load())
+
+    async def remove(self) -> None:
+        await super().remove()
+        await self._opened.remove()
+
+    def watch(self) -> AsyncIterator[None]:
+        return self._opened.watch()
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        await self._opened.acquire_lease(holder, ttl)
+
+    async def release_lease(self) -> None:
+        if self._store:
+            await self._store.release_lease()
+
+    def traefik_provider_config(self) -> dict[str, Any]:
+        address = self._address()
+        sentinels = self._sentinels(address)
+        config: dict[str, Any] = {
+            "endpoints": [server.endpoint for server in sentinels or [address]],
+            "rootKey": f"{self.root}/traefik",
+            "db": address.db,
+        }
+        if address.tls:
+            config |= self.traefik_tls()
+        if sentinels:
+            config["sentinel"] = {"masterName": self.sentinel_master}
+        return {"redis": config}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        address = self._address()
+        secrets: dict[str, Any] = _login(address)
+        for sentinel in self._sentinels(address)[:1]:
+            secrets |= {"sentinel": login} if (login := _login(sentinel)) else {}
+        return {"redis": secrets} if secrets else {}
+
+    @property
+    def _opened(self) -> RedisStore:
+        if self._store is None:
+            raise RuntimeError("RedisBackend.open() comes first.")
+        return self._store
+
+    def _make_store(self) -> RedisStore:
+        """May take long: it loads the library and the certificates."""
+        address = self._address()
+        sentinels = self._sentinels(address)
+        tls = self.tls_context() if address.tls else None
+        try:
+            module = importlib.import_module("._redis_store", __package__)
+        except ImportError as error:
+            raise BackendRejected(
+                'The Redis backend needs a library that is missing; install it: pip install "jhub-kvproxy[redis]"'
+            ) from error
+        store: RedisStore = module.RedisStore(
+            address, sentinels, self.sentinel_master, root=self.root, tls=tls, timeout=self.timeout, log=self.log
+        )
+        return store
+
+    def _address(self) -> Address:
+        address = parse_url(self.url)
+        return replace(address, username=self.username or address.username, password=self.password or address.password)
+
+    def _sentinels(self, address: Address) -> list[Address]:
+        if self.sentinels and not self.sentinel_master:
+            raise BackendRejected("RedisBackend.sentinels needs RedisBackend.sentinel_master, the master's name.")
+        return [
+            replace(
+                parse_sentinel(text), username=self.sentinel_username, password=self.sentinel_password, tls=address.tls
+            )
+            for text in self.sentinels
+        ]
+
+
+def _login(address: Address) -> dict[str, str]:
+    login = {"username": address.username, "password": address.password}
+    return {name: value for name, value in login.items() if value}

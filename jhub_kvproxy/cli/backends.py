@@ -1,0 +1,135 @@
+"""``jhub-kvproxy backends``: the stores that can keep the routing table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from traitlets import TraitType
+
+from ..backend import Backend, SupportsLease, SupportsWatch
+from ..errors import BackendNotFound
+from ..registry import describe, find_backend, installed_backends, missing_requirements, pip_command
+from .app import Command
+from .text import aligned, limits_in_words, wrapped
+
+_HEADINGS = ("NAME", "FROM", "TRAEFIK", "WATCH", "LEASE", "TRANSACTION")
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """What a backend's class tells of the store."""
+
+    #: Traefik's name for the provider that reads it.
+    provider: str | None
+    watch: bool
+    lease: bool
+    #: The most keys, and bytes of keys and values, that one transaction changes; None: no limit.
+    max_txn_ops: int | None
+    max_txn_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registered backend."""
+
+    name: str
+    #: The class, as ``module:Class``.
+    value: str
+    package: str | None
+    version: str | None
+    #: What it needs and is not installed, and the command that installs that.
+    missing: list[str]
+    install: str | None
+    #: Why it cannot be imported.
+    error: str | None
+    #: None when it cannot be imported.
+    powers: Powers | None
+
+
+def entry_of(point: EntryPoint) -> Entry:
+    """What is known of the backend that `point` registers; a broken one is an entry too."""
+    error, powers = None, None
+    try:
+        powers = _powers(find_backend(point.name))
+    except BackendNotFound as failure:
+        error = describe(failure.__cause__) if isinstance(failure.__cause__, Exception) else str(failure)
+    missing = missing_requirements(point)
+    return Entry(
+        name=point.name,
+        value=point.value,
+        package=point.dist.name if point.dist else None,
+        version=point.dist.version if point.dist else None,
+        missing=missing,
+        install=pip_command(point) if missing else None,
+        error=error,
+        powers=powers,
+    )
+
+
+def _powers(backend: type[Backend]) -> Powers:
+    return Powers(
+        provider=getattr(backend, "provider", None),
+        watch=issubclass(backend, SupportsWatch),
+        lease=issubclass(backend, SupportsLease),
+        max_txn_ops=_limit(backend.max_txn_ops),
+        max_txn_bytes=_limit(backend.max_txn_bytes),
+    )
+
+
+def _limit(value: Any) -> int | None:
+    # It may be an option.
+    found = value.default() if isinstance(value, TraitType) else value
+    return found if isinstance(found, int) else None
+
+
+class BackendsApp(Command):
+    """The command."""
+
+    usage = "backends [--json]"
+    description = """
+    List the stores that can keep the routing table: what KVProxy.backend_class may be.
+
+    FROM is the package that brings it. TRAEFIK is Traefik's name for the provider that reads it. WATCH: it
+    tells the hub of changes that others make. LEASE: it lets one hub at a time write. TRANSACTION: how much
+    one transaction changes; some stores tell more when they are asked. A change that is larger is cut,
+    between routes.
+    """
+
+    def run(self) -> None:
+        entries = [entry_of(point) for point in installed_backends().values()]
+        if self.as_json:
+            self.print_json({"backends": [asdict(entry) for entry in entries]})
+            return
+        self.print("\n".join([*aligned([_HEADINGS, *map(_row, entries)]), *_remarks(entries)]))
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    package = f"{entry.package} {entry.version}" if entry.package else "?"
+    powers = entry.powers
+    if powers is None:
+        return (entry.name, package, *["-"] * 4)
+    watch, lease = ("yes" if has else "no" for has in (powers.watch, powers.lease))
+    return (
+        entry.name,
+        package,
+        powers.provider or "?",
+        watch,
+        lease,
+        limits_in_words(powers.max_txn_ops, powers.max_txn_bytes) or "any size",
+    )
+
+
+def _remarks(entries: list[Entry]) -> Iterator[str]:
+    remarks = []
+    for entry in entries:
+        if entry.missing:
+            remarks.append(f"{entry.name} needs {', '.join(entry.missing)}: {entry.install}")
+        elif entry.error:
+            remarks.append(f"{entry.name} cannot be imported: {entry.error}")
+    if remarks:
+        yield ""
+    for remark in remarks:
+        yield from wrapped(remark, hanging="  ")

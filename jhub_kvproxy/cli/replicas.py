@@ -1,0 +1,195 @@
+"""What a check tells about Traefik: what it needs, and whether it reads the table."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+import time
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+import tomli_w
+
+from ..backend import Backend
+from ..errors import TraefikError
+from ..proxy import KVProxy
+from ..table import REVISION_KEY
+from ..traefik.api import TraefikAPI
+from ..traefik.binary import check_version, find_traefik, installed_version
+from ..writer import Revision
+from .report import Report, StepFailed
+from .secrets import Secrets
+from .store import whole
+from .text import aligned, wrapped
+
+T = TypeVar("T")
+
+_INTERVAL = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a Traefik that others start needs in its static configuration."""
+
+    static: dict[str, Any]
+    #: The options that are secret, such as ``providers.etcd.password``, and the environment variable of each.
+    secrets: dict[str, str]
+
+    @classmethod
+    def of(cls, backend: Backend, secrets: Secrets) -> Needs:
+        providers = {"providersThrottleDuration": "0s", **secrets.hide_leaves(backend.traefik_provider_config())}
+        options = _options({"providers": backend.traefik_provider_secrets()})
+        # Traefik docs, "Install Configuration: Environment Variables".
+        return cls({"providers": providers}, {name: f"TRAEFIK_{name.replace('.', '_').upper()}" for name in options})
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield from wrapped("Each Traefik needs this in its static configuration, beside its entry points:")
+        yield ""
+        yield from textwrap.indent(tomli_w.dumps(self.static), "    ").splitlines()
+        if not self.secrets:
+            return
+        yield ""
+        yield from wrapped("and these, which are secret and not shown:")
+        yield ""
+        yield from (f"    {line}" for line in aligned([*self.secrets.items()]))
+        yield ""
+        yield from wrapped(
+            "A Traefik with a configuration file does not read such variables: put the secrets into that file, and "
+            "let only Traefik's user read it. The variables are for one that has all its static configuration in "
+            "its environment."
+        )
+
+
+def _options(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _options(value, f"{above}{name}.")
+        else:
+            yield above + name
+
+
+@dataclass(slots=True)
+class Replica:
+    """A Traefik that others start. What is not known is None."""
+
+    api: TraefikAPI
+    version: str | None = None
+    #: Whether it serves the hub's table.
+    serves_table: bool | None = None
+
+    def facts(self, secrets: Secrets) -> dict[str, Any]:
+        url = secrets.hide(self.api.url)
+        return {"url": url, "version": self.version, "serves_table": self.serves_table}
+
+    def __str__(self) -> str:
+        return f"{self.api.url} (Traefik {self.version})"
+
+
+async def try_binary(proxy: KVProxy, report: Report) -> None:
+    """Whether there is a Traefik that the hub can start."""
+    with suppress(StepFailed), report.step("traefik"):
+        command = find_traefik(proxy.traefik_cmd)
+        version = await installed_version(command)
+        check_version(version, command[0])
+        report.ok("traefik", f"{command[0]} is Traefik {version}; the hub starts it.")
+
+
+async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) -> None:
+    """Whether each replica that others start can be asked, and serves what `table`, if it is open, holds."""
+    with suppress(StepFailed):
+        with report.step("traefik"):
+            if not proxy.traefik_api_urls:
+                raise TraefikError(
+                    "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
+                    'such as ["http://127.0.0.1:8099"].'
+                )
+            name, password = proxy.traefik_api_username, proxy.traefik_api_password
+            replicas = [Replica(TraefikAPI(url, name, password)) for url in proxy.traefik_api_urls]
+        try:
+            async with aiohttp.ClientSession() as session:
+                reached = await _reached(replicas, session, report)
+                with report.step("traefik"):
+                    await _compare(reached, table, proxy.ready_timeout, session, report)
+        finally:
+            report.facts["replicas"] = [replica.facts(report.secrets) for replica in replicas]
+
+
+async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, report: Report) -> list[Replica]:
+    """Those of `replicas` that are a Traefik that we can use."""
+    versions = [_answer(replica, replica.api.version(session)) for replica in replicas]
+    reached = []
+    for replica, version in zip(replicas, await asyncio.gather(*versions, return_exceptions=True), strict=True):
+        with suppress(StepFailed), report.step("traefik"):
+            if isinstance(version, BaseException):
+                raise version
+            replica.version = version
+            check_version(version, replica.api.url)
+            reached.append(replica)
+    return reached
+
+
+async def _compare(
+    replicas: list[Replica], table: Backend | None, patience: float, session: aiohttp.ClientSession, report: Report
+) -> None:
+    """Wait until each of `replicas` serves what `table` holds, for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while replicas:
+        stored = (await whole(table.load())).keys.get(REVISION_KEY) if table else None
+        if table is None or stored is None:
+            for replica in replicas:
+                report.note(
+                    "traefik", f"{replica} answers. Whether it reads the table shows when the hub has made one."
+                )
+            return
+        is_last = time.monotonic() > deadline
+        left = []
+        for replica in replicas:
+            with suppress(StepFailed), report.step("traefik"):
+                served = await _answer(replica, replica.api.revision(session, table.provider))
+                replica.serves_table = served is not None and _revision(stored).is_reached_by(served)
+                if replica.serves_table:
+                    await _check_routers(replica, table.provider, session)
+                    report.ok("traefik", f"{replica} serves this table.")
+                elif is_last:
+                    raise TraefikError(_explain(replica, served, stored, table.provider, patience))
+                else:
+                    left.append(replica)
+        replicas = left
+        if replicas:
+            await asyncio.sleep(_INTERVAL)
+
+
+async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
+    errors = await _answer(replica, replica.api.errors(session))
+    ours = sorted(name for name in errors if name.endswith(f"@{provider}"))
+    if ours:
+        raise TraefikError(
+            f"{replica} serves this table without {len(ours)} of its routers; of {ours[0]} it says: {errors[ours[0]]}"
+        )
+
+
+async def _answer(replica: Replica, question: Awaitable[T]) -> T:
+    try:
+        return await question
+    except (LookupError, TypeError) as error:
+        raise TraefikError(f"{replica.api.url} does not answer as Traefik does ({error!r}).") from error
+
+
+def _revision(text: str) -> Revision:
+    epoch, _, number = text.partition(".")
+    return Revision(epoch, int(number) if number.isdecimal() else 0, text)
+
+
+def _explain(replica: Replica, served: str | None, stored: str, provider: str, patience: float) -> str:
+    if served is None:
+        return f"{replica} serves no table of its provider {provider!r}; it needs what is shown below."
+    if served.partition(".")[0] == stored.partition(".")[0]:
+        return f"{replica} serves revision {served} of this table, and after {patience:g} s not yet {stored}."
+    return (
+        f"{replica} serves a table at revision {served}, and this one is at {stored}: "
+        "it reads another prefix or store, or has lost this one."
+    )

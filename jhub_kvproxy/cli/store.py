@@ -1,0 +1,190 @@
+"""What a check does with the store. All that it writes is removed again, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing, suppress
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from ..backend import Backend, Batch, SupportsLease, SupportsWatch
+from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
+from ..proxy import KVProxy
+from ..routes import Route
+from ..table import RECORDS, route_keys
+from .report import Report, StepFailed, in_words
+from .text import limits_in_words
+
+T = TypeVar("T")
+
+_PATIENCE = 10.0
+_LEASE = 30.0
+#: Keys of the hub's own table that are ours; the core leaves them alone (``table.py``, RoutingTable.drift).
+_OURS = "check/"
+
+
+class Table(Enum):
+    """What became of the hub's own table."""
+
+    OPEN = auto()
+    #: It is in files, and no hub has made them yet.
+    ABSENT = auto()
+    FAILED = auto()
+
+
+def backend_for(proxy: KVProxy, prefix: str) -> Backend:
+    """The backend that `proxy` is configured with, on `prefix`; not opened."""
+    return cast(Backend, proxy.backend_class(parent=proxy, prefix=prefix))
+
+
+async def whole(call: Coroutine[Any, Any, T]) -> T:
+    """What `call` returns. If we are cancelled it ends first: what it did to the store can then be undone."""
+    task = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def open_table(backend: Backend, report: Report) -> Table:
+    """Open the hub's own table and look at it; nothing in it is changed, and none is made."""
+    try:
+        with report.step("open"):
+            if directory := _missing_directory(backend):
+                report.note(
+                    "table", f"{backend.prefix!r} holds no table yet; the hub makes {directory} when it starts."
+                )
+                return Table.ABSENT
+            await whole(backend.open())
+            limits = limits_in_words(backend.max_txn_ops, backend.max_txn_bytes)
+            report.ok("open", f"The store answers{f'; a transaction changes up to {limits}' if limits else ''}.")
+        with report.step("table"):
+            keys = (await whole(backend.load())).keys
+            report.facts["routes"] = sum(key.startswith(RECORDS) for key in keys)
+            if keys:
+                # Whether we may write shows also where there is nothing to delete.
+                await whole(backend.apply(Batch({_OURS + secrets.token_hex(4): None})))
+            report.ok("table", _describe(backend.prefix, report.facts["routes"] if keys else None))
+    except StepFailed:
+        return Table.FAILED
+    return Table.OPEN
+
+
+def _describe(prefix: str, routes: int | None) -> str:
+    if routes is None:
+        return f"{prefix!r} holds no table yet; the hub makes it when it starts."
+    return f"{prefix!r} holds {routes} route{'' if routes == 1 else 's'}, and may be changed."
+
+
+def _missing_directory(backend: Backend) -> Path | None:
+    """Where Traefik will read a table in files that no hub has made yet."""
+    if backend.provider != "file":
+        return None
+    directory = Path(backend.traefik_provider_config()["file"]["directory"])
+    return None if directory.exists() else directory
+
+
+async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None:
+    """Write, read, delete, watch and lease, below a prefix that nobody else uses.
+
+    If the store refuses that prefix, `own`, the hub's own table, gets a key of ours for a moment.
+    """
+    prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
+    scratch = backend_for(proxy, prefix)
+    keys = route_keys(Route("/check/", "http://127.0.0.1:1", {}))
+    may_be_written = False
+    try:
+        with suppress(StepFailed), report.step("write"):
+            try:
+                await whole(scratch.open())
+                may_be_written = True
+                await whole(scratch.apply(Batch(keys)))
+            except BackendRejected as error:
+                may_be_written = False
+                if own is None:
+                    raise
+                report.note(
+                    "write",
+                    f"The store lets us use {own.prefix!r} only. So a key in the hub's own table is used, and "
+                    "watch and lease are not tried.",
+                    error,
+                )
+                await _try_own(own, report)
+                return
+            await _read_and_delete(scratch, keys)
+            report.ok("write", f"A route was written, read and deleted below {prefix!r}.")
+            await _try_watch(scratch, report)
+            await _try_lease(scratch, backend_for(proxy, prefix), report)
+    finally:
+        try:
+            await whole(scratch.remove())
+        except Exception as error:
+            if may_be_written:
+                report.failed("cleanup", f"Below {prefix!r} something may be left: {in_words(error)}", error)
+        finally:
+            await whole(scratch.close())
+
+
+async def _try_own(own: Backend, report: Report) -> None:
+    keys = {_OURS + secrets.token_hex(4): "jhub-kvproxy check"}
+    try:
+        await whole(own.apply(Batch(keys)))
+        await _read_and_delete(own, keys)
+    except BaseException:
+        try:
+            await whole(own.apply(Batch(dict.fromkeys(keys))))
+        except BackendError as error:
+            report.failed("cleanup", f"{', '.join(keys)} may be left in the table; the hub ignores it. {error}", error)
+        raise
+    report.ok("write", f"A key was written, read and deleted below {own.prefix!r}.")
+
+
+async def _read_and_delete(backend: Backend, keys: Mapping[str, str]) -> None:
+    stored = (await whole(backend.load())).keys
+    if wrong := [key for key, value in keys.items() if stored.get(key) != value]:
+        raise KVProxyError(f"{wrong[0]!r} was written below {backend.prefix!r} and is not read from there.")
+    await whole(backend.apply(Batch(dict.fromkeys(keys))))
+    stored = (await whole(backend.load())).keys
+    if left := [key for key in keys if key in stored]:
+        raise KVProxyError(f"{left[0]!r} was deleted below {backend.prefix!r} and is still read from there.")
+
+
+async def _try_watch(backend: Backend, report: Report) -> None:
+    if not isinstance(backend, SupportsWatch):
+        return
+    with suppress(StepFailed), report.step("watch"):
+        try:
+            async with asyncio.timeout(_PATIENCE), aclosing(cast(AsyncGenerator[None], backend.watch())) as changes:
+                await anext(changes)
+                await whole(backend.apply(Batch({_OURS + "watch": "changed"})))
+                await anext(changes)
+        except (TimeoutError, StopAsyncIteration):
+            raise KVProxyError(f"The store did not tell of a change within {_PATIENCE:g} s.") from None
+        report.ok("watch", "The store tells of changes.")
+
+
+async def _try_lease(backend: Backend, other: Backend, report: Report) -> None:
+    if not (isinstance(backend, SupportsLease) and isinstance(other, SupportsLease)):
+        return
+    holder = f"jhub-kvproxy check on {socket.gethostname()}"
+    with suppress(StepFailed), report.step("lease"):
+        try:
+            await whole(other.open())
+            await whole(backend.acquire_lease(holder, _LEASE))
+            with suppress(LeaseHeld):
+                await whole(other.acquire_lease(holder, _LEASE))
+                raise KVProxyError("The store gave the lease to two writers at once.")
+            await whole(backend.apply(Batch({_OURS + "lease": holder})))
+            await whole(backend.release_lease())
+            await whole(other.acquire_lease(holder, _LEASE))
+            await whole(other.release_lease())
+        finally:
+            await whole(other.close())
+            with suppress(BackendError):
+                await whole(backend.release_lease())
+        report.ok("lease", "The store lets one hub at a time write.")

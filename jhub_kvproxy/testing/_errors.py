@@ -1,0 +1,44 @@
+"""What a driver says when something is wrong, and what it may not say."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from uuid import uuid4
+
+import pytest
+from traitlets import TraitError
+
+from ..backend import Backend
+from ..errors import BackendError
+from ._kit import Kit, Suite, asynchronous, whole
+
+SECRET_NAMES = ("password", "token", "secret")
+
+
+def secret_traits(backend: Backend) -> list[str]:
+    """The options of `backend` whose values nobody may see, by their names."""
+    return [name for name in backend.trait_names(config=True) if name.endswith(SECRET_NAMES)]
+
+
+class ErrorTests(Suite):
+    """Errors and logs."""
+
+    @asynchronous
+    async def test_no_secret_is_shown(self, kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
+        """Wherever the store refuses it, or takes it."""
+        for name in secret_traits(kit.backend):
+            marker = f"marker-{uuid4().hex}"
+            shown = []
+            with caplog.at_level(logging.DEBUG):
+                try:
+                    backend = kit.new(**{name: marker}, log=logging.getLogger(__name__))
+                    shown += [repr(backend), str(backend), repr(backend.traefik_provider_config())]
+                    await backend.open()
+                    await backend.apply(whole(1, "routes/a"))
+                    await backend.load()
+                except (BackendError, TraitError) as error:
+                    shown += [str(error), repr(error), *traceback.format_exception(error)]
+            shown += [record.getMessage() for record in caplog.records] + [caplog.text]
+            where = [text for text in shown if marker in text]
+            assert not where, f"{type(kit.backend).__name__}.{name} must stand in no log, error, repr or file."

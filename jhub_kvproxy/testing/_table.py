@@ -1,0 +1,156 @@
+"""The table: what goes in comes out."""
+
+from __future__ import annotations
+
+import json
+
+from ..backend import Batch
+from ..errors import BatchRejected
+from ._data import RECORD, difficult_keys, difficult_values
+from ._kit import Kit, Suite, asynchronous, whole
+
+#: A route has up to seven keys, and a batch holds the revision beside it.
+_FEWEST_OPS = 8
+_UNLIMITED_OPS, _UNLIMITED_BYTES = 1000, 2_000_000
+
+
+class TableTests(Suite):
+    """`apply` and `load`."""
+
+    @asynchronous
+    async def test_a_new_prefix_has_an_empty_table(self, kit: Kit) -> None:
+        await kit.holds({}, "load() of a prefix that nobody wrote to must return an empty table.")
+
+    @asynchronous
+    async def test_what_goes_in_comes_out(self, kit: Kit) -> None:
+        keys = {"routes/a": "1", "traefik/http/routers/a/rule": 'Path("/a")', "traefik/http/routers/a/service": "a"}
+        await kit.backend.apply(Batch(keys))
+        await kit.holds(keys)
+        await kit.holds(keys, "load() must return what another object applied.", await kit.opened())
+
+    @asynchronous
+    async def test_a_batch_changes_its_keys_and_no_others(self, kit: Kit) -> None:
+        await kit.backend.apply(whole(1, "routes/a", "routes/ab", "routes/b", "routes/c"))
+        await kit.backend.apply(Batch({"routes/a": None, "routes/b": "2", "routes/d": "3"}))
+        await kit.holds(
+            {"routes/ab": "1", "routes/b": "2", "routes/c": "1", "routes/d": "3"},
+            "apply() must set and delete the keys of the batch, and leave all others.",
+        )
+
+    @asynchronous
+    async def test_deleting_what_is_absent_succeeds(self, kit: Kit) -> None:
+        await kit.backend.apply(Batch({"routes/absent": None}))
+        await kit.backend.apply(Batch({"routes/a": "1", "routes/absent": None}))
+        await kit.holds({"routes/a": "1"})
+
+    @asynchronous
+    async def test_deleting_everything_leaves_an_empty_table(self, kit: Kit) -> None:
+        keys = ["routes/a", "traefik/http/routers/a/rule", "traefik/http/routers/a/service"]
+        await kit.backend.apply(whole(1, *keys))
+        await kit.backend.apply(Batch(dict.fromkeys(keys)))
+        await kit.holds({})
+        await kit.backend.apply(whole(2, *keys))
+        await kit.holds(dict.fromkeys(keys, "2"), "A table must be usable after all its keys were deleted.")
+
+    @asynchronous
+    async def test_doing_it_again_changes_nothing(self, kit: Kit) -> None:
+        batch = Batch({"routes/a": "1", "routes/b": None, "routes/c": ""})
+        for _ in range(3):
+            await kit.backend.apply(batch)
+            await kit.holds({"routes/a": "1", "routes/c": ""}, "apply() of the same batch must change nothing.")
+
+    @asynchronous
+    async def test_an_empty_batch_changes_nothing(self, kit: Kit) -> None:
+        await kit.backend.apply(Batch({}))
+        await kit.holds({})
+        await kit.backend.apply(whole(1, "routes/a"))
+        await kit.backend.apply(Batch({}))
+        await kit.holds({"routes/a": "1"}, "apply() of an empty batch must succeed and change nothing.")
+
+    @asynchronous
+    async def test_difficult_keys(self, kit: Kit) -> None:
+        keys = {key: str(number) for number, key in enumerate(filter(kit.can_hold, difficult_keys()))}
+        await kit.fill(keys)
+        await kit.holds(keys, "Keys are text; each must come back as it went in, and be no other's.")
+        kept = dict(list(keys.items())[::2])
+        await kit.fill({key: None for key in keys if key not in kept})
+        await kit.holds(kept, "Deleting a key must delete this one and no other, whatever its characters.")
+
+    @asynchronous
+    async def test_difficult_values(self, kit: Kit) -> None:
+        values = list(filter(kit.can_hold, difficult_values()))
+        keys = {f"routes/{number}": value for number, value in enumerate(values)}
+        keys |= {f"traefik/http/middlewares/m{n}/headers/customResponseHeaders/X": v for n, v in enumerate(values)}
+        await kit.fill(keys)
+        await kit.holds(keys, "Values are text; each must come back as it went in.")
+
+    @asynchronous
+    async def test_records_come_back_with_their_types(self, kit: Kit) -> None:
+        """More than ten of each, which stores that sort text put into another order."""
+        records = {f"routes/p.user.{number}": {**RECORD, "number": number} for number in range(12)}
+        servers = "traefik/http/services/a/loadBalancer/servers"
+        keys = {f"{servers}/{number}/url": f"http://127.0.0.1:{number}" for number in range(12)}
+        keys |= {key: json.dumps(record) for key, record in records.items()}
+        await kit.fill(keys)
+        await kit.holds(keys)
+        loaded = (await kit.backend.load()).keys
+        assert {key: json.loads(loaded[key]) for key in records} == records
+
+    @asynchronous
+    async def test_a_snapshot_stays_as_it_was(self, kit: Kit) -> None:
+        changes: dict[str, str | None] = {"routes/a": "1"}
+        await kit.backend.apply(Batch(changes))
+        changes["routes/a"] = "changed by its owner"
+        snapshot = await kit.backend.load()
+        await kit.backend.apply(Batch({"routes/a": "2", "routes/b": "2"}))
+        assert dict(snapshot.keys) == {"routes/a": "1"}, "What load() returned must not change with the table."
+
+    @asynchronous
+    async def test_a_batch_may_have_as_many_keys_as_the_driver_says(self, kit: Kit) -> None:
+        limit = kit.backend.max_txn_ops
+        assert limit is None or limit >= _FEWEST_OPS, f"max_txn_ops must be {_FEWEST_OPS} at least: one route's keys."
+        keys = [f"traefik/http/routers/r{number}/rule" for number in range(limit or _UNLIMITED_OPS)]
+        for value in ("1", "2"):
+            await kit.backend.apply(whole(value, *keys))
+            await kit.holds(dict.fromkeys(keys, value), "A batch of max_txn_ops keys must be taken.")
+        half = len(keys) // 2
+        await kit.backend.apply(Batch({**dict.fromkeys(keys[:half]), **dict.fromkeys(keys[half:], "3")}))
+        await kit.holds(dict.fromkeys(keys[half:], "3"), "max_txn_ops puts and deletes together must be taken.")
+        await kit.backend.apply(Batch(dict.fromkeys(keys)))
+        await kit.holds({}, "A batch of max_txn_ops deletes must be taken.")
+
+    @asynchronous
+    async def test_a_batch_may_be_as_long_as_the_driver_says(self, kit: Kit) -> None:
+        """In one value, and in as many as a batch may have; of characters that grow when they are escaped."""
+        limit = kit.backend.max_txn_bytes or _UNLIMITED_BYTES
+        most = kit.backend.max_txn_ops or _UNLIMITED_OPS
+        for count in (1, most):
+            for char in ("x", '"', "é"):
+                names = [f"routes/{number:04}" for number in range(count)]
+                room = limit // count - len(names[0])
+                keys = dict.fromkeys(names, char * (room // len(char.encode())))
+                await kit.backend.apply(Batch(keys))
+                rule = "A batch with max_txn_bytes of keys (without prefix) and values, in UTF-8, must be taken."
+                loaded = dict((await kit.backend.load()).keys)
+                assert loaded.keys() == keys.keys(), rule
+                assert all(loaded[key] == value for key, value in keys.items()), rule  # no diff of megabytes
+                await kit.backend.apply(Batch(dict.fromkeys(names)))
+
+    @asynchronous
+    async def test_a_batch_past_the_limits_is_taken_whole_or_refused_whole(self, kit: Kit) -> None:
+        ops, size = kit.backend.max_txn_ops, kit.backend.max_txn_bytes
+        await kit.backend.apply(whole(0, "routes/before"))
+        too_large = []
+        if ops is not None:
+            too_large.append(whole(1, *(f"routes/{number}" for number in range(4 * ops))))
+        if size is not None:
+            too_large.append(whole("x" * 4 * size, "routes/0"))
+        for batch in too_large:
+            try:
+                await kit.backend.apply(batch)
+            except BatchRejected:  # any other error fails the test
+                await kit.holds({"routes/before": "0"}, "A batch that was refused must change nothing.")
+            else:
+                loaded = (await kit.backend.load()).keys
+                assert len(loaded) == 1 + len(batch.changes), "A batch must be applied whole, or BatchRejected raised."
+                await kit.fill(dict.fromkeys(batch.changes))

@@ -1,0 +1,105 @@
+"""A store in the memory of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from traitlets import Unicode
+
+from ..backend import Backend, Batch, Snapshot
+from ..errors import LeaseHeld, LeaseLost
+
+
+@dataclass(slots=True)
+class _Lease:
+    token: str
+    holder: str
+    since: datetime
+    expiry: float
+
+
+@dataclass(slots=True)
+class _Table:
+    keys: dict[str, str] = field(default_factory=dict)
+    watchers: set[asyncio.Event] = field(default_factory=set)
+    lease: _Lease | None = None
+
+
+class MemoryBackend(Backend):
+    """A table in the memory of this process, gone when it ends: for tests of what stands on a backend.
+
+    It fulfils the whole contract, but Traefik cannot read it.
+    """
+
+    provider = "memory"
+
+    #: The tables, by the name of their store and their prefix.
+    tables: ClassVar[dict[tuple[str, str], _Table]] = {}
+
+    name = Unicode("", config=True, help="Name of the store: objects with the same name and prefix share a table.")
+
+    _token: str | None = None
+
+    @property
+    def _table(self) -> _Table:
+        return self.tables.setdefault((self.name, self.prefix), _Table())
+
+    async def close(self) -> None:
+        await self.release_lease()
+
+    async def apply(self, batch: Batch) -> None:
+        await asyncio.sleep(0)  # as every store does, let others run
+        table = self._table
+        if self._token and not self._is_ours(table.lease):
+            raise LeaseLost(f"The lease of {self.prefix!r} in memory is no longer this writer's; acquire it anew.")
+        if all(table.keys.get(key) == value for key, value in batch.changes.items()):
+            return
+        for key, value in batch.changes.items():
+            if value is None:
+                table.keys.pop(key, None)
+            else:
+                table.keys[key] = value
+        for watcher in table.watchers:
+            watcher.set()
+
+    async def load(self) -> Snapshot:
+        await asyncio.sleep(0)
+        return Snapshot(dict(self._table.keys))
+
+    def traefik_provider_config(self) -> dict[str, Any]:
+        return {}
+
+    async def watch(self) -> AsyncIterator[None]:
+        table, changed = self._table, asyncio.Event()
+        table.watchers.add(changed)
+        try:
+            while True:
+                changed.clear()
+                yield
+                await changed.wait()
+        finally:
+            table.watchers.discard(changed)
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self._token = self._token or secrets.token_hex(8)
+        lease, now = self._table.lease, time.monotonic()
+        since = datetime.now(UTC)
+        if lease and lease.expiry > now:
+            if lease.token != self._token:
+                raise LeaseHeld(f"{lease.holder} holds {self.prefix!r} in memory since {lease.since:%F %T} UTC.")
+            since = lease.since
+        self._table.lease = _Lease(self._token, holder, since, now + ttl)
+
+    async def release_lease(self) -> None:
+        if self._table.lease and self._table.lease.token == self._token:
+            self._table.lease = None
+        self._token = None
+
+    def _is_ours(self, lease: _Lease | None) -> bool:
+        return lease is not None and lease.token == self._token and lease.expiry > time.monotonic()

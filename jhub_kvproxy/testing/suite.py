@@ -1,0 +1,18 @@
+"""All of the contract, in one suite."""
+
+from __future__ import annotations
+
+from ._concurrency import ConcurrencyTests
+from ._errors import ErrorTests
+from ._lease import LeaseTests
+from ._lifecycle import LifecycleTests
+from ._prefixes import PrefixTests
+from ._stateful import StatefulTests
+from ._table import TableTests
+from ._watch import WatchTests
+
+
+class BackendSuite(
+    LifecycleTests, TableTests, ConcurrencyTests, PrefixTests, StatefulTests, ErrorTests, WatchTests, LeaseTests
+):
+    """Everything that the contract asks of a driver."""

@@ -1,0 +1,80 @@
+"""Runs the kit on drivers that break the contract, for ``test_the_kit_catches.py``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import uuid4
+
+import pytest
+
+from jhub_kvproxy.testing import BackendSuite, MemoryBackend, TraefikSuite
+from tests.conformance import broken_powers, broken_tables
+
+#: For each: the test that must fail, and what its message must say.
+CAUGHT = {
+    broken_tables.ForgetsDeletes: ("a_batch_changes_its_keys_and_no_others", "set and delete the keys of the batch"),
+    broken_tables.DropsEmptyValues: ("difficult_values", "each must come back as it went in"),
+    broken_tables.NormalisesKeys: ("difficult_keys", "each must come back as it went in"),
+    broken_tables.StripsValues: ("it_holds_what_a_dict_would", "load() must return what was applied"),
+    broken_tables.RaisesKeyError: ("deleting_what_is_absent_succeeds", "KeyError"),
+    broken_tables.KeepsItInMemory: ("what_goes_in_comes_out", "seen by read_raw"),
+    broken_tables.GivesAwayItsTable: ("a_snapshot_stays_as_it_was", "must not change with the table"),
+    broken_tables.AppliesPiecemeal: ("a_reader_sees_whole_batches", "a mixture of two"),
+    broken_tables.ReadsPiecemeal: ("a_large_table_is_read_as_of_one_moment", "a mixture of two"),
+    broken_tables.LosesUpdates: ("two_writers_lose_nothing", "that another object writes at the same time"),
+    broken_tables.TrustsItsCache: ("what_another_object_changes_meanwhile_is_seen", "whoever wrote it"),
+    broken_tables.SharesItsState: ("closing_one_object_leaves_the_others_alone", "share no state"),
+    broken_tables.TakesThePrefixAsIs: ("prefixes_are_separate", "a table of its own"),
+    broken_tables.TakesThePrefixForAPattern: ("prefixes_are_separate", "were deleted"),
+    broken_tables.PromisesTooMuch: ("a_batch_may_have_as_many_keys_as_the_driver_says", "BatchRejected"),
+    broken_tables.CutsWhatIsTooMuch: ("a_batch_past_the_limits_is_taken_whole_or_refused_whole", "must change nothing"),
+    broken_tables.EmptiesWhatItRefuses: (
+        "a_batch_past_the_limits_is_taken_whole_or_refused_whole",
+        "must change nothing",
+    ),
+    broken_tables.LooksWhenConstructed: ("construction_does_no_io", "must do no I/O"),
+    broken_tables.CannotBeOpenedAgain: ("it_can_be_opened_again", "closed"),
+    broken_tables.LeavesATask: ("nothing_is_left_after_close", "no asyncio task"),
+    broken_tables.LeavesASocket: ("nothing_is_left_after_close", "no file or socket"),
+    broken_tables.LeavesTheTable: ("remove_leaves_nothing_of_this_prefix", "remove() must remove"),
+    broken_tables.ShowsItsPassword: ("no_secret_is_shown", "must stand in no log"),
+    broken_tables.ConfiguresWithItsToken: (
+        "the_provider_config_names_the_provider_and_no_secret",
+        "traefik_provider_secrets()",
+    ),
+    broken_powers.LosesWhatComesBetween: ("a_watch_loses_nothing_between_two_looks", "between two iterations"),
+    broken_powers.TellsOfItselfOnly: ("a_watch_tells_of_others_changes", "what another object changes"),
+    broken_powers.TellsOfLeases: ("a_watch_tells_of_nothing_else", "not of leases"),
+    broken_powers.WatchesInATask: ("a_watch_ends_by_aclose", "no task behind"),
+    broken_powers.IgnoresFencing: ("who_lost_the_lease_cannot_write", "LeaseLost"),
+    broken_powers.FencesOnceItHadTheLease: ("who_was_refused_cannot_write", "LeaseLost"),
+    broken_powers.FencesByHolderOnly: ("a_lease_that_ran_out_is_lost_also_if_nobody_took_it", "nobody took it"),
+    broken_powers.NeverLetsAnotherIn: ("who_lost_the_lease_cannot_write", "must run out"),
+    broken_powers.RenewsNothing: ("a_renewed_lease_lasts_as_long_as_it_was_renewed_for", "LeaseHeld"),
+    broken_powers.AnybodyReleases: ("release_without_a_lease_is_harmless", "LeaseHeld"),
+    broken_powers.KeepsTheLeaseWhenClosed: ("close_releases_the_lease", "LeaseHeld"),
+    broken_powers.KeepsTheHolderSecret: ("a_lease_keeps_another_out_and_says_who_has_it", "must say who"),
+    broken_powers.RacesForTheLease: ("of_many_at_once_one_has_it", "exactly one"),
+}
+
+
+class Mutant(BackendSuite, TraefikSuite):
+    backend_class: ClassVar[type[MemoryBackend]]
+    shortest_lease = 0.2
+
+    @pytest.fixture
+    def backend(self):
+        return self.backend_class(name=uuid4().hex, prefix="hub-1")
+
+    @pytest.fixture(autouse=True)
+    def _no_patience(self, monkeypatch):
+        """What does not come from memory will not come later."""
+        monkeypatch.setattr("jhub_kvproxy.testing._kit.PATIENCE", 1.0)
+
+    async def read_raw(self, backend):
+        table = MemoryBackend.tables.get((backend.name, backend.prefix))
+        return table.keys if table else {}
+
+
+for mutant in CAUGHT:
+    globals()[f"Test{mutant.__name__}"] = type(mutant.__name__, (Mutant,), {"backend_class": mutant})

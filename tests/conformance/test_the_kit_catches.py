@@ -1,0 +1,52 @@
+"""The kit fails for drivers that break the contract, and says which rule they broke."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.conformance.mutants import CAUGHT
+
+ROOT = Path(__file__).parents[2]
+FILE = "tests/conformance/mutants.py"
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What pytest says of each mutant's test, in a process of its own and with pytest-asyncio in its mode `strict`."""
+    report = tmp_path_factory.mktemp("kit") / "report.xml"
+    tests = [f"{FILE}::Test{mutant.__name__}::test_{test}" for mutant, (test, _) in CAUGHT.items()]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "asyncio_mode=strict",
+        "--hypothesis-seed=0",
+        f"--junitxml={report}",
+    ]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1, result.stdout + result.stderr
+    return {
+        case.get("classname").rpartition(".Test")[2]: "".join(problem.get("message") + problem.text for problem in case)
+        for case in ElementTree.parse(report).iter("testcase")
+    }
+
+
+@pytest.mark.parametrize("mutant", CAUGHT, ids=lambda mutant: mutant.__name__)
+def test_the_kit_catches_a_driver_that(mutant, outcomes):
+    _, message = CAUGHT[mutant]
+    assert message in outcomes[mutant.__name__]

@@ -1,0 +1,201 @@
+"""The table in Consul: how much a transaction takes, who sees what, what others change."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from uuid import uuid4
+
+import pytest
+
+from jhub_kvproxy import BackendUnavailable, Batch, BatchRejected
+from jhub_kvproxy_backends._consul_api import read_tree
+from jhub_kvproxy_backends._network import HTTPServers
+from tests.stores.consul import ConsulServer, backends, keys_of
+
+
+@pytest.fixture
+async def new(consul):
+    async with backends(url=consul.url) as new:
+        yield new
+
+
+@pytest.fixture
+async def backend(new):
+    backend = new()
+    await backend.open()
+    return backend
+
+
+async def test_more_operations_than_consul_takes_are_never_lost(backend, consul):
+    assert backend.max_txn_ops == 63
+    await backend.apply(keys_of(64))  # the place for the lease is free
+    with pytest.raises(BatchRejected, match=r"Transaction contains too many operations \(65 > 64\)"):
+        await backend.apply(keys_of(65, "2"))
+    assert consul.read(f"{backend.root}/") == {f"{backend.root}/routes/{n}": b"1" for n in range(64)}
+    await backend.acquire_lease("hub", 60)
+    await backend.apply(keys_of(63, "3"))
+    with pytest.raises(BatchRejected):
+        await backend.apply(keys_of(64, "4"))
+    assert set((await backend.load()).keys.values()) == {"1", "3"}
+
+
+async def test_a_batch_that_is_too_long_is_refused(backend, tmp_path, new):
+    with pytest.raises(BatchRejected, match="too large"):
+        await backend.apply(Batch({"routes/a": "x" * 520_000}))
+    with ConsulServer(tmp_path, config={"limits": {"txn_max_req_len": 20_000, "kv_max_value_size": 20_000}}) as server:
+        strict = new(url=server.url)
+        await strict.open()
+        with pytest.raises(BatchRejected, match="max size: 20000 bytes"):
+            await strict.apply(Batch({"routes/a": "x" * 20_000}))
+        await strict.apply(Batch({"routes/a": "x" * 10_000}))
+
+
+async def test_a_large_answer_is_taken_in_bit_by_bit(new, consul):
+    backend = new()
+    consul.write({f"{backend.root}/routes/{n:05}": b"x" * 200 for n in range(10_000)})
+    await backend.open()
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    answer = await backend._api.read([{"KV": {"Verb": "get-tree", "Key": f"{backend.root}/"}}])
+    counting = asyncio.create_task(count())
+    keys = await read_tree(answer, "")
+    counting.cancel()
+    assert len(keys) == 10_000
+    assert turns > 1
+
+
+async def test_foreign_keys_cost_nothing(new, consul, monkeypatch):
+    """No operation asks or gets more because of what stands elsewhere in the store, whatever its name."""
+    backend = new()
+    await backend.open()
+    questions = []
+    ask = HTTPServers.ask
+
+    async def counted(self, *arguments, **options):
+        answer = await ask(self, *arguments, **options)
+        # Sessions have names at random, and Consul counts all changes.
+        question = re.sub("[0-9a-f-]{36}", "ID", str(arguments))
+        body = re.sub(rb"[0-9a-f-]{36}|\d+", b"", answer.body)
+        questions.append((question, len(options["data"] or b""), len(body)))
+        return answer
+
+    monkeypatch.setattr(HTTPServers, "ask", counted)
+
+    async def use():
+        questions.clear()
+        watch = backend.watch()
+        await anext(watch)
+        await backend.apply(Batch({"routes/a": "1", "traefik/http/routers/a/rule": "1"}))
+        await anext(watch)
+        await watch.aclose()
+        await backend.load()
+        await backend.apply(Batch({"routes/a": None, "traefik/http/routers/a/rule": "2"}))
+        await backend.acquire_lease("hub", 60)
+        await backend.release_lease()
+        return list(questions)
+
+    await use()
+    before = await use()
+    others = (f"{backend.root}2/routes/", f"{backend.root[:-1]}/", "routes/", "traefik/http/routers/")
+    consul.write({f"{others[n % 4]}{n}": b"x" for n in range(20_000)})
+    assert await use() == before
+    assert len(consul.read(others[0])) == 5_000
+    for other in others:
+        consul.delete(other)
+
+
+async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
+    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
+    script = """
+        import asyncio, sys
+        from jhub_kvproxy import Batch
+        from jhub_kvproxy_backends.consul import ConsulBackend
+
+        async def main(url, prefix):
+            backend = ConsulBackend(url=url, prefix=prefix)
+            await backend.open()
+            for number in range(10**6):
+                await backend.apply(Batch({f"routes/{n}": str(number) for n in range(10)}))
+                print(number, flush=True)
+
+        asyncio.run(main(*sys.argv[1:]))
+    """
+    for kill in range(6):
+        command = [sys.executable, "-c", textwrap.dedent(script), backend.url, backend.prefix]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+            for _ in range(2 + kill):
+                committed = int(writer.stdout.readline())
+            time.sleep(kill * 0.0003)
+            writer.send_signal(signal.SIGKILL)
+            committed = int(([committed, *writer.stdout.read().split()])[-1])
+        values = list((await backend.load()).keys.values())
+        assert len(values) == 10
+        assert int(values[0]) in (committed, committed + 1)  # durable when apply returned
+        assert len(set(values)) == 1
+        await backend.apply(Batch(dict.fromkeys(keys_of(10).changes)))
+
+
+async def test_a_watch_tells_of_the_table_and_of_nothing_else(new, consul):
+    backend = new(prefix=f"h%b/é*?.{uuid4().hex}")
+    await backend.open()
+    other = new(prefix=backend.prefix)
+    await other.open()
+    watch = backend.watch()
+    await anext(watch)
+    changed = asyncio.ensure_future(anext(watch))
+    consul.write({f"{backend.root}2/routes/a": b"1", f"{backend.root[:-1]}": b"1", "routes/a": b"1"})
+    await other.acquire_lease("other", 60)
+    await other.acquire_lease("other", 60)
+    await other.release_lease()
+    await other.apply(Batch({"routes/absent": None}))
+    marker = new(prefix=backend.prefix + "-marker")
+    await marker.open()
+    marks = marker.watch()
+    await anext(marks)
+    await marker.apply(keys_of(1))
+    await anext(marks)  # by now the other changes would have been told too
+    await marks.aclose()
+    assert not changed.done()
+    for change in ({"routes/a": "1"}, {"routes/a": "2"}, {"traefik/http/routers/a/rule": "1"}, {"routes/a": None}):
+        await other.apply(Batch(change))
+        await changed
+        changed = asyncio.ensure_future(anext(watch))
+    consul.delete(f"{backend.root}/")
+    await changed
+    await watch.aclose()
+
+
+async def test_a_watch_survives_that_consul_is_emptied(tmp_path, new):
+    """Its index starts anew then."""
+    with ConsulServer(tmp_path) as server:
+        backend = new(url=server.url, timeout=1)
+        await backend.open()
+        for number in range(50):
+            await backend.apply(keys_of(1, str(number)))
+        watch = backend.watch()
+        await anext(watch)
+        server.kill()
+        server.start()
+        try:
+            await anext(watch)
+        except BackendUnavailable:
+            await watch.aclose()
+            watch = backend.watch()
+            await anext(watch)
+        assert (await backend.load()).keys == {}
+        changed = asyncio.ensure_future(anext(watch))
+        await backend.apply(keys_of(1))
+        await changed
+        await watch.aclose()

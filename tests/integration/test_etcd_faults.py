@@ -1,0 +1,301 @@
+"""etcds that freeze, break, fill up or get lost, and writers that do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import aclosing
+
+import pytest
+
+from jhub_kvproxy import BackendUnavailable, Batch, LeaseHeld, LeaseLost
+from jhub_kvproxy_backends.etcd import EtcdBackend
+from tests.hub import until
+from tests.stores.etcd import EtcdCluster, EtcdServer, encode, keys_of, numbered, opened
+
+WRITER = """
+import asyncio, sys
+from jhub_kvproxy import Batch
+from jhub_kvproxy_backends.etcd import EtcdBackend
+
+async def main():
+    backend = EtcdBackend(urls=[sys.argv[1]], prefix=sys.argv[2])
+    await backend.open()
+    number = int(sys.argv[3])
+    while True:
+        number += 1
+        await backend.apply(Batch({f"routes/{name}": str(number) for name in range(100)}))
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An etcd of its own, for tests that disturb it."""
+    with EtcdServer(tmp_path / "etcd") as server:
+        yield server
+
+
+@pytest.fixture
+async def backend(etcd):
+    async with opened(etcd.url) as backend:
+        yield backend
+
+
+async def test_a_frozen_server_is_given_up_and_used_again(server):
+    async with opened(server.url, timeout=0.5) as backend, aclosing(backend.watch()) as changes:
+        await anext(changes)
+        watching = asyncio.create_task(anext(changes))
+        await backend.apply(numbered(1, "before"))
+        await watching
+        watching = asyncio.create_task(anext(changes))
+        server.freeze()
+        for call in (
+            lambda: backend.apply(numbered(1, "frozen")),
+            backend.load,
+            lambda: backend.acquire_lease("hub", 60),
+            EtcdBackend(urls=[server.url], prefix="hub", timeout=0.5).open,
+            lambda: watching,
+        ):
+            with pytest.raises(BackendUnavailable):
+                await call()
+        server.thaw()
+        await backend.release_lease()
+        await backend.apply(numbered(1, "after"))
+        assert await keys_of(backend) == numbered(1, "after").changes
+
+
+class Postman:
+    """A fake: a network that delivers late or loses an answer when a test wants it to, which no real part does."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        self._server = server
+        self._holds_next = self._loses_next = False
+        self.transactions = 0
+        self._may_go = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> str:
+        self._listener = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        for writer in self._writers:
+            writer.close()
+
+    def hold_next_transaction(self) -> None:
+        self._holds_next = True
+
+    def lose_next_answer(self) -> None:
+        self._loses_next = True
+
+    async def deliver(self) -> None:
+        """Deliver what was held, and wait until etcd has answered it."""
+        self._may_go.set()
+        await self._answered.wait()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_etcd, to_etcd = await asyncio.open_connection("127.0.0.1", self._server.port)
+        self._writers += [writer, to_etcd]
+        back = asyncio.create_task(_forward(from_etcd, writer))
+        while data := await reader.read(1 << 20):
+            is_transaction = b"/v3/kv/txn" in data
+            self.transactions += is_transaction
+            if is_transaction and (self._holds_next or self._loses_next):
+                if self._holds_next:
+                    self._holds_next = False
+                    await self._may_go.wait()
+                self._loses_next = False
+                back.cancel()
+                await asyncio.wait([back])
+                to_etcd.write(data)
+                assert b"200 OK" in await from_etcd.read(1 << 20)
+                self._answered.set()
+                break
+            to_etcd.write(data)
+        to_etcd.close()
+        writer.close()
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 20):
+        writer.write(data)
+    writer.close()
+
+
+async def test_a_transaction_that_comes_late_changes_nothing(server):
+    """What was given up must not come to be after the table was read, nor over what was written since."""
+    postman = Postman(server)
+    async with postman as url, opened(url, timeout=1.0) as backend:
+        await backend.apply(numbered(2, "before"))
+        postman.hold_next_transaction()
+        with pytest.raises(BackendUnavailable):
+            await backend.apply(numbered(3, "late"))
+        assert await keys_of(backend) == numbered(2, "before").changes
+        await backend.apply(numbered(1, "after"))
+        expected = numbered(2, "before").changes | numbered(1, "after").changes
+        await postman.deliver()
+        assert await keys_of(backend) == expected
+        async with opened(url, prefix=backend.prefix) as other:
+            await other.apply(Batch({"routes/other": "1"}))
+            assert await keys_of(other) == expected | {"routes/other": "1"}
+
+
+async def test_a_lost_answer(server):
+    """A change is not sent again, the core asks what became of it; a lease is."""
+    postman = Postman(server)
+    async with postman as url, opened(url, timeout=5.0) as backend:
+        await backend.apply(numbered(1, "before"))
+        sent = postman.transactions
+        postman.lose_next_answer()
+        with pytest.raises(BackendUnavailable, match="broke off"):
+            await backend.apply(numbered(1, "after"))
+        assert postman.transactions == sent + 1
+        assert await keys_of(backend) == numbered(1, "after").changes
+        postman.lose_next_answer()
+        await backend.acquire_lease("hub", 60)
+        await backend.apply(numbered(1, "with the lease"))
+
+
+async def test_another_writer_in_doubt_stops_nobody(backend, etcd):
+    async with opened(etcd.url, prefix=backend.prefix) as other:
+        for number in range(3):
+            other._is_in_doubt = True
+            await other.apply(Batch({"routes/other": str(number)}))
+            await backend.apply(Batch({"routes/ours": str(number)}))
+            assert await keys_of(backend) == {"routes/other": str(number), "routes/ours": str(number)}
+
+
+async def test_a_cluster_loses_members(tmp_path):
+    with EtcdCluster(tmp_path) as cluster:
+        members = dict(zip(cluster.urls, cluster.members, strict=True))
+        async with opened(*cluster.urls, timeout=3.0) as backend:
+            for number in range(3):
+                lost = members[backend._client.url]
+                lost.kill()
+                await keys_of(backend)
+                await until(lambda n=number: is_applied(backend, numbered(1, str(n))), "no member takes a change")
+                assert await keys_of(backend) == numbered(1, str(number)).changes
+                lost.start()
+            frozen = members[backend._client.url]
+            frozen.freeze()
+            await until(lambda: is_applied(backend, numbered(1, "frozen")), "no member takes a change")
+            assert await keys_of(backend) == numbered(1, "frozen").changes
+            frozen.thaw()
+            # Without a majority the last one knows the keys, but not whether they are still so.
+            for member in cluster.members[:2]:
+                member.kill()
+            for call in (backend.load, lambda: backend.apply(numbered(1, "minority"))):
+                with pytest.raises(BackendUnavailable):
+                    await call()
+            cluster.members[0].start()
+            await until(lambda: is_applied(backend, numbered(1, "again")), "no member takes a change")
+            assert await keys_of(backend) == numbered(1, "again").changes
+
+
+async def is_applied(backend, batch) -> bool:
+    try:
+        await backend.apply(batch)
+    except BackendUnavailable:
+        return False
+    return True
+
+
+async def test_an_address_that_swallows_everything(etcd):
+    """Nothing was sent there, so a change may go to the next one."""
+    with socket.socket() as black_hole, socket.socket() as filler:
+        black_hole.bind(("127.0.0.1", 0))
+        black_hole.listen(0)
+        filler.connect(black_hole.getsockname())  # Linux takes no second one: its SYN gets no answer
+        url = f"http://127.0.0.1:{black_hole.getsockname()[1]}"
+        async with opened(etcd.url, url, timeout=2.0) as backend:
+            backend._client._http.urls = [url, etcd.url]
+            await backend.apply(numbered(1))
+            assert backend._client.url == etcd.url
+
+
+async def test_a_watch_ends_with_its_server(tmp_path):
+    with EtcdCluster(tmp_path) as cluster:
+        members = dict(zip(cluster.urls, cluster.members, strict=True))
+        async with opened(*cluster.urls, timeout=3.0) as backend:
+            changes = backend.watch()
+            await anext(changes)
+            members[backend._client.url].kill()
+            with pytest.raises(BackendUnavailable):
+                await anext(changes)
+            await until(lambda: is_applied(backend, numbered(1)), "no member takes a change")
+            async with aclosing(backend.watch()) as changes:
+                await anext(changes)
+                await backend.apply(numbered(1, "2"))
+                await anext(changes)
+
+
+async def test_a_full_store(tmp_path):
+    with EtcdServer(tmp_path, "--quota-backend-bytes=2000000") as server:
+        async with opened(server.url) as backend:
+            await backend.apply(numbered(1))
+            with pytest.raises(AssertionError, match="space exceeded"):
+                fill(server)
+            for call in (
+                lambda: backend.apply(numbered(2, "full")),
+                EtcdBackend(urls=[server.url], prefix="hub").open,
+            ):
+                with pytest.raises(BackendUnavailable, match=r"is full and takes no changes.*etcdctl alarm disarm"):
+                    await call()
+            assert await keys_of(backend) == numbered(1).changes
+            server.delete("foreign/")
+            revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
+            server.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
+            server.ask("/v3/maintenance/defragment", {})
+            for alarm in server.ask("/v3/maintenance/alarm", {"action": "GET"})["alarms"]:
+                server.ask("/v3/maintenance/alarm", {"action": "DEACTIVATE", **alarm})
+            await backend.apply(numbered(2, "free"))
+            assert await keys_of(backend) == numbered(2, "free").changes
+
+
+def fill(server: EtcdServer) -> None:
+    for number in range(100):
+        server.write({f"foreign/{number}": "x" * 100_000})
+
+
+async def test_a_killed_writer_leaves_whole_batches(etcd, tmp_path):
+    written = 0
+    for lines in (1, 2, 5, 20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, etcd.url, f"killed-{tmp_path.name}", str(written)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            for _ in range(lines):
+                written = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+        values = {int(value) for value in etcd.read(f"killed-{tmp_path.name}/").values()}
+        assert len(values) == 1
+        assert values.pop() >= written
+
+
+async def test_a_lease_outlives_a_restart_of_the_server(server):
+    async with opened(server.url, prefix="hub") as first, opened(server.url, prefix="hub") as second:
+        await first.acquire_lease("the first hub", 60)
+        server.kill()
+        server.start()
+        with pytest.raises(LeaseHeld, match=r"the first hub \(since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\).*hub/lease"):
+            await second.acquire_lease("the second hub", 60)
+        await first.apply(numbered(1))
+        with pytest.raises(LeaseLost):
+            await second.apply(numbered(1, "2"))
+        # Its lease in etcd may be for another time; the key stays the same one.
+        await first.acquire_lease("the first hub", 30)
+        await first.apply(numbered(1, "3"))
+        await first.release_lease()
+        await second.acquire_lease("the second hub", 60)
+        await second.apply(numbered(1, "4"))
+        assert len(server.ask("/v3/lease/leases", {})["leases"]) == 1

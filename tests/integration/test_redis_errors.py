@@ -1,0 +1,137 @@
+"""What is said when a way to Redis is closed, or leads elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+
+import pytest
+from aiohttp import web
+
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
+from tests.stores.certificates import Authority
+from tests.stores.redis import starting, use
+
+SECRET = "s3cret@/:?#[] "
+
+
+@pytest.fixture
+def start(tmp_path):
+    with starting(tmp_path) as start:
+        yield start
+
+
+FAULTS = {
+    "a wrong password": (
+        ['requirepass "right"'],
+        {"password": SECRET},
+        r"refuses the login as the default user \(inval",
+    ),
+    "no password": (['requirepass "right"'], {}, "refuses the login as the default user .*KVPROXY_REDIS_PASSWORD"),
+    "a password too many": ([], {"password": SECRET}, r"without any password configured"),
+    "an unknown user": ([], {"username": "alice", "password": SECRET}, "refuses the login as the user 'alice'"),
+    "no such database": (["databases 4"], {"db": 4}, "has no such database"),
+    "a renamed AUTH": (['rename-command AUTH ""'], {"password": SECRET}, "does not know what is needed"),
+    "a renamed MULTI": (['rename-command MULTI ""'], {}, "does not know what is needed .*MULTI"),
+    "a cluster": (["cluster-enabled yes"], {}, "is a Redis Cluster, which Traefik cannot read"),
+    "too many clients": (
+        ["maxclients 1"],
+        {"first": True, "timeout": 0.5},
+        "has as many clients as it takes|broke off",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_wrong_is_named_and_no_secret_is(start, caplog, fault):
+    lines, traits, words = FAULTS[fault]
+    server = start(*lines)
+    traits = dict(traits)
+    db = traits.pop("db", 0)
+    if traits.pop("first", False):
+        first = server.client()
+        first.ping()
+    with caplog.at_level(logging.DEBUG), pytest.raises(BackendError, match=words) as raised:
+        await use(url=f"{server.url}/{db}", **traits)
+    assert f"Redis at 127.0.0.1:{server.port}" in str(raised.value)
+    assert type(raised.value) is (BackendUnavailable if "clients" in fault else BackendRejected)
+    assert SECRET not in "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
+
+
+async def test_what_is_no_redis():
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        with pytest.raises(BackendRejected, match="does not answer as a Redis does; check the address"):
+            await use(url=f"redis://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+
+
+async def test_what_does_not_answer():
+    server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+    with pytest.raises(BackendUnavailable, match="did not answer in time"):
+        await use(url=f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.2)
+    server.close()
+
+
+async def test_a_host_that_is_unknown():
+    with pytest.raises(BackendUnavailable, match=r"Redis at nowhere.invalid:6379 cannot be reached \("):
+        await use(url="redis://nowhere.invalid", timeout=0.5)
+
+
+async def test_the_library_is_missing(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("jhub_kvproxy_backends._redis_store")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BackendRejected, match=r'pip install "jhub-kvproxy\[redis\]"'):
+        await use()
+
+
+async def test_tls_on_one_side_only(start, tmp_path):
+    authority = Authority(tmp_path / "authority")
+    encrypted = start("tls-auth-clients no", tls=(*authority.issue("server"), authority.ca_file))
+    with pytest.raises(BackendUnavailable, match=r"broke off the connection; does it want TLS \(rediss://\)"):
+        await use(url=encrypted.url.replace("rediss:", "redis:"), timeout=0.5)
+    plain = start(name="plain")
+    with pytest.raises(BackendUnavailable, match=r"did not answer in time; does it speak TLS"):
+        await use(url=plain.url.replace("redis:", "rediss:"), ca_file=authority.ca_file, timeout=0.5)
+
+
+@pytest.mark.parametrize("sentinel", ["", "nowhere:x", "a:b@c", "[::1"])
+async def test_a_sentinel_that_is_none(sentinel):
+    with pytest.raises(BackendRejected, match=r"RedisBackend.sentinels: write each as HOST:PORT"):
+        await use(sentinels=[sentinel], sentinel_master="m")
+
+
+async def test_sentinels_without_a_master():
+    with pytest.raises(BackendRejected, match=r"needs RedisBackend.sentinel_master"):
+        await use(sentinels=["a:1"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.org",
+        "http://example.org",
+        "redis://:secret@example.org:port",
+        "redis://:secret@example.org/one",
+        "redis://:secret@example.org/1?db=2",
+        "redis://:secret@example.org/-1",
+        "redis://:secret@example.org/²",
+        "redis://:secret@example.org?timeout=3",
+        "redis://:sec#secret@example.org",
+        "redis://:secret@[::1",
+        "unix://host/run/redis.sock",
+        "unix://",
+    ],
+)
+async def test_a_url_that_is_none(url):
+    with pytest.raises(BackendRejected, match="write it like redis://HOST:PORT/DATABASE") as rejected:
+        await use(url=url)
+    assert "secret" not in "".join(traceback.format_exception(rejected.value, limit=0))

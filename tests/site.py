@@ -1,0 +1,66 @@
+"""KVProxies with a real Traefik each, and what tests watch them by."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+
+from jhub_kvproxy import Batch
+from jhub_kvproxy.proxy import KVProxy
+from tests.servers import Client, free_port, user_server
+from tests.stores import Store
+
+
+class Site:
+    """One public port, the proxies that serve it, and the user servers behind."""
+
+    def __init__(self, directory: Path, store: Store, stack: AsyncExitStack) -> None:
+        self.directory = directory
+        self.store = store
+        self.port = free_port()
+        self.client = Client(self.port)
+        self.log = logging.getLogger(f"site-{self.port}")
+        self._stack = stack
+
+    def proxy(self, *, host_routing: bool = False, prefix: str = "", **traits: Any) -> KVProxy:
+        """A proxy that is stopped with the test, with these traits of KVProxy."""
+        config = Config(self.store.config)
+        config.KVProxy.runtime_dir = str(self.directory / "run")
+        config.KVProxy.prefix = self.store.prefix + prefix
+        config.KVProxy.update(traits)
+        proxy = KVProxy(
+            public_url=f"http://127.0.0.1:{self.port}/", host_routing=host_routing, config=config, log=self.log
+        )
+        self._stack.push_async_callback(proxy.stop)
+        return proxy
+
+    async def started(self, **traits: Any) -> KVProxy:
+        proxy = self.proxy(**traits)
+        await proxy.start()
+        return proxy
+
+    async def server(self, name: str) -> str:
+        """The URL of a new user server with this name."""
+        return await self._stack.enter_async_context(user_server(name))
+
+
+async def count_commits(proxy: KVProxy, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """A list that every batch is added to that `proxy` commits from now on."""
+    batches = []
+    apply = proxy._backend.apply
+
+    async def counted(batch: Batch) -> None:
+        batches.append(batch)
+        await apply(batch)
+
+    monkeypatch.setattr(proxy._backend, "apply", counted)
+    return batches
+
+
+async def is_served(site: Site, path: str) -> bool:
+    return await site.client.server(path) is not None
