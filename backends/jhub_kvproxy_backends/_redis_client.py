@@ -58,7 +58,8 @@ class Client:
     async def close(self) -> None:
         """Close all connections that nobody uses, and the others when they are given back."""
         self._is_open = False
-        await self._close_idle()
+        while self._idle:
+            await self._idle.pop().close()
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """What `work` comes to with a session, tried again while that may help and there is time.
@@ -76,7 +77,6 @@ class Client:
                             return await work(session)
                     except Passing as error:
                         failure = error
-                        await self._close_idle()  # they are likely to be no better
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))
                     pause = min(pause * 2, _LONGEST_PAUSE)
         except TimeoutError as error:
@@ -85,22 +85,18 @@ class Client:
             raise BackendUnavailable(f"{self.place} did not answer within {self.timeout:g} s.") from error
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """A connection to the server. It is kept for the next context unless an error ends this one."""
+    async def session(self, *, keep: bool = True) -> AsyncIterator[Session]:
+        """A connection to the server. With `keep` it is used again for the next, unless an error ends this one."""
         session = self._idle.pop() if self._idle else await self._connect()
         try:
             yield session
         except BaseException:
             await session.close()
             raise
-        if self._is_open:
+        if keep and self._is_open:
             self._idle.append(session)
         else:
             await session.close()
-
-    async def _close_idle(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
 
     async def _connect(self) -> Session:
         if not self._sentinels:

@@ -83,10 +83,8 @@ def _translated(error: Exception, peer: Peer) -> BackendError:
     if isinstance(error, redis.ResponseError):
         return _refused(_text(error), place)
     if isinstance(error, redis.InvalidResponse):
-        # 0x15 begins an alert of TLS.
-        tls = "; it speaks TLS (write rediss://)" if "\\x15\\x03" in str(error) else ""
-        return BackendRejected(f"{place} does not answer as a Redis does{tls}; check the address.")
-    for cause in _chain(error):
+        return BackendRejected(f"{place} does not answer as a Redis does; check the address.")
+    for cause in _chain(error) if peer.is_new else ():
         if isinstance(cause, ssl.SSLCertVerificationError):
             return BackendRejected(
                 f"{place}: its certificate is not accepted ({cause.verify_message}); "
@@ -107,8 +105,6 @@ def cluster(place: str) -> BackendRejected:
 def _refused(text: str, place: str) -> BackendError:
     if "DB index is out of range" in text:
         return BackendRejected(f"{place} has no such database; see `databases` in its redis.conf.")
-    if "bulk length" in text:
-        return BatchRejected(f"{place} refuses the length of a key, a value or a batch ({text}).")
     if "unknown command" in text:
         return BackendRejected(f"{place} does not know what is needed ({text}); it must be Redis 6 or newer.")
     return BackendRejected(f"{place} refuses: {text}.")

@@ -1,4 +1,4 @@
-"""Keyspace events: Traefik must hear of each batch, and once, since it reads the whole table each time it hears."""
+"""What Traefik hears of changes: it must hear of each batch, and once, since it reads the whole table each time."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from ._redis_client import Client
 from ._redis_session import Command, Session
 
 _OPTION = "notify-keyspace-events"
-# Keyspace events, of changes to hashes: `Table.signal` is one.
-_NEEDED = "Kh"
-_NOT_OURS = set("KEh")
+#: Flags of the option that let events of the strings through which Traefik reads, or may do so, are all but these.
+_HARMLESS = set("KEhlszxetmd")
 
 
 class Events:
-    """Redis's option ``notify-keyspace-events``: seen to, and worked around, as far as we may.
+    """Tells Traefik of changes to strings below ``<root>/traefik``.
 
-    With it, Redis tells Traefik of each single key that changes. Where we may set it, it is off within our
-    transactions until the last command, which is safe because a transaction is made at one go. Otherwise it can be
-    such in redis.conf that Redis tells of that last command only.
+    Traefik listens for Redis's keyspace events, which are messages on channels with certain names (Redis docs,
+    "Keyspace notifications"). A message of ours on such a channel is one too, whatever the option
+    ``notify-keyspace-events`` is. So each batch ends with one.
+
+    With that option, which Traefik sets when it starts if it may, Redis sends one more for each key of a batch. Where
+    we may, we switch it off within our transaction, which nobody else notices, since Redis does nothing else meanwhile.
     """
 
     def __init__(self, client: Client, root: str, db: int, log: Any) -> None:
         self._client = client
         self._log = log
         self._probe_key = f"{root}/probe"
-        self._channel = f"__keyspace@{db}__:{root}/probe"
+        self._probe_channel = f"__keyspace@{db}__:{root}/probe"
+        self.message: Command = ("PUBLISH", f"__keyspace@{db}__:{root}/traefik", "changed")
         self._may_get = self._may_set = True
-        self._said = ""
+        self._has_warned = False
 
     @property
     def questions(self) -> list[Command]:
@@ -44,89 +47,57 @@ class Events:
         return None
 
     def around(self, flags: str | None) -> tuple[list[Command], list[Command]]:
-        """What to do before and after the writes of a transaction."""
-        if flags is None or not self._may_set or not (_missing(flags) or _is_noisy(flags)):
-            return [], []
-        return [("CONFIG", "SET", _OPTION, "")], [("CONFIG", "SET", _OPTION, flags + _missing(flags))]
+        """What to do in a transaction before the writes and after them, when the option's value is `flags`."""
+        if flags and self._may_set and _is_noisy(flags):
+            return [("CONFIG", "SET", _OPTION, "")], [("CONFIG", "SET", _OPTION, flags), self.message]
+        return [], [self.message]
 
-    def may_not_set(self) -> None:
+    def may_not_set(self, place: str) -> None:
+        """Take note that the option is such that Traefik hears of each key, and that we cannot help it."""
         self._may_set = False
-
-    def report(self, place: str, flags: str | None) -> None:
-        """Log what is wrong with the option's value, which was `flags`; what was said last is not said again."""
-        if flags is None:
-            self._say(
-                self._log.warning,
-                f"{place} does not let us find out whether it tells Traefik of changes. "
-                f"Make sure that its redis.conf has the line: {_OPTION} {_NEEDED}",
+        if not self._has_warned:
+            self._log.warning(
+                "%s tells Traefik of each single key that changes, and each time Traefik reads the whole table: that "
+                "costs much CPU. If nobody else needs it, remove %s from its redis.conf and forbid CONFIG to Traefik's "
+                "user, which sets it. Otherwise allow the Hub's user +config|get +config|set.",
+                place,
+                _OPTION,
             )
-        elif missing := _missing(flags):
-            self._say(
-                self._log.error,
-                f"{place} does not tell Traefik of changes, because its option {_OPTION} is {flags!r}. "
-                + ("It is set now, until Redis starts again. " if self._may_set else "New routes will not be served. ")
-                + f"Put this line into its redis.conf: {_OPTION} {flags + missing}",
-            )
-            if self._may_set:
-                self._said = ""
-        elif _is_noisy(flags) and not self._may_set:
-            self._say(
-                self._log.warning,
-                f"{place} tells Traefik of each single key that changes, and Traefik reads the whole table each time. "
-                f"If nobody else needs that, put this line into its redis.conf: {_OPTION} {_NEEDED} (and forbid CONFIG "
-                "to Traefik's user, which would change it). Otherwise allow the Hub's user +config|get +config|set.",
-            )
-        else:
-            self._said = ""
+        self._has_warned = True
 
     async def check(self, session: Session) -> None:
-        """See that Traefik is told of changes, if we have just connected to the server."""
+        """Find out what we may do, if we have just connected to the server."""
         if session.is_checked:
             return
         session.is_checked = True
         self._may_get = self._may_set = True
         flags = self.heard(await session.try_to(*self.questions))
         if flags is None:
-            self._may_set = False
             flags = await self._probe(session)
-        else:
-            wanted = ("CONFIG", "SET", _OPTION, flags + _missing(flags))
-            if _missing(flags):
-                (reply,) = await session.try_to(wanted)
-            else:
-                await session.begin()
-                reply, _ = await session.try_to(wanted, ("DISCARD",))
+            self._may_set = False
+        elif _is_noisy(flags):
+            await session.begin()
+            reply, _ = await session.try_to(("CONFIG", "SET", _OPTION, flags), ("DISCARD",))
             self._may_set = not isinstance(reply, ResponseError)
-        self.report(session.place, flags)
+        if flags and _is_noisy(flags) and not self._may_set:
+            self.may_not_set(session.place)
 
     async def _probe(self, session: Session) -> str | None:
-        """What the option seems to be, by events that we cause; None: that is forbidden too."""
+        """Flags that the option seems to have, by events that we cause; None: we may not know."""
         key = self._probe_key
-        async with self._client.session() as listener:
-            (subscribed,) = await listener.try_to(("SUBSCRIBE", self._channel))
+        async with self._client.session(keep=False) as listener:
+            (subscribed,) = await listener.try_to(("SUBSCRIBE", self._probe_channel))
             if isinstance(subscribed, ResponseError):
                 return None
             await session.begin()
-            await session.transact([("HSET", key, "", ""), ("SET", key, ""), ("DEL", key)])
+            await session.transact([("SET", key, ""), ("DEL", key)])
             # Events come before the replies to what is sent after them.
             await listener.send("PING")
             heard = set()
             while (message := await listener.message(self._client.timeout)) and message[0] == b"message":
                 heard.add(message[2])
-            await listener.ask(("UNSUBSCRIBE",))
-        if message is None:
-            return None
-        return "".join(flag for name, flag in ((b"hset", "Kh"), (b"set", "$"), (b"del", "g")) if name in heard)
-
-    def _say(self, log: Any, text: str) -> None:
-        if text != self._said:
-            log("%s", text)
-        self._said = text
-
-
-def _missing(flags: str) -> str:
-    return "".join(flag for flag in _NEEDED if flag not in flags and not (flag == "h" and "A" in flags))
+        return "".join(flag for name, flag in ((b"set", "K$"), (b"del", "Kg")) if name in heard)
 
 
 def _is_noisy(flags: str) -> bool:
-    return bool(set(flags) - _NOT_OURS)
+    return "K" in flags and bool(set(flags) - _HARMLESS)

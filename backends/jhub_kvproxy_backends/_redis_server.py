@@ -7,6 +7,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from ._redis_errors import cluster
+from ._redis_events import Events
 from ._redis_lease import Lease
 from ._redis_session import Command, Session
 from ._redis_table import Table
@@ -15,19 +16,19 @@ from ._redis_table import Table
 def acl(root: str, db: int) -> str:
     """The rules that the Hub's user needs (Redis docs, "ACL")."""
     return (
-        f"~{root}/* &__redis__:invalidate &__keyspace@{db}__:{root}/probe "
-        "+info +role +ping +select +client|id +client|tracking +subscribe +unsubscribe "
-        "+watch +multi +exec +discard +get +set +mget +mset +del +hget +hmget +hgetall +hlen +hset +hdel"
+        f"~{root}/* &__redis__:invalidate &__keyspace@{db}__:{root}/* "
+        "+info +role +ping +select +client|id +client|tracking +subscribe +publish "
+        "+watch +multi +exec +discard +exists +get +set +mget +mset +del +hget +hmget +hgetall +hset +hdel"
     )
 
 
-async def check(session: Session, table: Table, lease: Lease, log: Any) -> None:
+async def check(session: Session, table: Table, lease: Lease, events: Events, log: Any) -> None:
     """Raise what keeps us from using the server; log what the admin should mend."""
     (reply,) = await session.try_to(("INFO",))
     info = _parse(reply)
     if info.get("cluster_enabled") == "1":
         raise cluster(session.place)
-    await _check_permissions(session, table, lease)
+    await _check_permissions(session, table, lease, events)
     if info.get("aof_enabled") == "0" and not await _saves(session):
         log.warning("%s keeps nothing over a restart; put this line into its redis.conf: appendonly yes", session.place)
     if info.get("maxmemory_policy", "").startswith("allkeys-"):
@@ -39,13 +40,14 @@ async def check(session: Session, table: Table, lease: Lease, log: Any) -> None:
         )
 
 
-async def _check_permissions(session: Session, table: Table, lease: Lease) -> None:
+async def _check_permissions(session: Session, table: Table, lease: Lease, events: Events) -> None:
     """Have all commands that we will need accepted, and none executed."""
     string, fields = f"{table.traefik}/", table.table
     commands: list[Command] = [
         *(("GET", lease.key), ("SET", lease.key, ""), ("MGET", string), ("MSET", string, ""), ("DEL", string)),
-        *(("HGET", fields, ""), ("HMGET", fields, ""), ("HGETALL", fields), ("HLEN", fields)),
+        *(("HGET", fields, ""), ("HMGET", fields, ""), ("HGETALL", fields), ("EXISTS", fields)),
         *(("HSET", fields, "", ""), ("HDEL", fields, "")),
+        events.message,
     ]
     for reply in await session.begin(("WATCH", fields)):
         if isinstance(reply, ResponseError):

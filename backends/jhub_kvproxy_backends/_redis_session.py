@@ -32,7 +32,7 @@ class Session:
 
     def __init__(self, connection: AbstractConnection, peer: Peer, limit: float) -> None:
         self.place = peer.place
-        #: Whether it is known that the server behind it tells Traefik of changes, as far as that can be known.
+        #: Whether we have looked what the server lets us do.
         self.is_checked = False
         self._connection = connection
         self._limit = limit

@@ -67,7 +67,7 @@ class RedisStore:
 
     async def remove(self) -> None:
         """Remove what is left of a table without keys."""
-        await self._client.run(lambda session: session.ask(("DEL", *self._table.watched)))
+        await self._client.run(lambda session: session.ask(self._table.removal))
 
     def watch(self) -> AsyncIterator[None]:
         return changes_of(self._client, self._table.table, self._table.traefik)
@@ -80,7 +80,7 @@ class RedisStore:
             await self._client.run(self._lease.release)
 
     async def _open(self, session: Session) -> None:
-        await check(session, self._table, self._lease, self._log)
+        await check(session, self._table, self._lease, self._events, self._log)
         await self._events.check(session)
         self._table.check(session, await session.try_to(*self._table.questions))
 
@@ -106,17 +106,15 @@ class RedisStore:
             table.check(session, replies[:of_lease])
             lease.check(session, replies[of_lease:of_events])
             flags = events.heard(replies[of_events:])
-            before, after = events.around(flags)
+            before, after = events.around(flags) if table.concerns_traefik(changes) else ([], [])
             self._in_doubt = True
             try:
-                done = await session.transact(chain(before, table.writes(changes), after, table.signal(changes)))
+                done = await session.transact(chain(before, table.writes(changes), after))
             except OptionRefused:
-                events.may_not_set()
+                events.may_not_set(session.place)
                 continue
             self._in_doubt = False
             if done is not None:
-                if flags is not None:
-                    events.report(session.place, flags)
                 return
             # Another writer was quicker.
             await asyncio.sleep(_PAUSE * random.random())

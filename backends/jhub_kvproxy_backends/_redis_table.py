@@ -26,36 +26,38 @@ class Table:
         needs to search the database.
     ``<root>/traefik/...``
         What Traefik reads: a string for each such key.
-    ``<root>/traefik-changes``
-        A hash that is written last in each batch that changes what Traefik reads, so that Traefik hears of it.
-        Traefik hears of every key whose name begins like this one's, and skips those that are no strings.
+    ``<root>/format``
+        The version of all this; once there was a table, it stays.
     """
 
     def __init__(self, root: str, db: int) -> None:
         self.root = root
         self._db = db
         self.table = f"{root}/table"
-        #: What the names of all keys begin with that Traefik reads, or hears of.
+        #: What the names of all keys begin with that Traefik reads.
         self.traefik = f"{root}/traefik"
-        self.changes = f"{self.traefik}-changes"
+        self._format = f"{root}/format"
         barrier = f"{root}/barrier"
         #: A change that is still under way, and watches `watched`, fails after this.
         self.bar: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
-        self.watched = (self.table, self.changes, barrier)
+        self.watched = (self.table, barrier)
         #: What to ask before a change; :meth:`check` judges the replies.
-        self.questions: Sequence[Command] = (("HGET", self.table, _FORMAT_FIELD), ("HLEN", self.changes))
+        self.questions: Sequence[Command] = (("HGET", self.table, _FORMAT_FIELD), ("EXISTS", self._format))
+        #: What removes the rest of a table that has no keys.
+        self.removal: Command = ("DEL", self.table, self._format)
 
     def check(self, session: Session, replies: Sequence[Any]) -> None:
         """Raise BackendRejected if the replies to `questions` say that the table cannot be used."""
-        for (_, key, *_), reply in zip(self.questions, replies, strict=True):
+        for reply in replies:
             if isinstance(reply, ResponseError):
                 if "WRONGTYPE" not in str(reply):
                     raise session.meaning(reply)
                 raise BackendRejected(
-                    f"{session.place} has a key {key!s} that is not ours; choose another KVProxy.prefix or database."
+                    f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or "
+                    "database."
                 ) from reply
-        version, signals = replies
-        if version is None and signals:
+        version, is_old = replies
+        if version is None and is_old:
             raise BackendRejected(
                 f"{session.place} has lost the key {self.table}, which is the table. "
                 "Remove the rest, and the Hub writes its routes anew: "
@@ -69,6 +71,7 @@ class Table:
 
     def writes(self, changes: Mapping[str, str | None]) -> Iterator[Command]:
         """The commands that make `changes`. Each is short, so that whoever packs them can pause."""
+        yield ("SET", self._format, _FORMAT)
         yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
         items = list(changes.items())
         for start in range(0, len(items), _CHUNK):
@@ -84,11 +87,9 @@ class Table:
             if names := [self._name(key) for key in gone if _is_string(key)]:
                 yield ("DEL", *names)
 
-    def signal(self, changes: Mapping[str, str | None]) -> list[Command]:
-        """What makes Traefik read `changes`, if it has to."""
-        if not any(map(_is_string, changes)):
-            return []
-        return [("HSET", self.changes, "purpose", "Tells Traefik that the table has changed.")]
+    def concerns_traefik(self, changes: Mapping[str, str | None]) -> bool:
+        """Whether Traefik reads any of `changes`."""
+        return any(map(_is_string, changes))
 
     async def read(self, session: Session) -> dict[str, str]:
         """The table as it is at one moment, but for strings that somebody else has changed: those as they are."""

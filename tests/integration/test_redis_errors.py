@@ -12,7 +12,7 @@ from aiohttp import web
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
 from tests.stores.certificates import Authority
-from tests.stores.redis import starting, use
+from tests.stores.redis import RedisSentinel, starting, use
 
 SECRET = "s3cret@/:?#[] "
 
@@ -100,6 +100,16 @@ async def test_tls_on_one_side_only(start, tmp_path):
     plain = start(name="plain")
     with pytest.raises(BackendUnavailable, match=r"did not answer in time; does it speak TLS"):
         await use(url=plain.url.replace("redis:", "rediss:"), ca_file=authority.ca_file, timeout=0.5)
+
+
+async def test_a_sentinel_that_names_a_replica(start, tmp_path):
+    """As one may for moments after a failover."""
+    master = start(name="master")
+    replica = start(f"replicaof 127.0.0.1 {master.port}", name="replica")
+    with RedisSentinel(tmp_path / "sentinel", replica) as sentinel:
+        traits = {"sentinels": [sentinel.address], "sentinel_master": sentinel.master_name, "timeout": 0.5}
+        with pytest.raises(BackendUnavailable, match=r"which the Sentinels name, is not a master"):
+            await use(**traits)
 
 
 @pytest.mark.parametrize("sentinel", ["", "nowhere:x", "a:b@c", "[::1"])

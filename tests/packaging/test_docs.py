@@ -28,9 +28,9 @@ from jupyterhub.app import JupyterHub
 from traitlets.config import Config, PyFileConfigLoader
 
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.registry import find_backend, installed_backends
 from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
-from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import answers, browsing, kill_processes_of, processes_of, until
 from tests.servers import Client, free_port, user_server
 
@@ -41,6 +41,7 @@ TUTORIAL = DOCS / "tutorial" / "first-hub.md"
 EXTERNAL = DOCS / "how-to" / "external-traefik.md"
 BEHIND = DOCS / "how-to" / "behind-another-proxy.md"
 EXTRA = DOCS / "how-to" / "extra-configuration.md"
+BACKENDS = [find_backend(name) for name in installed_backends()]
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,14 @@ def test_hub_configuration_is_valid(block, tmp_path):
     config = load(block.text, tmp_path)
     known = {
         ancestor.__name__: ancestor
-        for configurable in (*JupyterHub().classes, JupyterHub, KVProxy, TomlBackend)
+        for configurable in (*JupyterHub().classes, JupyterHub, KVProxy, *BACKENDS)
         for ancestor in configurable.mro()
     }
     for section, options in config.items():
         for option in options:
             assert option in known[section].class_trait_names(config=True), f"c.{section}.{option}"
     # Their values are checked here.
-    for configurable in (JupyterHub, KVProxy, TomlBackend):
+    for configurable in (JupyterHub, KVProxy, *BACKENDS):
         configurable(config=config)
 
 

@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.hub import Hub
+from tests.shell import run
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"jhub_kvproxy": "jhub_kvproxy", "jhub_kvproxy_backends": "backends/jhub_kvproxy_backends"}
-
-
-def run(*command: object, **options: object) -> str:
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
-    assert result.returncode == 0, f"{command}:\n{result.stdout}{result.stderr}"
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    """A copy of what git tracks, or would, so that building leaves nothing in the real one."""
-    copy = tmp_path_factory.mktemp("tree") / "jhub-kvproxy"
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def dist(tree):
-    """A directory with the sdist, and the wheel that is built from it."""
-    run(sys.executable, "-m", "build", cwd=tree)
-    return tree / "dist"
-
-
-@pytest.fixture(scope="module")
-def wheel(dist):
-    (wheel,) = dist.glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="module")
-def clean_python(tmp_path_factory):
-    """The interpreter of an environment that has had nothing but pip; each test leaves its install in it."""
-    directory = tmp_path_factory.mktemp("clean")
-    venv.create(directory, with_pip=True, symlinks=True)
-    return directory / "bin" / "python"
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(tree, wheel):

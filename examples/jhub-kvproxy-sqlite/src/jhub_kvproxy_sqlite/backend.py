@@ -1,0 +1,193 @@
+"""The routing table in a SQLite database; Traefik, which cannot read one, reads a file that is made from it."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from traitlets import Float, Unicode
+
+from jhub_kvproxy import (
+    Backend,
+    BackendRejected,
+    BackendUnavailable,
+    Batch,
+    BatchRejected,
+    Snapshot,
+    unflatten,
+    write_atomically,
+)
+
+from .lease import Lease
+
+T = TypeVar("T")
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS keys (prefix TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (prefix, key))",
+    "CREATE TABLE IF NOT EXISTS versions (prefix TEXT PRIMARY KEY, version INTEGER)",
+    "CREATE TABLE IF NOT EXISTS leases (prefix TEXT PRIMARY KEY, token TEXT, holder TEXT, since REAL, expiry REAL)",
+)
+_WATCH_INTERVAL = 0.25
+
+#: By SQLite's primary result code: what the error is to the core, and what an admin can do.
+_ERRORS = {
+    sqlite3.SQLITE_BUSY: (BackendUnavailable, "another process keeps it locked; find it with fuser"),
+    sqlite3.SQLITE_FULL: (BackendUnavailable, "make room on its disk"),
+    sqlite3.SQLITE_IOERR: (BackendUnavailable, "look after its disk"),
+    sqlite3.SQLITE_TOOBIG: (BatchRejected, "a value is longer than SQLite takes"),
+}
+_OTHER_ERROR = (BackendRejected, "let the Hub's user write it; if it is damaged, restore it or move it away")
+
+
+class SqliteBackend(Backend):
+    """Keeps the tables of all prefixes in one database, ``<path>/table.sqlite``.
+
+    Traefik reads ``<path>/<prefix>/routes.toml``. It is made from the database after each commit, and
+    made again when it differs.
+    """
+
+    provider = "file"
+
+    path = Unicode(
+        "kvproxy-sqlite",
+        config=True,
+        help="Directory of the database and of what Traefik reads, on a local disk; made when missing.",
+    )
+    timeout = Float(10.0, config=True, help="Seconds that a call may take, waiting for another writer included.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._lease = Lease(self.prefix)
+
+    @property
+    def database(self) -> Path:
+        return Path(self.path).absolute() / "table.sqlite"
+
+    @property
+    def traefik_file(self) -> Path:
+        return self.database.with_name(self.root) / "routes.toml"
+
+    async def open(self) -> None:
+        await self._in_thread(self._make)
+
+    async def close(self) -> None:
+        await self.release_lease()
+
+    async def apply(self, batch: Batch) -> None:
+        await self._in_thread(lambda: self._apply(batch.changes))
+
+    async def load(self) -> Snapshot:
+        return Snapshot(await self._in_thread(self._load))
+
+    async def remove(self) -> None:
+        await self._in_thread(self._remove)
+
+    def traefik_provider_config(self) -> dict[str, Any]:
+        return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
+
+    def _make(self) -> None:
+        for directory in (self.database.parent, self.traefik_file.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            self.database.touch(mode=0o600, exist_ok=False)
+        with self._transaction() as database:
+            for statement in _SCHEMA:
+                database.execute(statement)
+
+    def _apply(self, changes: Mapping[str, str | None]) -> None:
+        deleted = [(self.prefix, key) for key, value in changes.items() if value is None]
+        written = [(self.prefix, key, value) for key, value in changes.items() if value is not None]
+        with self._transaction() as database:
+            self._lease.check(database)
+            database.executemany("DELETE FROM keys WHERE prefix = ? AND key = ?", deleted)
+            database.executemany(
+                "INSERT INTO keys VALUES (?, ?, ?)"
+                " ON CONFLICT (prefix, key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+                written,
+            )
+            if database.total_changes:
+                database.execute(
+                    "INSERT INTO versions VALUES (?, 1) ON CONFLICT (prefix) DO UPDATE SET version = version + 1",
+                    (self.prefix,),
+                )
+        self._load()
+
+    def _load(self) -> dict[str, str]:
+        """The table; if Traefik's file has another content, it is written again."""
+        with self._transaction() as database:
+            keys = dict(database.execute("SELECT key, value FROM keys WHERE prefix = ?", (self.prefix,)))
+            content = traefik_text(keys)
+            if not self.traefik_file.exists() or self.traefik_file.read_bytes() != content:
+                # At each event in its directory, a temporary file's too, Traefik reads all files there.
+                write_atomically(self.traefik_file, content, temp_dir=self.database.parent)
+        return keys
+
+    def _remove(self) -> None:
+        with self._transaction() as database:
+            for table in ("keys", "versions", "leases"):
+                database.execute(f"DELETE FROM {table} WHERE prefix = ?", (self.prefix,))
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self.traefik_file.parent)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection that alone may write, to the database and to the files; at the end it commits."""
+        uri = f"{self.database.as_uri()}?mode=rw"  # a database that is gone is an error, not an empty table
+        with closing(sqlite3.connect(uri, uri=True, timeout=self.timeout, isolation_level=None)) as database:
+            database.execute("PRAGMA synchronous = EXTRA")  # with less, a power cut may undo the last commit
+            database.execute("BEGIN IMMEDIATE")
+            with database:
+                yield database
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run `work` off the event loop, for a limited time, and translate its errors."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(work), self.timeout + 1)
+        except sqlite3.Error as error:
+            kind, remedy = _ERRORS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _OTHER_ERROR)
+            raise kind(f"SQLite cannot use {self.database}: {error}; {remedy}.") from error
+        except PermissionError as error:
+            raise BackendRejected(f"The Hub's user may not use {self.database.parent}: {error}.") from error
+        except TimeoutError as error:
+            raise BackendUnavailable(f"{self.database} takes too long to answer; is its disk healthy?") from error
+        except OSError as error:
+            raise BackendUnavailable(f"{self.database.parent} cannot be used: {error}.") from error
+
+    async def watch(self) -> AsyncIterator[None]:
+        seen = await self._in_thread(self._version)
+        yield
+        while True:
+            while (now := await self._in_thread(self._version)) == seen:
+                await asyncio.sleep(_WATCH_INTERVAL)
+            seen = now
+            yield
+
+    def _version(self) -> Any:
+        with self._transaction() as database:
+            return database.execute("SELECT version FROM versions WHERE prefix = ?", (self.prefix,)).fetchone()
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        await self._in_thread(lambda: self._acquire_lease(holder, ttl))
+
+    def _acquire_lease(self, holder: str, ttl: float) -> None:
+        with self._transaction() as database:
+            self._lease.acquire(database, holder, ttl)
+
+    async def release_lease(self) -> None:
+        if self._lease.is_wanted:
+            await self._in_thread(self._release_lease)
+
+    def _release_lease(self) -> None:
+        with self._transaction() as database:
+            self._lease.release(database)
+
+
+def traefik_text(keys: Mapping[str, str]) -> bytes:
+    """The part of the table that is for Traefik, as its file provider reads it."""
+    dynamic = {key.removeprefix("traefik/"): value for key, value in keys.items() if key.startswith("traefik/")}
+    # Traefik runs Go templates over the file. TOML takes the escape for the same brace; a template does not see it.
+    return tomli_w.dumps(unflatten(dynamic)).replace("{{", "{\\u007b").encode()
