@@ -8,11 +8,10 @@ import threading
 import pytest
 
 from jhub_kvproxy import BackendUnavailable, Batch
-from jhub_kvproxy_backends.redis import RedisBackend
 from tests.hub import until
 from tests.site import is_served
 from tests.stores import Store
-from tests.stores.redis import starting
+from tests.stores.redis import opening, starting
 
 MANY = {
     f"{element}/{n}/{end}": str(n)
@@ -30,17 +29,8 @@ def start(tmp_path):
 
 @pytest.fixture
 async def make():
-    """Makes opened backends that are closed with the test."""
-    backends = []
-
-    async def make(server, **traits):
-        backends.append(RedisBackend(url=server.url, prefix="hub", **traits))
-        await backends[-1].open()
-        return backends[-1]
-
-    yield make
-    for backend in backends:
-        await backend.close()
+    async with opening() as make:
+        yield make
 
 
 def option(server):

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,20 @@ def starting(directory: Path) -> Iterator[Callable[..., RedisServer]]:
         yield lambda *lines, name="redis", **options: stack.enter_context(
             RedisServer(directory / name, *lines, **options)
         )
+
+
+@asynccontextmanager
+async def opening() -> AsyncIterator[Callable[..., Awaitable[RedisBackend]]]:
+    """A function that opens backends on a server; they are closed with the context."""
+    async with AsyncExitStack() as stack:
+
+        async def make(server: Any, **traits: Any) -> RedisBackend:
+            backend = RedisBackend(**{"url": server.url, "prefix": "hub", **traits})
+            stack.push_async_callback(backend.close)
+            await backend.open()
+            return backend
+
+        yield make
 
 
 async def use(**traits: Any) -> None:

@@ -1,0 +1,311 @@
+"""A Redis that refuses, breaks off, freezes, dies or forgets: nothing is half-made, and nothing is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+
+import pytest
+
+from jhub_kvproxy import BackendUnavailable, Batch
+from tests.hub import until
+from tests.stores.redis import opening, starting
+
+RULE = "traefik/http/routers/{}/rule"
+
+
+@pytest.fixture
+def start(tmp_path):
+    with starting(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture
+async def make():
+    async with opening() as make:
+        yield make
+
+
+BEFORE = {RULE.format(n): "before" for n in range(20)} | {"routes/a": "before"}
+AFTER = {RULE.format(n): "after" * 1000 for n in range(40)} | {"routes/a": None}
+
+
+async def refused(backend, words):
+    """Assert that a batch is refused with these words, and that nothing of it was made."""
+    with pytest.raises(BackendUnavailable, match=words):
+        await backend.apply(Batch(AFTER))
+    assert (await backend.load()).keys == BEFORE
+
+
+async def accepted(backend):
+    await backend.apply(Batch(AFTER))
+    assert (await backend.load()).keys == {key: value for key, value in AFTER.items() if value}
+
+
+async def test_no_memory_left(start, make):
+    server = start("maxmemory-policy noeviction")
+    backend = await make(server)
+    await backend.apply(Batch(BEFORE))
+    client = server.client()
+    client.set("foreign", "x" * 5_000_000)
+    client.config_set("maxmemory", "5mb")
+    await refused(backend, "has no memory left")
+    # Enough for a part of the batch.
+    client.config_set("maxmemory", client.info("memory")["used_memory"] + 50_000)
+    await refused(backend, "has no memory left")
+    client.delete("foreign")
+    await accepted(backend)
+
+
+async def test_a_redis_that_cannot_save_its_data(start, make):
+    server = start("save 3600 1000000")
+    backend = await make(server)
+    await backend.apply(Batch(BEFORE))
+    client = server.client()
+    obstacle = server.directory / "dump.rdb"
+    obstacle.mkdir()
+    client.bgsave()
+    await until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "Redis saves its data")
+    await refused(backend, "cannot save its data")
+    obstacle.rmdir()
+    client.bgsave()
+    await until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", "Redis saves no data")
+    await accepted(backend)
+
+
+async def test_too_few_replicas(start, make):
+    server = start()
+    backend = await make(server)
+    await backend.apply(Batch(BEFORE))
+    server.client().config_set("min-replicas-to-write", 1)
+    await refused(backend, "too few replicas")
+    server.client().config_set("min-replicas-to-write", 0)
+    await accepted(backend)
+
+
+async def test_a_replica(start, make):
+    master = start("repl-diskless-sync-delay 0", name="master")
+    server = start(name="replica")
+    backend = await make(server, timeout=1)
+    await backend.apply(Batch(BEFORE))
+    await (await make(master)).apply(Batch(BEFORE))
+    client = server.client()
+    client.replicaof("127.0.0.1", master.port)
+    await until(lambda: client.info("replication")["master_link_status"] == "up", "the replica does not connect")
+    await refused(backend, "is a read-only replica")
+    with pytest.raises(BackendUnavailable, match="is a read-only replica"):
+        await make(server, timeout=1)
+    client.replicaof("no", "one")
+    await accepted(backend)
+
+
+async def test_loading_is_waited_for(start, make):
+    server = start(
+        "enable-debug-command local",
+        "appendonly yes",
+        "key-load-delay 500",
+        "loading-process-events-interval-bytes 1024",
+    )
+    backend = await make(server)
+    await backend.apply(Batch(BEFORE))
+    server.client().execute_command("DEBUG", "POPULATE", 2000, "foreign")
+    server.client().bgrewriteaof()
+    await until(lambda: not server.client().info("persistence")["aof_rewrite_in_progress"], "the rewrite does not end")
+    server.kill()
+    server.start(wait=False)
+    assert (await backend.load()).keys == BEFORE
+
+
+class Relay:
+    """A network between a client and the server at `port` that can break."""
+
+    def __init__(self, port):
+        self._target = port
+        self.requests, self.answers = [], []
+        #: Told of each request, and of EXEC by itself; when one returns True, the connection breaks in the place of
+        #: the answer, or the request waits for `release`.
+        self.breaks = self.holds = lambda request: False
+        self._released = asyncio.Event()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def release(self):
+        """Bring what waits to the server; returns when it has answered."""
+        before = len(self.answers)
+        self._released.set()
+        await until(lambda: len(self.answers) > before, "the server does not answer")
+
+    async def _serve(self, reader, writer):
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        is_broken = False
+
+        async def answer():
+            while (data := await server_reader.read(1 << 20)) and not is_broken:
+                self.answers.append(data)
+                writer.write(data)
+            writer.close()
+
+        answering = asyncio.create_task(answer())
+        with suppress(OSError):
+            while data := await reader.read(1 << 20):
+                for request in re.split(rb"(?=\*1\r\n\$4\r\nEXEC)", data):
+                    self.requests.append(request)
+                    is_broken = is_broken or self.breaks(request)
+                    if self.holds(request):
+                        await self._released.wait()
+                    server_writer.write(request)
+        server_writer.write_eof()
+        with suppress(OSError):
+            await answering
+        server_writer.close()
+
+
+async def test_a_change_whose_answer_is_lost_is_not_made_again(start, make):
+    server = start()
+    async with Relay(server.port) as relay:
+        backend = await make(relay)
+        relay.requests.clear()
+        relay.breaks = lambda request: b"EXEC" in request
+        with pytest.raises(BackendUnavailable, match="is not known"):
+            await backend.apply(Batch(BEFORE))
+        relay.breaks = lambda request: False
+        assert sum(b"EXEC" in request for request in relay.requests) == 1
+        await until(lambda: server.client().exists("hub/table"), "the change was not made")
+        assert (await backend.load()).keys == BEFORE
+
+
+async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(start, make):
+    """As by a server that was frozen: it still has what it was sent."""
+    server = start()
+    async with Relay(server.port) as relay:
+        backend = await make(relay, timeout=1)
+        await backend.apply(Batch(BEFORE))
+        relay.holds = lambda request: b"EXEC" in request
+        with pytest.raises(BackendUnavailable, match="did not answer"):
+            await backend.apply(Batch({RULE.format(0): "late"}))
+        relay.holds = lambda request: False
+        assert (await backend.load()).keys == BEFORE
+        await relay.release()
+        assert (await backend.load()).keys == BEFORE
+        await accepted(backend)
+
+
+async def test_a_permission_that_is_taken_away_within_a_change(start, make):
+    """The one case in which Redis makes a part of a transaction; it is told, and can be made good."""
+    server = start("user hub on nopass ~* &* +@all")
+    async with Relay(server.port) as relay:
+        backend = await make(relay, username="hub", password="x")
+        await backend.apply(Batch(BEFORE))
+        relay.answers.clear()
+        relay.holds = lambda request: b"EXEC" in request
+        applying = asyncio.create_task(backend.apply(Batch({**dict.fromkeys(BEFORE), "routes/b": "1"})))
+        await until(lambda: b"QUEUED" in b"".join(relay.answers[1:]), "no change is sent")
+        server.client().execute_command("ACL", "SETUSER", "hub", "-del")
+        await relay.release()
+        with pytest.raises(BackendUnavailable, match="Only a part of the change was made"):
+            await applying
+        server.client().execute_command("ACL", "SETUSER", "hub", "+del")
+        await backend.apply(Batch(dict.fromkeys([*BEFORE, "routes/b"])))
+        await accepted(backend)
+
+
+async def test_a_question_whose_answer_is_lost_is_asked_again(start, make):
+    server = start()
+    async with Relay(server.port) as relay:
+        backend = await make(relay)
+        for word in (b"WATCH", b"HGETALL", b"MGET"):
+            broken = []
+
+            def breaks(request, word=word, broken=broken):
+                if word in request and not broken:
+                    broken.append(request)
+                    return True
+                return False
+
+            relay.breaks = breaks
+            await backend.apply(Batch(BEFORE))
+            assert (await backend.load()).keys == BEFORE
+            assert broken
+
+
+async def test_a_frozen_redis(start, make):
+    server = start()
+    backend, other = await make(server, timeout=1), await make(server, timeout=1)
+    await backend.apply(Batch(BEFORE))
+    await backend.acquire_lease("me", 600)
+    server.freeze()
+    calls = (
+        backend.load(),
+        backend.apply(Batch(AFTER)),
+        backend.acquire_lease("me", 600),
+        other.release_lease(),
+        other.close(),
+        make(server, timeout=1),
+    )
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    server.thaw()
+    assert [type(result) for result in results] == [BackendUnavailable] * 3 + [type(None)] * 2 + [BackendUnavailable]
+    assert "did not answer" in str(results[0])
+    assert (await backend.load()).keys == BEFORE
+    await accepted(backend)
+
+
+async def test_a_redis_that_freezes_within_a_change(start, make):
+    server = start()
+    async with Relay(server.port) as relay:
+        backend = await make(relay, timeout=1)
+        await backend.apply(Batch(BEFORE))
+
+        def freeze(request):
+            if b"EXEC" in request:
+                server.freeze()
+            return False
+
+        relay.breaks = freeze
+        with pytest.raises(BackendUnavailable, match="did not answer"):
+            await backend.apply(Batch({RULE.format(0): "late"}))
+        relay.breaks = lambda request: False
+        server.thaw()
+        await accepted(backend)
+
+
+async def test_a_redis_that_is_down_at_first(start, make):
+    server = start()
+    server.stop()
+    with pytest.raises(BackendUnavailable, match=r"cannot be reached \(.*refused"):
+        await make(server, timeout=0.5)
+    opening = asyncio.create_task(make(server))
+    await asyncio.sleep(0)
+    server.start()
+    await (await opening).apply(Batch(BEFORE))
+
+
+async def test_a_redis_that_is_started_again(start, make):
+    server = start("appendonly yes", "appendfsync always")
+    backend = await make(server)
+    await backend.apply(Batch(BEFORE))
+    for end in (server.kill, server.stop):
+        end()
+        server.start()
+        assert (await backend.load()).keys == BEFORE
+    await accepted(backend)
+
+
+async def test_a_redis_that_was_emptied(start, make):
+    server = start()
+    backend = await make(server)
+    await backend.apply(Batch(BEFORE))
+    watch = backend.watch()
+    await anext(watch)
+    server.client().flushall()
+    await asyncio.wait_for(anext(watch), 60)
+    await watch.aclose()
+    assert (await backend.load()).keys == {}
+    await accepted(backend)
