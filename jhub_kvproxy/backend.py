@@ -11,7 +11,7 @@ from urllib.parse import quote
 from traitlets import MetaHasTraits, Unicode
 from traitlets.config import LoggingConfigurable
 
-from .table import batches
+from .batches import Limits, cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     max_txn_ops: int | None = None
     """How many keys one :meth:`apply` may change; None: no limit. :meth:`open` may set it to what it finds out.
 
-    The core cuts larger changes between routes.
+    The core cuts larger changes between routes. It needs 64 at least for what a single route may change.
     """
 
     max_txn_bytes: int | None = None
@@ -113,9 +113,9 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         For a prefix that nobody uses, such as one made to try the store. A driver that makes more than
         keys, such as files, removes that too.
         """
-        for part in batches(dict.fromkeys((await self.load()).keys), self.max_txn_ops, self.max_txn_bytes):
-            if part:
-                await self.apply(Batch(part))
+        keys = (await self.load()).keys
+        for part in cut(dict.fromkeys(keys), keys, Limits(self.max_txn_ops, self.max_txn_bytes)):
+            await self.apply(Batch(part))
 
     @abstractmethod
     def traefik_provider_config(self) -> dict[str, Any]:

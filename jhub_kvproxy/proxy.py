@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from traitlets import CaselessStrEnum, Dict, Float, List, TraitError, Type, Unic
 
 from .backend import Backend
 from .errors import BackendNotFound, KVProxyError, RouteNotReady, TraefikError
+from .pace import Pace
 from .readiness import Readiness
 from .registry import find_backend
+from .revision import Revision
 from .routes import Pattern, Route, copy_json
+from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
@@ -26,6 +30,8 @@ from .traefik.dynamic import base_config
 from .traefik.static import public_address, static_config
 from .traefik.supervisor import API_USER, Launch, Supervisor
 from .writer import Writer
+
+_LONGEST_PACE = 5.0
 
 
 class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
@@ -92,6 +98,29 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         Hub's working directory. A hub that is started again finds its running Traefik by it.
         """,
     )
+    routing = CaselessStrEnum(
+        [Routing.TREE, Routing.FLAT],
+        Routing.TREE,
+        config=True,
+        help="""
+        How the routes are laid out for Traefik: as a `tree`, in which many routes are as fast as few, or `flat`.
+
+        `flat` is for comparison. A hub that is started with the other one changes its table, and requests are served
+        meanwhile.
+        """,
+    )
+    rebuild_share = Float(
+        0.5,
+        min=0.01,
+        max=1.0,
+        config=True,
+        help="""
+        How much of its time Traefik may spend on taking in changes of the routes, while they keep coming.
+
+        A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes
+        there are, and changes that come meanwhile go out together when that while is over and Traefik has had its rest.
+        """,
+    )
     ready_timeout = Float(
         30.0,
         config=True,
@@ -141,8 +170,9 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         # A default is not validated, so the name may still be one.
         self.backend_class = self.backend_class
         self._backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
-        self._writer = Writer(self._backend, self.log)
         self._readiness = Readiness(self._backend.provider, self.log)
+        pace = Pace(self.rebuild_share, self._is_live)
+        self._writer = Writer(RoutingTable(Routing(self.routing)), self._backend, pace, self.log)
         self._supervisor = Supervisor(Path(self.runtime_dir).absolute(), self.log)
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -178,6 +208,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """
         route = Route(self.validate_routespec(routespec), target, data)
         await self._ready()
+        router = self._writer.table.router(route)
         previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route)
         try:
@@ -186,7 +217,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 # route wrong for that; what it lists from now on is whole.
                 await self._readiness.wait(revision, None, self.ready_timeout)
                 revision = await self._writer.touch()
-            await self._readiness.wait(revision, route.name, self.ready_timeout)
+            await self._readiness.wait(revision, router, self.ready_timeout)
         except RouteNotReady:
             await self._writer.take_back(route, previous)
             raise
@@ -214,6 +245,11 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         await self._ready()
         route = (await self._writer.load()).routes.get(name)
         return _described(route) if route else None
+
+    async def _is_live(self, revision: Revision) -> None:
+        # A replica that lags behind does not hold up the others for longer.
+        with contextlib.suppress(RouteNotReady):
+            await self._readiness.wait(revision, None, _LONGEST_PACE)
 
     async def _ready(self) -> None:
         """Open the store. JupyterHub may call any method first, and `start` not at all."""

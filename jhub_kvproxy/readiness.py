@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 
 from .errors import RouteNotReady, TraefikError
+from .revision import Revision
 from .traefik.api import TraefikAPI
-from .writer import Revision
 
 # The first look comes at once, for the small tables; a large one takes Traefik seconds, and asking costs it too.
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.25, 1.4

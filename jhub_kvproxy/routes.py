@@ -7,7 +7,6 @@ stand for the same requests, such as ``/user/a%62/`` and ``/user/ab/``, parse to
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import json
 import re
@@ -16,17 +15,12 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from .errors import RouteRejected
-
-# Traefik keeps these percent-encoded when it matches (pkg/muxer/http/mux.go, reservedCharacters) ...
-_RESERVED = frozenset(":/?#[]@!$&'()*+,;=%")
-# ... and these of them can stand in a path literally too, so that a request may come in either form.
-_EITHER_FORM = _RESERVED - frozenset("/?#%")
+from .names import escape_name, shortened
+from .rules import pattern_rule, tree_key
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
-_PLAIN_IN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-_NAME_LIMIT = 128
 # Routes with a host come before routes without one, however long their paths are.
-_HOST_PRIORITY = 1_000_000
+HOST_PRIORITY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +59,17 @@ class Pattern:
         recognises them; long ones are a hash.
         """
         parts = ["p"] if self.host is None else ["h", self.host]
-        name = ".".join(map(_escape_name, [*parts, *self.segments]))
-        if len(name) <= _NAME_LIMIT:
-            return name
-        return "x." + hashlib.sha256(name.encode()).hexdigest()
+        return shortened("x", ".".join(map(escape_name, [*parts, *self.segments])))
+
+    @property
+    def key(self) -> str:
+        """The pattern in the routing tree."""
+        return tree_key(self.host, self.segments)
 
     @property
     def rule(self) -> str:
         """The Traefik rule that matches exactly these requests, in every percent-encoding of them."""
-        path = _path_rule(self.segments)
-        if self.host is None:
-            return path
-        return f"Host({_go_string(self.host)}) && ({path})"
+        return pattern_rule(self.host, self.segments)
 
     @property
     def priority(self) -> int:
@@ -86,7 +79,7 @@ class Pattern:
         figures are small, so that a router of the admin's own (whose default priority is the
         length of its rule) comes before ours. 0 would mean "default" to Traefik.
         """
-        return 1 + len(self.segments) + (0 if self.host is None else _HOST_PRIORITY)
+        return 1 + len(self.segments) + (0 if self.host is None else HOST_PRIORITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,50 +174,6 @@ def _decode_segment(segment: str, routespec: str) -> str:
     if "\ufffd" in text:
         raise _reject_routespec(routespec, "its path holds U+FFFD, the sign of a wrong decoding")
     return text
-
-
-def _escape_name(text: str) -> str:
-    """`text` in lower-case letters, digits, ``-`` and ``_`` alone; different texts stay different."""
-    if _PLAIN_IN_NAME.issuperset(text):
-        return text
-    return "".join(
-        char if char in _PLAIN_IN_NAME else "".join(f"_{byte:02x}" for byte in char.encode()) for char in text
-    )
-
-
-def _path_rule(segments: tuple[str, ...]) -> str:
-    if not segments:
-        return 'PathPrefix("/")'
-    if not any(_EITHER_FORM.intersection(segment) for segment in segments):
-        path = "".join("/" + "".join(map(_literal, segment)) for segment in segments)
-        return f"PathPrefix({_go_string(path + '/')}) || Path({_go_string(path)})"
-    path = "".join("/" + "".join(map(_regexp, segment)) for segment in segments)
-    return f"PathRegexp({_go_string(f'^{path}(?:/|$)')})"
-
-
-def _literal(char: str) -> str:
-    return f"%{ord(char):02X}" if char in _RESERVED else char
-
-
-def _regexp(char: str) -> str:
-    if char in _EITHER_FORM:
-        return rf"(?:\{char}|%{ord(char):02X})"
-    char = _literal(char)
-    return rf"\{char}" if char in r"\.|^{}" else char
-
-
-def _go_string(text: str) -> str:
-    """A Go string literal in printable ASCII: nothing in `text` can end it or mean anything else."""
-    return '"' + "".join(map(_go_char, text)) + '"'
-
-
-def _go_char(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    if " " <= char <= "~":
-        return char
-    code = ord(char)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _check_target(routespec: str, target: str) -> None:

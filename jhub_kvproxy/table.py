@@ -1,14 +1,19 @@
 """The routing table: routes in, exact key changes out. Pure, no I/O.
 
-Which keys a table has is a function of its routes alone, so every hub computes the same ones.
+Which keys a table has is a function of its routes and of :class:`Routing` alone, so every hub computes the same ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from functools import lru_cache
 
 from .errors import RouteRejected
-from .routes import Route, target_has_path
+from .names import escape_name, shortened, spread
+from .routes import HOST_PRIORITY, Route, target_has_path
+from .rules import prefix_rule
+from .tree import ROOT, Moves, Tree
 
 RECORDS = "routes/"
 TRAEFIK = "traefik/"
@@ -19,40 +24,74 @@ REVISION_NAME = "kvproxy-revision"
 REVISION_HEADER = "X-Kvproxy-Revision"
 REVISION_KEY = f"{TRAEFIK}http/middlewares/{REVISION_NAME}/headers/customResponseHeaders/{REVISION_HEADER}"
 
+ROUTERS = f"{TRAEFIK}http/routers/"
+_SERVICES = f"{TRAEFIK}http/services/"
+
+#: Building a table anew takes as long as putting one in this many of its routes.
+_MANY = 15
+
+#: The parents of all routes without a host, when the tree has nodes for hosts: one at the top, one below those nodes.
+_BRIDGE, _HOST_BRIDGE = "kvproxy-any-host", "kvproxy-other-paths"
+
 Changes = dict[str, str | None]
+
+
+class Routing(StrEnum):
+    """How the routers of a table stand to each other."""
+
+    TREE = "tree"
+    FLAT = "flat"
 
 
 class RoutingTable:
     """The routes that the store is known to hold, by name, and the keys that they have there."""
 
-    def __init__(self, routes: Iterable[Route] = ()) -> None:
+    def __init__(self, routing: Routing, routes: Iterable[Route] = ()) -> None:
+        self.routing = routing
         self.routes: dict[str, Route] = {route.name: route for route in routes}
         self.keys: dict[str, str] = {}
+        self._by_tree_key = {route.pattern.key: route for route in self.routes.values()}
+        self._tree = Tree(self._by_tree_key) if routing is Routing.TREE else None
         for route in self.routes.values():
-            self.keys.update(route_keys(route))
+            self._take(self._route_keys(route))
+        if self._tree:
+            self._take(self._tree_keys(self._tree, self._tree.everything()))
 
-    def changes(self, wanted: Mapping[str, Route | None]) -> Changes:
-        """What to change in the store so that each name in `wanted` has that route, or none."""
+    def router(self, route: Route) -> str:
+        """The name of the router of `route`."""
+        return spread(route.name) if self._tree else route.name
+
+    def put(self, wanted: Mapping[str, Route | None]) -> Changes:
+        """Give each name in `wanted` that route, or none; returns what that changes in the store."""
+        if len(wanted) * _MANY > len(self.routes):
+            return self._become({**self.routes, **wanted})
         changes: Changes = {}
         for name, route in wanted.items():
-            old = self.routes.get(name)
-            new_keys = route_keys(route) if route else {}
-            changes.update((key, None) for key in (route_keys(old) if old else ()) if key not in new_keys)
-            changes.update((key, value) for key, value in new_keys.items() if self.keys.get(key) != value)
+            changes |= self._put(name, route)
         return changes
 
-    def update(self, wanted: Mapping[str, Route | None], changes: Changes) -> None:
-        """Take note that `changes`, those for `wanted`, are in the store."""
-        for key, value in changes.items():
-            if value is None:
-                self.keys.pop(key, None)
-            else:
-                self.keys[key] = value
-        for name, route in wanted.items():
-            if route is None:
-                self.routes.pop(name, None)
-            else:
-                self.routes[name] = route
+    def _become(self, routes: Mapping[str, Route | None]) -> Changes:
+        new = RoutingTable(self.routing, filter(None, routes.values()))
+        changes: Changes = {key: None for key in self.keys if key not in new.keys}
+        changes.update((key, value) for key, value in new.keys.items() if self.keys.get(key) != value)
+        vars(self).update(vars(new))
+        return changes
+
+    def _put(self, name: str, route: Route | None) -> Changes:
+        old = self.routes.get(name)
+        changes: Changes = dict.fromkeys(self._route_keys(old)) if old else {}
+        if route:
+            self.routes[name] = self._by_tree_key[route.pattern.key] = route
+            changes |= self._route_keys(route)
+            if self._tree and not old:
+                changes |= self._tree_keys(self._tree, self._tree.add(route.pattern.key))
+        elif old:
+            del self.routes[name], self._by_tree_key[old.pattern.key]
+            if self._tree:
+                changes |= self._refs(self.router(old), [])
+                changes |= dict.fromkeys(self._cover_keys(old, []))
+                changes |= self._tree_keys(self._tree, self._tree.remove(old.pattern.key))
+        return self._take(changes)
 
     def drift(self, keys: Mapping[str, str]) -> Changes:
         """What to change in a store that holds `keys` so that it holds this table and nothing more."""
@@ -63,56 +102,91 @@ class RoutingTable:
         changes.update((key, value) for key, value in self.keys.items() if ours.get(key) != value)
         return changes
 
+    def _take(self, changes: Mapping[str, str | None]) -> Changes:
+        """Take note of `changes`; returns those that are some."""
+        real = {key: value for key, value in changes.items() if self.keys.get(key) != value}
+        for key, value in real.items():
+            if value is None:
+                del self.keys[key]
+            else:
+                self.keys[key] = value
+        return real
 
-def route_keys(route: Route) -> dict[str, str]:
-    """All keys of `route`: its record, and its router and service in the layout of Traefik's KV providers."""
-    name, pattern = route.name, route.pattern
-    router = f"{TRAEFIK}http/routers/{name}"
-    server = f"{TRAEFIK}http/services/{name}/loadBalancer/servers/0"
-    keys = {
-        RECORDS + name: route.to_record(),
-        f"{router}/rule": pattern.rule,
-        f"{router}/service": name,
-        f"{router}/priority": str(pattern.priority),
-        f"{server}/url": route.target,
-    }
-    if target_has_path(route.target):
-        keys[f"{server}/preservePath"] = "true"
-    return keys
+    def _route_keys(self, route: Route) -> dict[str, str]:
+        """The record of `route`, its router but for the parents, and its service."""
+        router = self.router(route)
+        server = f"{_SERVICES}{router}/loadBalancer/servers/0"
+        keys = {RECORDS + route.name: route.to_record(), f"{server}/url": route.target}
+        if target_has_path(route.target):
+            keys[f"{server}/preservePath"] = "true"
+        return keys | _router_keys(router, route.pattern.rule, route.pattern.priority, router)
+
+    def _tree_keys(self, tree: Tree, moves: Moves) -> Changes:
+        """What stands where after `moves`."""
+        changes: Changes = {}
+        bridged = self._bridged(tree)
+        if bool(bridged) != (f"{ROUTERS}{_BRIDGE}/rule" in self.keys):
+            top = tree.top()
+            moves.routes |= top.routes
+            moves.nodes |= top.nodes
+            changes |= self._bridge_keys(bridged)
+        elif None in moves.covers:
+            changes |= self._bridge_keys(bridged)
+        for key, above in moves.routes.items():
+            changes |= self._refs(self.router(self._by_tree_key[key]), self._parents(key, above, bool(bridged)))
+        for node, parent in moves.nodes.items():
+            router = _node_name(node)
+            keys = _router_keys(router, prefix_rule(node), _prefix_priority(node))
+            changes |= keys if parent is not None else dict.fromkeys(keys)
+            changes |= self._refs(router, [] if parent is None else self._parents(node, parent, bool(bridged)))
+        for cover in moves.covers:
+            if cover in self._by_tree_key:
+                changes |= self._cover_keys(self._by_tree_key[cover], sorted(map(_node_name, tree.covered[cover])))
+        return changes
+
+    def _parents(self, child: str, parent: str, bridge: bool) -> list[str]:
+        if parent != ROOT:
+            return [_node_name(parent)]
+        return [_BRIDGE, _HOST_BRIDGE] if bridge and child[:1] in ("", "/") else []
+
+    def _refs(self, router: str, parents: list[str]) -> Changes:
+        return {f"{ROUTERS}{router}/parentRefs": ",".join(parents) or None}
+
+    def _cover_keys(self, route: Route, nodes: list[str]) -> Changes:
+        """A second router of `route`, for the requests that it gets because nothing below `nodes` takes them."""
+        router = spread(f"f.{route.name}")
+        keys = _router_keys(router, route.pattern.rule, route.pattern.priority, self.router(route))
+        return {**(keys if nodes else dict.fromkeys(keys)), **self._refs(router, nodes)}
+
+    def _bridged(self, tree: Tree) -> list[str]:
+        """The nodes below which the routes without a host must stand too, if there are any."""
+        if not tree.has_paths_without_host:
+            return []
+        return sorted(_node_name(node) for node in tree.covered.get(None, ()) if node[:1] != "/")
+
+    def _bridge_keys(self, nodes: list[str]) -> Changes:
+        """Routers by which requests that no route of their host takes get to the routes without a host."""
+        changes: Changes = {}
+        for router, parents in ((_BRIDGE, []), (_HOST_BRIDGE, nodes)):
+            keys = _router_keys(router, 'PathPrefix("/")', 1)
+            changes |= keys if nodes else dict.fromkeys(keys)
+            changes |= self._refs(router, parents)
+        return changes
 
 
-def by_route(changes: Changes) -> dict[str, Changes]:
-    """`changes` by the name of the route that each belongs to."""
-    routes: dict[str, Changes] = {}
-    for key, value in changes.items():
-        name = key.removeprefix(RECORDS) if key.startswith(RECORDS) else "".join(key.split("/")[3:4])
-        routes.setdefault(name, {})[key] = value
-    return routes
+def _router_keys(router: str, rule: str, priority: int, service: str = "") -> dict[str, str]:
+    keys = {f"{ROUTERS}{router}/rule": rule, f"{ROUTERS}{router}/priority": str(priority)}
+    return {**keys, f"{ROUTERS}{router}/service": service} if service else keys
 
 
-def batches(changes: Changes, max_ops: int | None, max_bytes: int | None) -> Iterator[Changes]:
-    """`changes` in parts of at most `max_ops` keys and `max_bytes` (None: no limit), cut between routes.
-
-    A route is never cut, whatever its size.
-    """
-    part: Changes = {}
-    size = 0
-    for keys in by_route(changes).values():
-        added = sum(len(key.encode()) + len((value or "").encode()) for key, value in keys.items())
-        too_many = max_ops is not None and len(part) + len(keys) > max_ops
-        if part and (too_many or (max_bytes is not None and size + added > max_bytes)):
-            yield part
-            part, size = {}, 0
-        part |= keys
-        size += added
-    yield part
+@lru_cache(maxsize=1 << 16)
+def _node_name(prefix: str) -> str:
+    return spread(shortened("y", "n" + ".".join(map(escape_name, prefix.split("/")))))
 
 
-def halves(changes: Changes) -> list[Changes]:
-    """`changes` cut in two between routes; those of one route stay whole."""
-    routes = list(by_route(changes).values())
-    cut = len(routes) // 2
-    return [{k: v for keys in half for k, v in keys.items()} for half in (routes[:cut], routes[cut:]) if half]
+def _prefix_priority(prefix: str) -> int:
+    """More than that of every route that covers the node, less than that of a longer node."""
+    return 1 + prefix.count("/") + (0 if prefix.startswith("/") else HOST_PRIORITY)
 
 
 def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingTable, dict[str, str]]:
@@ -131,4 +205,4 @@ def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingT
             routes.append(Route.from_record(record))
         except RouteRejected as error:
             damaged[key] = str(error)
-    return RoutingTable(routes), damaged
+    return RoutingTable(known.routing, routes), damaged

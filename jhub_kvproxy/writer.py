@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .backend import Backend, Batch
+from .batches import Limits, cut, size_of
 from .errors import BatchRejected
+from .pace import Pace
+from .revision import Revision
 from .routes import Route
-from .table import REVISION_KEY, Changes, RoutingTable, batches, by_route, halves, read_records
+from .table import REVISION_KEY, Changes, RoutingTable, read_records
 
 _SHOWN = 5
+_ANY = 1 << 30
+_ROUTE_OPS = 7  # about the keys of a new route, and its share in those of the tree
 _REVISION_BYTES = 256  # of the revision's key and value, generously
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A state of the table: `text` stands in the store beside it, `number` orders the states that one writer saw.
-
-    `epoch` is that writer's life. A state that it found in the store, another's work, has a number too.
-    """
-
-    epoch: str
-    number: int
-    text: str
-
-    def is_reached_by(self, seen: str) -> bool:
-        """Whether a replica that serves the revision with the text `seen` is at this one, or past it."""
-        epoch, _, number = seen.partition(".")
-        return seen == self.text or (epoch == self.epoch and number.isdecimal() and int(number) >= self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +29,9 @@ class _Outcome:
     rejected: Mapping[str, BatchRejected]
 
 
+_Wanted = Mapping[str, Route | None]
+
+
 class Writer:
     """The one place that changes the store.
 
@@ -50,12 +39,12 @@ class Writer:
     outcome is unknown, the next commit reads the store first.
     """
 
-    def __init__(self, backend: Backend, log: Any) -> None:
-        self.table = RoutingTable()
-        epoch = secrets.token_hex(4)
+    def __init__(self, table: RoutingTable, backend: Backend, pace: Pace, log: Any) -> None:
+        self.table = table
         #: The revision that the store is at.
-        self.revision = Revision(epoch, 0, f"{epoch}.0")
+        self.revision = Revision.first()
         self._backend = backend
+        self._pace = pace
         self._log = log
         self._in_doubt = True
         self._io = asyncio.Lock()
@@ -100,6 +89,7 @@ class Writer:
         """Finish what is under way."""
         if self._committing:
             await asyncio.wait([self._committing])
+        await self._pace.close()
 
     async def _want(self, name: str, route: Route | None) -> Revision:
         self._wanted[name] = route
@@ -120,6 +110,7 @@ class Writer:
     async def _commit_all(self) -> None:
         try:
             while self._committed is not None:
+                await self._pace.turn()
                 async with self._io:
                     committed, self._committed = self._committed, None
                     self._in_flight, self._wanted = self._wanted, {}
@@ -141,40 +132,65 @@ class Writer:
         """Bring the store to hold the `wanted` routes; returns those that it refused."""
         if self._in_doubt:
             await self._read_store()
-        # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
-        changes = await asyncio.to_thread(self.table.changes, wanted)
-        rejected = await self._apply(changes) if changes or is_touched else {}
-        if rejected:
-            wanted = {name: route for name, route in wanted.items() if name not in rejected}
-            changes = self.table.changes(wanted)
-        self.table.update(wanted, changes)
+        rejected: dict[str, BatchRejected] = {}
+        before = self.revision
+        await self._put(wanted, rejected)
+        if is_touched and self.revision is before:
+            await self._apply({})
         return rejected
 
-    async def _apply(self, changes: Changes) -> dict[str, BatchRejected]:
-        """Commit `changes` in as few parts as the store takes; returns the routes that it refuses."""
-        self._in_doubt = True
-        rejected = {}
-        ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
-        parts = deque(batches(changes, ops and ops - 1, size and size - _REVISION_BYTES))
-        while parts:
-            part = parts.popleft()
-            number = self.revision.number + 1
-            revision = Revision(self.revision.epoch, number, f"{self.revision.epoch}.{number}")
+    async def _put(self, wanted: _Wanted, rejected: dict[str, BatchRejected]) -> None:
+        """Commit the `wanted` routes in few batches; what the store refuses goes into `rejected`."""
+        rest = list(wanted)
+        while rest:
+            # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
+            part, changes, undo = await asyncio.to_thread(self._gather, rest, wanted)
+            rest = rest[len(part) :]
             try:
-                await self._backend.apply(Batch({**part, REVISION_KEY: revision.text}))
-            except BatchRejected as error:
-                smaller = halves(part)
-                if len(smaller) == 1:
-                    rejected[next(iter(by_route(part)))] = error
-                elif smaller:
-                    parts.extendleft(reversed(smaller))
-                else:
+                if changes:
+                    await self._apply(changes)
+            except BaseException as error:
+                self.table.put(undo)
+                if not isinstance(error, BatchRejected):
                     raise
-            else:
-                self.revision = revision
-                self._log.debug("Committed %d keys as revision %s", len(part), revision.text)
+                if len(part) == 1:
+                    rejected[part[0]] = error
+                for half in (part[: len(part) // 2], part[len(part) // 2 :]) if len(part) > 1 else ():
+                    await self._put({name: wanted[name] for name in half}, rejected)
+
+    def _gather(self, names: list[str], wanted: _Wanted) -> tuple[list[str], Changes, _Wanted]:
+        """Put as many of the `wanted` routes into the table as a batch holds.
+
+        Returns their names, the changes, and what undoes them.
+        """
+        limits = self._limits
+        count = min(len(names), max(1, (limits.ops or _ANY) // _ROUTE_OPS))
+        while True:
+            part = names[:count]
+            undo = {name: self.table.routes.get(name) for name in part}
+            changes = self.table.put({name: wanted[name] for name in part})
+            if count == 1 or limits.allow(len(changes), size_of(changes)):
+                return part, changes, undo
+            self.table.put(undo)
+            count //= 2
+
+    @property
+    def _limits(self) -> Limits:
+        ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
+        return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
+
+    async def _apply(self, changes: Changes) -> None:
+        self._in_doubt = True
+        revision = self.revision.next()
+        try:
+            await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
+        except BatchRejected:
+            self._in_doubt = False
+            raise
         self._in_doubt = False
-        return rejected
+        self.revision = revision
+        self._pace.committed(revision)
+        self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
 
     async def _read_store(self) -> None:
         keys = (await self._backend.load()).keys
@@ -184,12 +200,23 @@ class Writer:
             self._report(damaged)
             drift = await asyncio.to_thread(self.table.drift, keys)
         stored = keys.get(REVISION_KEY)
-        if drift or stored is None:
-            for error in (await self._apply(drift)).values():
-                raise error
-        elif stored != self.revision.text:
-            self.revision = Revision(self.revision.epoch, self.revision.number + 1, stored)
+        if stored and stored != self.revision.text:
+            self.revision = self.revision.found(stored)
         self._in_doubt = False
+        await self._repair(drift, keys, self._limits)
+        if stored is None and not drift:
+            await self._apply({})
+
+    async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
+        """Bring the store, which holds `keys`, to the table."""
+        for part in await asyncio.to_thread(list, cut(drift, keys, limits)):
+            try:
+                await self._apply(part)
+            except BatchRejected:
+                half = Limits(len(part) // 2, None)
+                if len(list(cut(part, keys, half))) == 1:
+                    raise
+                await self._repair(part, keys, half)
 
     def _report(self, damaged: dict[str, str]) -> None:
         for key, why in list(damaged.items())[:_SHOWN]:

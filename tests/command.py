@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -24,9 +23,9 @@ from jhub_kvproxy.cli import main
 from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.routes import Route
 from jhub_kvproxy.traefik.binary import find_traefik
-from jhub_kvproxy.writer import Writer
 from tests.hub import PATIENCE, answers, heed_signals, until
 from tests.servers import free_port
+from tests.site import writer_for
 
 #: The steps of a check that finds nothing wrong.
 GOOD = ["ok config", "ok open", "ok table", "ok write", "ok watch", "ok lease", "ok traefik"]
@@ -94,7 +93,7 @@ def fill(config: Config, routes: int) -> None:
         proxy = KVProxy(config=config)
         backend = proxy.backend_class(parent=proxy, prefix=proxy.prefix)
         await backend.open()
-        writer = Writer(backend, logging.getLogger("fill"))
+        writer = writer_for(backend)
         calls = (writer.put(Route(f"/user/{number}/", "http://127.0.0.1:1", {})) for number in range(routes))
         await asyncio.gather(writer.touch(), *calls)
         await backend.close()

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from jhub_kvproxy import Batch
+from jhub_kvproxy import Backend, Batch
+from jhub_kvproxy.pace import Pace
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.table import Routing, RoutingTable
+from jhub_kvproxy.writer import Writer
 from tests.servers import Client, free_port, user_server
 from tests.stores import Store
 
@@ -64,3 +67,12 @@ async def count_commits(proxy: KVProxy, monkeypatch: pytest.MonkeyPatch) -> list
 
 async def is_served(site: Site, path: str) -> bool:
     return await site.client.server(path) is not None
+
+
+def writer_for(backend: Backend) -> Writer:
+    """A writer that no Traefik keeps waiting."""
+
+    async def at_once(_: object) -> None:
+        pass
+
+    return Writer(RoutingTable(Routing.TREE), backend, Pace(1.0, at_once), backend.log)

@@ -16,10 +16,10 @@ import tomli_w
 from ..backend import Backend
 from ..errors import TraefikError
 from ..proxy import KVProxy
+from ..revision import Revision
 from ..table import REVISION_KEY
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
-from ..writer import Revision
 from .report import Report, StepFailed
 from .secrets import Secrets
 from .store import whole

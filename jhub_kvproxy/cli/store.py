@@ -15,7 +15,7 @@ from ..backend import Backend, Batch, SupportsLease, SupportsWatch
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..proxy import KVProxy
 from ..routes import Route
-from ..table import RECORDS, route_keys
+from ..table import RECORDS, Routing, RoutingTable
 from .report import Report, StepFailed, in_words
 from .text import limits_in_words
 
@@ -96,7 +96,7 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
     """
     prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
     scratch = backend_for(proxy, prefix)
-    keys = route_keys(Route("/check/", "http://127.0.0.1:1", {}))
+    keys = RoutingTable(Routing.FLAT, [Route("/check/", "http://127.0.0.1:1", {})]).keys
     may_be_written = False
     try:
         with suppress(StepFailed), report.step("write"):

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from ..backend import Backend, Batch
-from ..table import batches
+from ..batches import Limits, cut
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Kit:
     async def fill(self, changes: Mapping[str, str | None], backend: Backend | None = None) -> None:
         """Apply `changes`, in as many batches as the driver's limits ask for."""
         backend = backend or self.backend
-        for part in batches(dict(changes), backend.max_txn_ops, backend.max_txn_bytes):
+        for part in cut(dict(changes), {}, Limits(backend.max_txn_ops, backend.max_txn_bytes)):
             await backend.apply(Batch(part))
 
     async def raw(self, backend: Backend | None = None) -> dict[str, str]:

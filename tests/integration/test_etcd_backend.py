@@ -10,9 +10,9 @@ import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
 from jhub_kvproxy.routes import Route
-from jhub_kvproxy.writer import Writer
 from jhub_kvproxy_backends._etcd_client import EtcdClient
 from jhub_kvproxy_backends.etcd import EtcdBackend
+from tests.site import writer_for
 from tests.stores.etcd import EtcdServer, encode, keys_of, numbered, opened
 
 
@@ -23,14 +23,14 @@ async def backend(etcd):
 
 
 async def test_more_operations_than_the_server_takes(tmp_path):
-    with EtcdServer(tmp_path, "--max-txn-ops=20") as server:
+    with EtcdServer(tmp_path, "--max-txn-ops=64") as server:
         async with opened(server.url) as backend:
-            await backend.apply(numbered(20))
+            await backend.apply(numbered(64))
             with pytest.raises(BatchRejected, match=r"EtcdBackend\.max_txn_ops be what its --max-txn-ops is"):
-                await backend.apply(numbered(21, "2"))
-            assert await keys_of(backend) == numbered(20).changes
+                await backend.apply(numbered(65, "2"))
+            assert await keys_of(backend) == numbered(64).changes
             # The core cuts such a batch down.
-            writer = Writer(backend, backend.log)
+            writer = writer_for(backend)
             routes = [Route(f"/user/{number}/", "http://127.0.0.1:1", {"n": number}) for number in range(30)]
             await asyncio.gather(*(writer.put(route) for route in routes))
             assert (await writer.load()).routes == {route.name: route for route in routes}

@@ -61,7 +61,7 @@ async def test_concurrent_calls_share_commits(site, monkeypatch):
     proxy = await site.started()
     batches = await count_commits(proxy, monkeypatch)
     server = await site.server("a")
-    full_batches = 200 * 6 // (proxy._backend.max_txn_ops or 10**6)
+    full_batches = 200 * 9 // (proxy._backend.max_txn_ops or 10**6)
     await asyncio.gather(*(proxy.add_route(f"/user/u{number}/", server, {}) for number in range(200)))
     assert len(batches) <= 5 + full_batches
     for number in range(200):

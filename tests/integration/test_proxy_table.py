@@ -14,6 +14,7 @@ from traitlets.config import Config
 
 from jhub_kvproxy import BackendError, BackendUnavailable, Batch, BatchRejected, RouteNotReady
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.routes import Route
 from jhub_kvproxy.table import REVISION_KEY
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
@@ -25,7 +26,7 @@ TARGET = "http://127.0.0.1:1"
 class SmallBackend(TomlBackend):
     """A store that takes few keys in one transaction."""
 
-    max_txn_ops = 16
+    max_txn_ops = 64
 
     async def apply(self, batch):
         assert len(batch.changes) <= self.max_txn_ops
@@ -120,6 +121,11 @@ class FlakyBackend(TomlBackend):
             raise BackendUnavailable("the answer was lost")
 
 
+def url_key(proxy, routespec):
+    router = proxy._writer.table.router(Route(routespec, TARGET, {}))
+    return f"traefik/http/services/{router}/loadBalancer/servers/0/url"
+
+
 @pytest.mark.parametrize("failure", ["before", "after"])
 async def test_a_failed_commit_leaves_nothing_half_made(site, failure):
     proxy = await site.started(backend_class=FlakyBackend)
@@ -131,7 +137,7 @@ async def test_a_failed_commit_leaves_nothing_half_made(site, failure):
     routes = await proxy.get_all_routes()
     stored = json.loads(proxy._backend.table_file.read_bytes())["keys"]
     assert routes["/user/a/"]["target"] == json.loads(stored["routes/p.user.a"])["target"]
-    assert routes["/user/a/"]["target"] == stored["traefik/http/services/p.user.a/loadBalancer/servers/0/url"]
+    assert routes["/user/a/"]["target"] == stored[url_key(proxy, "/user/a/")]
     await proxy.add_route("/user/a/", two, {})
     assert await site.client.server("/user/a/") == "two"
     proxy._backend.failures = [failure]

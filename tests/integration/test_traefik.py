@@ -17,11 +17,11 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
+from jhub_kvproxy.revision import Revision
 from jhub_kvproxy.traefik import supervisor
 from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
-from jhub_kvproxy.writer import Revision
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.servers import free_port, user_server

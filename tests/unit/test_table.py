@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from jhub_kvproxy import tree
 from jhub_kvproxy.routes import Route
-from jhub_kvproxy.table import REVISION_KEY, RoutingTable, batches, by_route, halves, read_records, route_keys
+from jhub_kvproxy.table import REVISION_KEY, Routing, RoutingTable, read_records
 from jhub_kvproxy.traefik.dynamic import unflatten
-from tests.strategies import data, routespecs
+from tests.model import winner
+from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, routespec, routespecs, segments
+from tests.traefik_model import TraefikModel
 
 targets = st.sampled_from(["http://127.0.0.1:1", "http://127.0.0.1:2", "https://h:3/base/path", "http://[::1]:4/"])
 routes = st.builds(Route, routespecs, targets, data)
@@ -23,10 +30,21 @@ def written(store: dict, changes: dict) -> dict:
     return {key: value for key, value in merged.items() if value is not None}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_nodes():
+    """Nodes that a few routes suffice for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "SPLIT", 2)
+        patch.setattr(tree, "GROUP", 2)
+        yield
+
+
 class TableAgainstAFreshOne(RuleBasedStateMachine):
+    routing = Routing.TREE
+
     def __init__(self):
         super().__init__()
-        self.table = RoutingTable()
+        self.table = RoutingTable(self.routing)
         self.store = {}
 
     @rule(wanted=st.lists(routes, max_size=4), gone=st.integers(0, 3), rng=st.randoms(use_true_random=False))
@@ -34,25 +52,35 @@ class TableAgainstAFreshOne(RuleBasedStateMachine):
         batch = {route.name: route for route in wanted}
         known = sorted(self.table.routes)
         batch.update(dict.fromkeys(rng.sample(known, min(gone, len(known)))))
-        changes = self.table.changes(batch)
-        self.store = written(self.store, changes)
-        self.table.update(batch, changes)
+        self.store = written(self.store, self.table.put(batch))
+
+    @rule(route=routes)
+    def put_and_take_back(self, route):
+        before = self.table.routes.get(route.name)
+        self.table.put({route.name: route})
+        self.table.put({route.name: before})
 
     @invariant()
     def keys_follow_from_the_routes_alone(self):
-        fresh = RoutingTable(self.table.routes.values())
+        fresh = RoutingTable(self.routing, self.table.routes.values())
         assert self.store == self.table.keys == fresh.keys
         assert self.table.drift({**self.store, REVISION_KEY: "any"}) == {}
 
     @invariant()
     def records_bring_the_table_back(self):
-        found, damaged = read_records(self.store, RoutingTable())
+        found, damaged = read_records(self.store, RoutingTable(self.routing))
         assert found.keys == self.store
         assert not damaged
 
 
+class FlatTableAgainstAFreshOne(TableAgainstAFreshOne):
+    routing = Routing.FLAT
+
+
 TestTableAgainstAFreshOne = TableAgainstAFreshOne.TestCase
-TestTableAgainstAFreshOne.settings = settings(max_examples=50, stateful_step_count=10)
+TestFlatTableAgainstAFreshOne = FlatTableAgainstAFreshOne.TestCase
+for case in (TestTableAgainstAFreshOne, TestFlatTableAgainstAFreshOne):
+    case.settings = settings(max_examples=50, stateful_step_count=10)
 
 
 @given(
@@ -61,7 +89,7 @@ TestTableAgainstAFreshOne.settings = settings(max_examples=50, stateful_step_cou
     st.data(),
 )
 def test_drift_repairs_any_store(wanted, foreign, draw):
-    table = RoutingTable({route.name: route for route in wanted}.values())
+    table = RoutingTable(Routing.TREE, {route.name: route for route in wanted}.values())
     lost = draw.draw(st.sets(st.sampled_from(sorted(table.keys)))) if table.keys else set()
     store = {key: value for key, value in table.keys.items() if key not in lost} | foreign
     store["lease"] = "not the table's"
@@ -70,15 +98,16 @@ def test_drift_repairs_any_store(wanted, foreign, draw):
 
 def test_one_damaged_record_does_not_take_the_others_down():
     route = Route("/user/a/", "http://127.0.0.1:1", {})
-    table, damaged = read_records({**route_keys(route), "routes/p.user.b": "{"}, RoutingTable())
+    stored = RoutingTable(Routing.TREE, [route]).keys
+    table, damaged = read_records({**stored, "routes/p.user.b": "{"}, RoutingTable(Routing.TREE))
     assert list(table.routes) == [route.name]
     assert list(damaged) == ["routes/p.user.b"]
 
 
 @given(st.lists(routes, max_size=5), st.data())
 def test_known_routes_are_kept_and_others_read(wanted, draw):
-    known = RoutingTable(draw.draw(st.lists(st.sampled_from(wanted), unique_by=id)) if wanted else [])
-    store = RoutingTable({route.name: route for route in wanted}.values())
+    known = RoutingTable(Routing.TREE, draw.draw(st.lists(st.sampled_from(wanted), unique_by=id)) if wanted else [])
+    store = RoutingTable(Routing.TREE, {route.name: route for route in wanted}.values())
     found, damaged = read_records(store.keys, known)
     assert found.keys == store.keys
     assert not damaged
@@ -86,51 +115,76 @@ def test_known_routes_are_kept_and_others_read(wanted, draw):
         assert (found.routes[name] is route) == (route.to_record() == store.routes[name].to_record())
 
 
-@given(st.lists(routes, max_size=8), st.none() | st.integers(6, 20), st.none() | st.integers(0, 5000))
-def test_large_changes_are_cut_between_routes(wanted, max_ops, max_bytes):
-    table = RoutingTable({route.name: route for route in wanted}.values())
-    changes = RoutingTable().changes(table.routes)
-    parts = list(batches(changes, max_ops, max_bytes))
-    assert_whole(parts, table, changes)
-    for part in parts:
-        assert max_ops is None or len(part) <= max_ops
-        size = sum(len(key.encode()) + len(value.encode()) for key, value in part.items())
-        assert max_bytes is None or size <= max_bytes or len(by_route(part)) == 1
-    assert max_ops or max_bytes is not None or len(parts) == 1
-
-
-@given(st.lists(routes, min_size=1, max_size=8))
-def test_halving_ends_with_single_routes(wanted):
-    table = RoutingTable({route.name: route for route in wanted}.values())
-    changes = RoutingTable().changes(table.routes)
-    parts = [changes]
-    while len(parts) < len(table.routes):
-        parts = [half for part in parts for half in halves(part)]
-        assert_whole(parts, table, changes)
-    assert halves(parts[0]) == [parts[0]]
-
-
-def assert_whole(parts, table, changes):
-    assert {key: value for part in parts for key, value in part.items()} == changes
-    assert sum(map(len, parts)) == len(changes)
-    for route in table.routes.values():
-        assert sum(not part.keys().isdisjoint(route_keys(route)) for part in parts) == 1
-
-
 def test_a_change_of_type_in_data_is_a_change():
-    table = RoutingTable([Route("/a/", "http://127.0.0.1:1", {"n": 1})])
-    assert table.changes({"p.a": Route("/a/", "http://127.0.0.1:1", {"n": True})})
+    table = RoutingTable(Routing.TREE, [Route("/a/", "http://127.0.0.1:1", {"n": 1})])
+    assert table.put({"p.a": Route("/a/", "http://127.0.0.1:1", {"n": True})})
 
 
-@given(st.lists(routes, max_size=5))
-def test_traefiks_part_is_complete(wanted):
-    keys = {}
-    for route in {route.name: route for route in wanted}.values():
-        keys.update(route_keys(route))
-    tree = unflatten({key: value for key, value in keys.items() if key.startswith("traefik/")})
-    http = tree["traefik"]["http"] if tree else {"routers": {}, "services": {}}
-    assert http["routers"].keys() == http["services"].keys() == {route.name for route in wanted}
-    for router in http["routers"].values():
-        (server,) = http["services"][router["service"]]["loadBalancer"]["servers"]
+@pytest.mark.parametrize("routing", Routing)
+@given(wanted=st.lists(routes, max_size=12))
+def test_traefiks_part_is_complete(routing, wanted):
+    table = RoutingTable(routing, {route.name: route for route in wanted}.values())
+    nested = unflatten({key: value for key, value in table.keys.items() if key.startswith("traefik/")})
+    http = nested["traefik"]["http"] if nested else {"routers": {}, "services": {}}
+    served = {router["service"] for router in http["routers"].values() if "service" in router}
+    assert http["services"].keys() == served == {table.router(route) for route in table.routes.values()}
+    for service in http["services"].values():
+        (server,) = service["loadBalancer"]["servers"]
         assert server["url"].startswith("http")
+    for router in http["routers"].values():
         assert int(router["priority"]) > 0
+
+
+requests = st.tuples(
+    st.sampled_from(["example.com", "a.example.com", "c.example.com", "other"]),
+    st.lists(segments, max_size=4).map(lambda path: "/" + "/".join(map(jupyterhub_escape, path))),
+)
+
+
+# Names with what comes in two forms, one beginning with the other, and more below them.
+siblings = [(None, ("a+b", *rest)) for rest in [(), ("c",), ("c", "d"), ("/c",), ("é",), ("ê",)]]
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(hosts, paths) | st.sampled_from(siblings), unique=True, max_size=25),
+    st.data(),
+)
+def test_tree_and_flat_serve_as_the_ten_line_model_does(patterns, draw):
+    """Any routes, any request, in any encoding: the longest routespec wins."""
+    targets = {routespec(*pattern): Route(routespec(*pattern), "http://127.0.0.1:1", {}) for pattern in patterns}
+    tables = [RoutingTable(routing, targets.values()) for routing in Routing]
+    models = [TraefikModel(table.keys) for table in tables]
+    asked = draw.draw(st.lists(requests, max_size=4))
+    for host, path in patterns:  # aimed at the routes, too
+        encoded = draw.draw(st.tuples(*map(encodings, path)))
+        asked.append((host or "other", "/" + "/".join(encoded) + draw.draw(st.sampled_from(["", "/", "/x", "x"]))))
+    for host, path in asked:
+        best = winner(targets, host, path)
+        for table, model in zip(tables, models, strict=True):
+            assert model.serve(host, path) == (best and table.router(targets[best])), (table.routing, host, path)
+
+
+NAMES_BY_THE_THOUSAND = {
+    "numbers": [f"student{number:05}" for number in range(10_000)],
+    "letters": ["".join(random.Random(number).choices("abcdefghijklmnopqrstuvwxyz", k=7)) for number in range(10_000)],
+    "mail": [f"user{number}@example.com" for number in range(10_000)],
+    "reserved": [f"+{number:05}" for number in range(10_000)],
+    "han": [chr(0x4E00 + number % 2500) + chr(0x4E00 + number * 7 % 5003) for number in range(10_000)],
+}
+
+
+@pytest.mark.parametrize("kind", NAMES_BY_THE_THOUSAND)
+@pytest.mark.parametrize("with_hosts", [False, True], ids=["paths", "hosts"])
+def test_ten_thousand_routes_are_few_at_every_level_and_change_in_few_places(kind, with_hosts, monkeypatch):
+    monkeypatch.setattr(tree, "SPLIT", 20)
+    monkeypatch.setattr(tree, "GROUP", 4)
+    names = dict.fromkeys(map(jupyterhub_escape, NAMES_BY_THE_THOUSAND[kind]))
+    host = "u{}.example.com" if with_hosts else ""
+    specs = [f"{host.format(hashlib.md5(name.encode()).hexdigest())}/user/{name}/" for name in names]
+    routes = [Route(spec, "http://127.0.0.1:1", {}) for spec in ["/", *specs]]
+    table = RoutingTable(Routing.TREE, routes[:-500])
+    changes = [table.put({route.name: route}) for route in routes[-500:]]
+    assert TraefikModel(table.keys).largest_level <= 200
+    changes += [table.put({name: None}) for name in list(table.routes)[:500]]
+    assert max(map(len, changes)) < 64

@@ -1,0 +1,106 @@
+"""Many routes, on a real Traefik: the tree grows, shrinks, takes over from the flat one, and misleads nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.hub import until
+from tests.servers import Client
+from tests.site import count_commits
+from tests.stores import on_every_store
+
+NAMES = [f"{word}{number}" for word in ("student", "stu", "s", "+", "Zoë@example.org") for number in range(12)]
+
+
+def routespec(name):
+    return f"/user/{name.replace('+', '%2B').replace('ë', '%C3%AB')}/"
+
+
+@asynccontextmanager
+async def visitors(site, served, hub):
+    """Ask all the time for the routes in `served`, each by its server's name, and for what only the hub answers."""
+    wrong, asked, client = [], 0, Client(site.port)
+
+    async def visit():
+        nonlocal asked
+        rng = random.Random(1)
+        while True:
+            for name in [*rng.sample(sorted(served), min(3, len(served))), "nobody"]:
+                got = await client.server(routespec(name))
+                asked += 1
+                if name == "nobody" or name in served:
+                    wrong.extend([(name, got)] if got != served.get(name, hub) else [])
+
+    visiting = asyncio.create_task(visit())
+    try:
+        yield
+        so_far = asked
+        await until(lambda: asked > so_far + 20 or visiting.done(), "nobody asks")
+    finally:
+        visiting.cancel()
+        await asyncio.wait([visiting])
+        await client.close()
+    assert asked > 20
+    assert not wrong, wrong[:5]
+
+
+@on_every_store
+async def test_the_tree_grows_and_shrinks_under_requests(site):
+    proxy = await site.started()
+    one, two, hub = [await site.server(name) for name in ("one", "two", "hub")]
+    await proxy.add_route("/", hub, {})
+    served = {}
+    async with visitors(site, served, "hub"):
+        for number, name in enumerate(NAMES):
+            await proxy.add_route(routespec(name), (one, two)[number % 2], {})
+            served[name] = ("one", "two")[number % 2]
+        for name in NAMES[::2]:
+            del served[name]
+            await proxy.delete_route(routespec(name))
+    for name in NAMES:
+        assert await site.client.server(routespec(name)) == served.get(name, "hub")
+
+
+@on_every_store
+@pytest.mark.parametrize("routings", [("flat", "tree"), ("tree", "flat")], ids="-to-".join)
+async def test_another_routing_takes_over_without_a_wrong_answer(site, routings):
+    old, new = routings
+    first = await site.started(routing=old)
+    one, hub = await site.server("one"), await site.server("hub")
+    await first.add_route("/", hub, {})
+    await asyncio.gather(*(first.add_route(routespec(name), one, {"n": 1}) for name in NAMES))
+    first._supervisor._watcher.cancel()  # its hub has gone, and left Traefik running
+    await first._readiness.close()
+    async with visitors(site, dict.fromkeys(NAMES, "one"), "hub"):
+        second = await site.started(routing=new)
+        assert len(await second.get_all_routes()) == len(NAMES) + 1
+        await second.add_route("/user/more/", one, {})
+    assert second._supervisor._pid == first._supervisor._pid
+    fresh = type(second._writer.table)(second._writer.table.routing, second._writer.table.routes.values())
+    stored = (await second._backend.load()).keys
+    assert {key: value for key, value in stored.items() if "revision" not in key} == fresh.keys
+
+
+async def test_commits_wait_until_traefik_is_done_with_the_last(site, monkeypatch):
+    proxy = await site.started()
+    server = await site.server("a")
+    batches = await count_commits(proxy, monkeypatch)
+    os.kill(proxy._supervisor._pid, signal.SIGSTOP)
+    try:
+        calls = [asyncio.create_task(proxy.add_route("/user/first/", server, {}))]
+        await until(lambda: batches, "the first change did not go out at once")
+        for number in range(30):
+            calls.append(asyncio.create_task(proxy.add_route(f"/user/{number}/", server, {})))
+            await asyncio.sleep(0.01)
+        assert len(batches) == 1
+    finally:
+        os.kill(proxy._supervisor._pid, signal.SIGCONT)
+    await asyncio.gather(*calls)
+    assert len(batches) == 2
+    assert await site.client.server("/user/29/") == "a"
