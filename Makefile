@@ -11,12 +11,14 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types tests suite docs clean
+.PHONY: help demo test lint types tests suite bench docs clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
 	@echo 'make test              everything that CI runs: lint, types, tests, suite (each also a target of its own)'
+	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
+	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--help: more)'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make clean             removes what the others made'
 	@echo
@@ -50,6 +52,9 @@ suite-%: $(VENV)/.has-test
 	    -p tests.jupyterhub_suite.plugin -n 2 --dist loadfile \
 	    --rootdir "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" --pyargs \
 	    $(addprefix jupyterhub.tests.,$(MODULES))
+
+bench: $(VENV)/.has-bench
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html

@@ -1,0 +1,1 @@
+"""Benchmarks of jhub-kvproxy, with the proxies beside it: ``python -m benchmarks --help``."""

@@ -1,0 +1,58 @@
+"""Who takes part in a run, and in which scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .variants import Variant
+
+# The backend that goes alone where all would measure the same, or where there is no time for all.
+_PREFERRED = "etcd"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One variant in one scenario. Those of a phase run beside each other, and are measured in turn."""
+
+    scenario: str
+    variant: Variant
+    #: How many routes stand.
+    routes: int
+    phase: int
+    rounds: int
+    #: What a round takes on two free cores, roughly.
+    seconds: float
+    #: What else the scenario must know: how many routes come at once, how many a second.
+    number: int = 0
+    #: Whether all of the scenario is measured, or only the part that is compared most.
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The variants of a run."""
+
+    variants: Sequence[Variant]
+
+    @property
+    def own(self) -> list[Variant]:
+        """Ours, with the default routing."""
+        return [variant for variant in self.variants if variant.kind == "own" and not variant.routing]
+
+    @property
+    def flat(self) -> list[Variant]:
+        return [variant for variant in self.variants if variant.kind == "own" and variant.routing]
+
+    def of(self, kind: str) -> list[Variant]:
+        return [variant for variant in self.variants if variant.kind == kind]
+
+    def one(self, variants: Sequence[Variant]) -> list[Variant]:
+        """Of `variants` the one with the backend that goes alone; none, if there are none."""
+        lead = [variant for variant in variants if variant.backend == self._lead]
+        return lead or list(variants[:1])
+
+    @property
+    def _lead(self) -> str:
+        backends = [variant.backend for variant in self.own]
+        return _PREFERRED if _PREFERRED in backends else next(iter(backends), "")

@@ -1,0 +1,49 @@
+"""Figures as people read them, and Markdown tables whose columns are aligned, so that a terminal can show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = (
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join([first, *others]) + " |"
+
+    rule = (
+        "|"
+        + "|".join("-" * (width + 2) if index == 0 else "-" * (width + 1) + ":" for index, width in enumerate(widths))
+        + "|"
+    )
+    return "\n".join([line(head), rule, *map(line, rows)])
+
+
+def seconds(value: float) -> str:
+    return f"{value:.3g} s" if value >= 1 else f"{value * 1000:.3g} ms"
+
+
+def rate(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def memory(value: float) -> str:
+    return f"{value / 1e6:,.0f} MB" if value >= 1e6 else f"{value / 1e3:,.1f} kB"
+
+
+def cores(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def shown(unit: str, value: float) -> str:
+    """`value` in `unit`, as :mod:`.results` has them."""
+    return {"s": seconds, "1/s": rate, "bytes": memory, "cores": cores}[unit](value)
+
+
+def ratio(value: float) -> str:
+    """A ratio, as people say it: 1/20 for what is far below 1."""
+    return f"1/{1 / value:.3g}" if 0 < value <= 0.34 else f"{value:.3g}"

@@ -1,0 +1,137 @@
+"""Which plots there are, and what is drawn in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .charts import BarPanel, LinePanel, Look, bar_chart, line_chart, strangers
+from .errors import Missing
+from .figures import own, sizes, variants, worst_throughput
+from .results import Results
+
+_Looks = dict[str, Look]
+
+
+def draw(results: Results, directory: Path) -> list[Path]:
+    """Draw into `directory` what there are figures for; returns the files. Raises Missing without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise Missing('there is no matplotlib here, so no plots (pip install "jhub-kvproxy[bench]")') from None
+    # The same figures are always the same file.
+    matplotlib.rcParams.update({"svg.hashsalt": "kvproxy", "font.size": 10, "hatch.linewidth": 0.6})
+    others = strangers(own(results))
+    looks = {series.variant: Look.of(series, others) for series in results.series}
+    drawn = []
+    for name, plot in _PLOTS.items():
+        file = directory / f"{name}.svg"
+        file.unlink(missing_ok=True)  # one of another run would not go with these figures
+        if figure := plot(results, looks):
+            figure.savefig(file, metadata={"Date": None}, facecolor="white", bbox_inches="tight")
+            drawn.append(file)
+    return drawn
+
+
+def _requests(results: Results, looks: _Looks) -> Any:
+    def worst(variant: str, count: int) -> float | None:
+        return worst_throughput(results, variant, count)
+
+    panel = LinePanel("Requests to the slowest route", "requests a second", _lines(results, "requests", worst))
+    return line_chart([panel], looks, is_log=True)
+
+
+def _change(results: Results, looks: _Looks) -> Any:
+    panels = []
+    for title, label, measure in (
+        ("One change, until a request is served so", "seconds (median)", "any.served"),
+        ("... and the call has returned", "", "any.done"),
+    ):
+        lines = _lines(results, "change", _median(results, "change", measure))
+        panels.append(LinePanel(title, label, lines))
+    return line_chart(panels, looks, is_log=True)
+
+
+def _footprint(results: Results, looks: _Looks) -> Any:
+    panels = []
+    for title, label, part in (("hub part", "MB", "hub-part"), ("proxy", "", "proxy")):
+        lines = _lines(results, "footprint", _median(results, "footprint", f"{part}.memory"))
+        megabytes = {name: [(count, value / 1e6) for count, value in points] for name, points in lines.items()}
+        panels.append(LinePanel(f"Memory of the {title} at rest", label, megabytes))
+    return line_chart(panels, looks, is_log=False)
+
+
+def _burst(results: Results, looks: _Looks) -> Any:
+    panels = []
+    for count in sizes(results, "burst"):
+        of_size = [series for series in results.series if (series.scenario, series.routes) == ("burst", count)]
+        for calls in dict.fromkeys(series.measure.partition(".")[0] for series in of_size):
+            panel = BarPanel(f"{int(calls):,} calls at once into {count:,} routes", "seconds until all are served")
+            for name in variants(results, "burst"):
+                _bar(panel, name, looks[name], results.median("burst", name, count, f"{calls}.done"))
+            panels.append(panel)
+    return bar_chart(panels)
+
+
+def _churn(results: Results, looks: _Looks) -> Any:
+    rates = sorted({int(series.measure.partition(".")[0]) for series in results.series if series.scenario == "churn"})
+    panels = []
+    for count in sizes(results, "churn"):
+        for title, measure in (("median lag", "lag.p50"), ("requests' p99", "requests.p99")):
+            panel = BarPanel(f"Changes into {count:,} routes: {title}", "seconds")
+            for rate in rates:
+                for name in variants(results, "churn"):
+                    value = results.median("churn", name, count, f"{rate}.{measure}")
+                    _bar(panel, f"{name}, {rate} a second", looks[name], value)
+            panels.append(panel)
+    return bar_chart(panels, columns=2)
+
+
+def _restart(results: Results, looks: _Looks) -> Any:
+    counts = sorted({series.routes for series in results.of("restart", "empty") if series.kind != "peer"})
+    panels = []
+    for count in counts:
+        for title, measure in (("in the store", "full"), ("empty store", "empty")):
+            panel = BarPanel(f"Hub start, {count:,} routes, {title}", "seconds until all are served")
+            for name in variants(results, "restart"):
+                _bar(panel, name, looks[name], results.median("restart", name, count, measure))
+            # A start with all routes in the store does not grow with their number as one without does.
+            if count == counts[-1] and measure == "empty":
+                for series in results.of("restart", measure):
+                    if series.kind == "peer" and series.routes < count:
+                        scale = count / series.routes
+                        _bar(panel, f"{series.variant}, times {scale:g}", looks[series.variant], series.median * scale)
+            panels.append(panel)
+    return bar_chart(panels, columns=2)
+
+
+def _median(results: Results, scenario: str, measure: str) -> Callable[[str, int], float | None]:
+    return lambda variant, count: results.median(scenario, variant, count, measure)
+
+
+def _lines(
+    results: Results, scenario: str, figure: Callable[[str, int], float | None]
+) -> dict[str, list[tuple[int, float]]]:
+    """`figure` of each variant and number of routes, where it is known."""
+    counts = sizes(results, scenario)
+    lines = {
+        name: [(count, value) for count in counts if (value := figure(name, count)) is not None]
+        for name in variants(results, scenario)
+    }
+    return {name: points for name, points in lines.items() if points}
+
+
+def _bar(panel: BarPanel, name: str, look: Look, value: float | None) -> None:
+    if value:
+        panel.bars.append((name, look, value))
+
+
+_PLOTS: dict[str, Callable[[Results, _Looks], Any]] = {
+    "requests": _requests,
+    "change": _change,
+    "burst": _burst,
+    "churn": _churn,
+    "restart": _restart,
+    "footprint": _footprint,
+}

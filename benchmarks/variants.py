@@ -1,0 +1,106 @@
+"""What is compared: our backends, the proxies beside us, and the floors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jhub_kvproxy.errors import BackendNotFound
+from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.registry import find_backend, installed_backends
+
+from . import stores, tools
+from .errors import BenchmarkError, Missing
+
+#: The peer's proxy class for each of its stores, and the option that says where the store is.
+PEERS = {
+    "toml": ("jupyterhub_traefik_proxy.fileprovider:TraefikFileProviderProxy", "dynamic_config_file"),
+    "etcd": ("jupyterhub_traefik_proxy.etcd:TraefikEtcdProxy", "etcd_url"),
+    "consul": ("jupyterhub_traefik_proxy.consul:TraefikConsulProxy", "consul_url"),
+    "redis": ("jupyterhub_traefik_proxy.redis:TraefikRedisProxy", "redis_url"),
+}
+
+_SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the things that are compared."""
+
+    name: str
+    #: "own", "peer", "chp", "nginx" or "floor".
+    kind: str
+    backend: str = ""
+    #: For "own": KVProxy.routing, when it is not the default.
+    routing: str = ""
+
+    @property
+    def has_hub_part(self) -> bool:
+        return self.kind in ("own", "peer", "chp")
+
+
+def own(backend: str, routing: str = "") -> Variant:
+    return Variant(f"{backend} ({routing})" if routing else backend, "own", backend, routing)
+
+
+CHP = Variant("CHP", "chp")
+NGINX = Variant("nginx", "nginx")
+
+
+def peer(backend: str) -> Variant:
+    return Variant(f"peer ({'file' if backend == 'toml' else backend})", "peer", backend)
+
+
+def floor(backend: str) -> Variant:
+    return Variant(f"floor ({'file' if backend == 'toml' else backend})", "floor", backend)
+
+
+def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Variant], dict[str, str]]:
+    """What can be compared on this machine; and what is left out, by its name, with the reason.
+
+    `backends` are those that were asked for; none: all that are installed. With `has_config`, the stores
+    are there already. Raises BenchmarkError when one that was asked for cannot take part.
+    """
+    found: list[Variant] = []
+    left_out: dict[str, str] = {}
+    for backend in backends or installed_backends():
+        if reason := _why_not(backend, has_config):
+            if backend in backends:
+                raise BenchmarkError(reason)
+            left_out[backend] = reason
+            continue
+        found.append(own(backend))
+        if "routing" in KVProxy.class_trait_names():
+            found.append(own(backend, "flat"))
+        if stores.is_known(backend) and not has_config:
+            found += [floor(backend), peer(backend)]
+    found += [CHP, NGINX]
+    for variant in list(found):
+        try:
+            _check_programs(variant)
+        except Missing as error:
+            found.remove(variant)
+            left_out[variant.name] = str(error)
+    return found, left_out
+
+
+def _check_programs(variant: Variant) -> None:
+    if variant.kind == "peer":
+        tools.peer_python()
+    for program in {"chp": ("node", "configurable-http-proxy"), "nginx": ("nginx",)}.get(variant.kind, ()):
+        tools.find(program)
+
+
+def _why_not(backend: str, has_config: bool) -> str:
+    """Why `backend` cannot be measured; empty when it can."""
+    try:
+        find_backend(backend)
+        if has_config:
+            return ""
+        if not stores.is_known(backend):
+            return "only its author knows its store: start it, and name its options with --config FILE"
+        if backend in _SERVERS:
+            tools.find(_SERVERS[backend])
+    except (BackendNotFound, Missing) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,118 @@
+"""The processes of hub parts, as the benchmark sees them; what runs in them is :mod:`.worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BenchmarkError
+from .processes import descendants, last_words
+from .tools import ROOT
+
+_LINE_LIMIT = 1 << 24
+_STOP_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """When the worker began and ended what it was told (monotonic clock), and what came of it."""
+
+    started: float
+    ended: float
+    result: Any
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+
+class Worker:
+    """A worker process, from :meth:`spawn` to :meth:`stop`."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._name = name
+        self._process = process
+        self._log = log
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def spawn(cls, name: str, python: str, directory: Path, env: Mapping[str, str]) -> Worker:
+        """A worker that runs in `directory`."""
+        log = directory / "hub.log"
+        with log.open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                python,
+                "-m",
+                "benchmarks.worker",  # which ends its proxy, and itself, when its input ends
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                cwd=directory,
+                env={**env, "PYTHONPATH": os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(ROOT)]))},
+                limit=_LINE_LIMIT,
+                start_new_session=True,
+            )
+        return cls(name, process, log)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def call(self, do: str, *, timeout: float, **arguments: Any) -> Reply:
+        """Tell the worker to do something. Raises BenchmarkError when that fails, or takes too long."""
+        if self._reading.done():
+            raise BenchmarkError(self._last_words())
+        number = next(self._numbers)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"id": number, "do": do, **arguments}).encode() + b"\n")
+        try:
+            async with asyncio.timeout(timeout):
+                reply = await future
+        except TimeoutError:
+            raise BenchmarkError(f"{self._name}: '{do}' was not done within {timeout:g} s") from None
+        finally:
+            del self._waiting[number]
+        if "error" in reply:
+            raise BenchmarkError(f"{self._name}: '{do}' failed: {reply['error']}")
+        return Reply(reply["started"], reply["ended"], reply["result"])
+
+    async def stop(self) -> None:
+        """End the proxy, then the worker; at once what does not end by itself."""
+        children = descendants(self.pid)
+        assert self._process.stdin
+        self._process.stdin.close()  # upon which it stops the proxy
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        finally:
+            self._reading.cancel()
+        for pid, name in children.items():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    os.kill(pid, signal.SIGKILL)
+
+    async def _read(self) -> None:
+        assert self._process.stdout
+        while line := await self._process.stdout.readline():
+            reply = json.loads(line)
+            if future := self._waiting.get(reply["id"]):
+                future.set_result(reply)
+        for future in self._waiting.values():
+            future.set_result({"error": self._last_words()})
+
+    def _last_words(self) -> str:
+        return f"{self._name}: the worker ended: {last_words(self._log)}"

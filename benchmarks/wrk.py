@@ -1,0 +1,63 @@
+"""Runs wrk, the load generator."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from .errors import BenchmarkError
+from .processes import tied
+from .tools import find
+
+_CONNECTIONS = 32
+_GRACE = 20.0
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What wrk measured: requests a second, and latencies in seconds."""
+
+    throughput: float
+    p50: float
+    p99: float
+
+
+async def load(url: str, seconds: int, *headers: str) -> Load:
+    """Ask for `url` over 32 connections, as fast as answers come, for `seconds`.
+
+    Raises BenchmarkError when any answer is an error.
+    """
+    command = [find("wrk"), "--threads=1", f"--connections={_CONNECTIONS}", f"--duration={seconds}s"]
+    command += ["--latency", "--timeout=10s", *(f"--header={header}" for header in headers), url]
+    process = await asyncio.create_subprocess_exec(
+        *tied(command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(seconds + _GRACE):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise BenchmarkError(f"wrk does not end ({url})") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return parse(output.decode(errors="replace"))
+
+
+def parse(output: str) -> Load:
+    """What wrk prints. Raises BenchmarkError when it saw errors."""
+    if trouble := re.findall(r"Non-2xx or 3xx responses: \d+|Socket errors: .*", output):
+        raise BenchmarkError(f"wrk had errors: {'; '.join(trouble)}")
+    throughput = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if not throughput or float(throughput[1]) == 0:
+        raise BenchmarkError(f"wrk got no answers: {output.strip()[-200:]}")
+    return Load(float(throughput[1]), _percentile(output, "50%"), _percentile(output, "99%"))
+
+
+def _percentile(output: str, name: str) -> float:
+    found = re.search(rf"^\s+{name}\s+([\d.]+)(us|ms|s|m)\s*$", output, re.MULTILINE)
+    if not found:
+        raise BenchmarkError(f"wrk does not tell its {name} latency: {output.strip()[-200:]}")
+    return float(found[1]) * _SECONDS[found[2]]

@@ -1,0 +1,110 @@
+"""``python -m benchmarks``, as people call it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tools
+from benchmarks.errors import BenchmarkError, Missing
+from benchmarks.wrk import Load, parse
+
+ROOT = Path(__file__).parents[2]
+
+WRK = """Running 1s test @ http://127.0.0.1:1/
+  Latency Distribution
+     50%  493.00us
+     75%  758.00us
+     90%    1.01ms
+     99%    1.25s{}
+  52524 requests in 1.00s, 7.56MB read
+{}Requests/sec:  52501.74
+Transfer/sec:      7.56MB
+"""
+
+
+@pytest.fixture(autouse=True)
+def _programs():
+    try:
+        tools.find("nginx")
+    except Missing as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+
+
+def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command with `directory` for temporary files."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "--tiny", "--output", str(directory / "out"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(directory)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(directory: Path) -> list[str]:
+    """What still runs with something of `directory` in its command line or as its working directory."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            line = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            if process.name.isdecimal() and (str(directory) in line or str(directory) in os.readlink(process / "cwd")):
+                found.append(line)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_backend_of_others_is_measured_with_its_own_options(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(f"c.TomlBackend.path = {str(tmp_path / 'theirs')!r}\n")
+    config = os.path.relpath(config, ROOT)
+    name = "jhub_kvproxy_backends.toml.TomlBackend"
+    process = start(tmp_path, "--scenario", "reads", "--backend", name, "--config", config, "--routes", "3")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert f"| {name} |" in out
+    assert (tmp_path / "theirs").exists()
+    assert (tmp_path / "out" / "results.json").exists()
+
+
+def test_an_unknown_backend_is_an_error_with_the_names_that_there_are(tmp_path):
+    process = start(tmp_path, "--scenario", "footprint", "--backend", "tolm")
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert err.startswith("benchmarks: There is no backend 'tolm'")
+    assert "toml" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path, number):
+    process = start(tmp_path, "--scenario", "churn", "--backend", "toml")
+    assert process.stderr
+    for line in process.stderr:
+        if "churn" in line:
+            break
+    assert any("traefik" in line for line in processes_of(tmp_path))
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while (left := processes_of(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert not list(tmp_path.glob("kvproxy-bench-*"))
+
+
+def test_what_wrk_says_is_understood():
+    assert parse(WRK.format(" ", "")) == Load(52501.74, 493e-6, 1.25)
+    for trouble in ("Non-2xx or 3xx responses: 7", "Socket errors: connect 0, read 3, write 0, timeout 0"):
+        with pytest.raises(BenchmarkError, match=trouble):
+            parse(WRK.format(" ", f"  {trouble}\n"))
