@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from jhub_kvproxy import Batch, RouteNotReady
+from jhub_kvproxy.names import spread
 from tests.hub import until
 from tests.site import Site, count_commits, is_served
 from tests.stores import on_every_store
@@ -132,7 +133,7 @@ async def test_get_all_routes_reflects_the_store(site):
     keys = (await other.load()).keys
     await other.apply(Batch({key: None for key in keys if "p.user.a" in key}))
     # half of b, and nonsense for c
-    await other.apply(Batch({"traefik/http/routers/p.user.b/rule": None, "routes/p.user.c": "{"}))
+    await other.apply(Batch({f"traefik/http/routers/{spread('p.user.b')}/rule": None, "routes/p.user.c": "{"}))
     assert list(await proxy.get_all_routes()) == ["/user/b/"]
     await until(lambda: is_served(site, "/user/b/"), "the half-lost route is not repaired")
     assert (await other.load()).keys.keys() == proxy._writer.table.keys.keys() | {k for k in keys if "revision" in k}

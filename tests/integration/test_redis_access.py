@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
+from jhub_kvproxy.names import spread
 from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy_backends.redis import RedisBackend
 from tests.hub import until
@@ -181,7 +182,8 @@ async def test_sentinels(start, site, tmp_path, caplog):
             await use(**traits | {"sentinel_master": "other", "sentinels": [sentinel.address]})
         proxy = await serves(site, **traits)
         copy = replica.client(db=5, password=SECRET)
-        await until(lambda: copy.exists("jupyterhub/traefik/http/routers/p.user.a/rule"), "the replica has no copy")
+        rule = "jupyterhub/traefik/http/routers/{}/rule".format
+        await until(lambda: copy.exists(rule(spread("p.user.a"))), "the replica has no copy")
         known = sentinel.client(password="sentinel")
         await until(lambda: known.sentinel_masters()[sentinel.master_name]["num-slaves"] == 1, "no replica is known")
         master.kill()
@@ -200,7 +202,7 @@ async def test_sentinels(start, site, tmp_path, caplog):
         master.start()
         await proxy.add_route("/user/c/", await site.server("c"), {})
         assert await site.client.server("/user/c/") == "c"
-        assert copy.exists("jupyterhub/traefik/http/routers/p.user.c/rule")
+        assert copy.exists(rule(spread("p.user.c")))
         assert copy.info("replication")["role"] == "master"
     assert SECRET not in caplog.text
 
