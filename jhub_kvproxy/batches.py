@@ -65,7 +65,8 @@ def _element(key: str) -> str:
 
 def _rank(element: str, keys: Mapping[str, str]) -> tuple[float, int]:
     """Lower for what is served in the place of others when these are missing."""
-    return _depth(element, keys), int(keys.get(f"{element}/priority", 0))
+    priority = keys.get(f"{element}/priority", "")
+    return _depth(element, keys), int(priority) if priority.isdecimal() else 0  # others may have damaged it
 
 
 def _depth(element: str, keys: Mapping[str, str], below: frozenset[str] = frozenset()) -> float:

@@ -155,7 +155,9 @@ class Writer:
                     raise
                 if len(part) == 1:
                     rejected[part[0]] = error
-                for half in (part[: len(part) // 2], part[len(part) // 2 :]) if len(part) > 1 else ():
+                    continue
+                middle = len(part) // 2
+                for half in (part[:middle], part[middle:]):
                     await self._put({name: wanted[name] for name in half}, rejected)
 
     def _gather(self, names: list[str], wanted: _Wanted) -> tuple[list[str], Changes, _Wanted]:
@@ -202,10 +204,14 @@ class Writer:
         stored = keys.get(REVISION_KEY)
         if stored and stored != self.revision.text:
             self.revision = self.revision.found(stored)
+        try:
+            await self._repair(drift, keys, self._limits)
+            if stored is None and not drift:
+                await self._apply({})
+        except BaseException:
+            self._in_doubt = True  # a part of it may be repaired
+            raise
         self._in_doubt = False
-        await self._repair(drift, keys, self._limits)
-        if stored is None and not drift:
-            await self._apply({})
 
     async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
         """Bring the store, which holds `keys`, to the table."""

@@ -76,6 +76,21 @@ async def test_one_route_that_the_store_refuses_fails_alone(site, monkeypatch):
     assert await proxy.get_all_routes() == routes
 
 
+async def test_a_repair_that_the_store_refuses_is_tried_again(site):
+    proxy = await site.started(backend_class=FussyBackend)
+    server = await site.server("a")
+    await proxy.add_route("/user/a/", server, {})
+    stranger = TomlBackend(path=proxy._backend.path, prefix=proxy.prefix)
+    foreign = Route("/user/b/", "http://FORBIDDEN:1", {})
+    await stranger.apply(Batch({f"routes/{foreign.name}": foreign.to_record()}))
+    for call in (proxy.get_all_routes, lambda: proxy.add_route("/user/c/", server, {})):
+        with pytest.raises(BatchRejected):
+            await call()
+    await stranger.apply(Batch({f"routes/{foreign.name}": None}))
+    await proxy.add_route("/user/c/", server, {})
+    assert (await proxy.get_all_routes()).keys() == {"/user/a/", "/user/c/"}
+
+
 class PiecemealBackend(TomlBackend):
     """Stands for a store that Traefik does not read all at once."""
 

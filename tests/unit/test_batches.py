@@ -60,3 +60,15 @@ def test_another_routing_loses_no_route_on_the_way(wanted, ops, routings):
         for stage in stages:
             served = stage.serve(host or "other", "/" + "/".join(map(jupyterhub_escape, path)))
             assert served in {old.router(route), new.router(route)}
+
+
+def test_a_damaged_table_can_be_repaired():
+    """Whatever others wrote into the keys that the order depends on."""
+    whole = table(Routing.TREE, [(None, (name,)) for name in "abc"])
+    (rule, *_) = [key for key in whole.keys if key.endswith("/rule")]
+    router = rule.removesuffix("/rule")
+    damage = {f"{router}/priority": "high", f"{router}/parentRefs": router.rpartition("/")[2]}
+    store = {**whole.keys, **damage, "traefik/http/routers/foreign/priority": "x"}
+    for part in cut(whole.drift(store), store, Limits(6, None)):
+        store = after(store, part)
+    assert store == whole.keys
