@@ -2,6 +2,7 @@
 
 from ._version import __version__
 from .backend import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
+from .changes import difference
 from .errors import (
     BackendError,
     BackendNotFound,
@@ -16,6 +17,7 @@ from .errors import (
     TraefikError,
 )
 from .files import write_atomically
+from .fragments import Fragments
 from .traefik.dynamic import unflatten
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "BackendUnavailable",
     "Batch",
     "BatchRejected",
+    "Fragments",
     "KVProxyError",
     "LeaseHeld",
     "LeaseLost",
@@ -36,6 +39,7 @@ __all__ = [
     "SupportsWatch",
     "TraefikError",
     "__version__",
+    "difference",
     "unflatten",
     "write_atomically",
 ]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .table import ROUTERS, Changes
+from .changes import Changes, element_of
+from .table import ROUTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +52,12 @@ def _ordered(changes: Changes, stored: Mapping[str, str]) -> list[Changes]:
     new: dict[str, Changes] = {}
     gone: dict[str, Changes] = {}
     for key, value in changes.items():
-        (gone if value is None else new).setdefault(_element(key), {})[key] = value
+        (gone if value is None else new).setdefault(element_of(key), {})[key] = value
     after = {**stored, **{key: value for key, value in changes.items() if value is not None}}
     return [
         *(new[element] for element in sorted(new, key=lambda element: _rank(element, after), reverse=True)),
         *(gone[element] for element in sorted(gone, key=lambda element: _rank(element, stored))),
     ]
-
-
-def _element(key: str) -> str:
-    return "/".join(key.split("/", 4)[:4])
 
 
 def _rank(element: str, keys: Mapping[str, str]) -> tuple[float, int]:

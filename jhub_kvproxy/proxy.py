@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,21 @@ from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
+from .traefik.document import Document
 from .traefik.dynamic import base_config
+from .traefik.feed import REST, Feed
 from .traefik.static import public_address, static_config
 from .traefik.supervisor import API_USER, Launch, Supervisor
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
+
+
+class Delivery(StrEnum):
+    """Who brings the routing table to Traefik."""
+
+    STORE = "store"
+    HUB = "hub"
 
 
 class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
@@ -109,6 +119,18 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         meanwhile.
         """,
     )
+    delivery = CaselessStrEnum(
+        [Delivery.STORE, Delivery.HUB],
+        Delivery.STORE,
+        config=True,
+        help="""
+        How each Traefik gets the routes: it reads them from the `store` itself, or the `hub` hands them out.
+
+        With `hub`, changes of large tables are live many times faster, and a Traefik does not notice when the store is
+        down or loses the table. But one that starts while no hub runs has no routes until the hub is back. Replicas
+        that the Hub does not start need the `rest` provider then, and each can serve one hub only.
+        """,
+    )
     rebuild_share = Float(
         0.5,
         min=0.01,
@@ -170,9 +192,12 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         # A default is not validated, so the name may still be one.
         self.backend_class = self.backend_class
         self._backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
-        self._readiness = Readiness(self._backend.provider, self.log)
-        pace = Pace(self.rebuild_share, self._is_live)
+        self._is_fed = self.delivery == Delivery.HUB
+        self._readiness = Readiness(REST if self._is_fed else self._backend.provider, self.log)
+        pace = Pace(self.rebuild_share, self._deliver)
         self._writer = Writer(RoutingTable(Routing(self.routing)), self._backend, pace, self.log)
+        self._document = Document()
+        self._feed = Feed(lambda: self._writer.revision.text, self._make_document, self.log)
         self._supervisor = Supervisor(Path(self.runtime_dir).absolute(), self.log)
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -183,7 +208,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         await self._ready()
         launch = await self._launch()
         await self._supervisor.start(launch)
-        self._readiness.watch([self._supervisor.api])
+        self._watch([self._supervisor.api])
         try:
             await self._check_versions([self._supervisor.api])
             await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
@@ -196,6 +221,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     async def stop(self) -> None:
         """Stop Traefik. The table stays in the store."""
         await self._readiness.close()
+        await self._feed.close()
         await self._supervisor.stop()
         await self._close()
 
@@ -212,7 +238,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route)
         try:
-            if revision != before and not self._backend.lists_at_once:
+            if revision != before and not (self._is_fed or self._backend.lists_at_once):
                 # Traefik may have listed the keys while they were written, and then lack some of them, or call the
                 # route wrong for that; what it lists from now on is whole.
                 await self._readiness.wait(revision, None, self.ready_timeout)
@@ -246,10 +272,20 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         route = (await self._writer.load()).routes.get(name)
         return _described(route) if route else None
 
-    async def _is_live(self, revision: Revision) -> None:
+    def _watch(self, replicas: list[TraefikAPI]) -> None:
+        self._readiness.watch(replicas)
+        if self._is_fed:
+            self._feed.watch(replicas)
+
+    async def _deliver(self, revision: Revision) -> None:
+        """Hand out `revision`, if that is ours to do, and wait until it is live."""
+        self._feed.wake()
         # A replica that lags behind does not hold up the others for longer.
         with contextlib.suppress(RouteNotReady):
             await self._readiness.wait(revision, None, _LONGEST_PACE)
+
+    async def _make_document(self) -> tuple[str, bytes]:
+        return await self._writer.look(lambda table, at: (at.text, self._document.of(table.keys, at.text)))
 
     async def _ready(self) -> None:
         """Open the store. JupyterHub may call any method first, and `start` not at all."""
@@ -277,6 +313,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         if closer and closer is not asyncio.current_task():
             closer.cancel()
         await self._readiness.close()
+        await self._feed.close()
         await self._writer.close()
         await self._backend.close()
 
@@ -297,7 +334,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
             )
         apis = [TraefikAPI(url, self.traefik_api_username, self.traefik_api_password) for url in self.traefik_api_urls]
         await self._check_versions(apis)
-        self._readiness.watch(apis)
+        self._watch(apis)
 
     async def _check_versions(self, apis: list[TraefikAPI]) -> None:
         async with aiohttp.ClientSession() as session:
@@ -314,7 +351,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         check_version(await installed_version(command), command[0])
         host, port, tls = public_address(self.public_url)
         run = Path(self.runtime_dir).absolute()
-        providers = self._backend.traefik_provider_config()
+        providers = {REST: {}} if self._is_fed else self._backend.traefik_provider_config()
         # Traefik has one file provider: a backend that uses it shares its directory with us.
         dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
         files = {}
@@ -323,7 +360,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         else:
             cert, key = run / "default-cert.pem", run / "default-key.pem"
             files[cert], files[key] = self_signed()
-        base = base_config(cert_file=str(cert), key_file=str(key), extra=self.extra_dynamic_config)
+        base = base_config(cert_file=str(cert), key_file=str(key), is_fed=self._is_fed, extra=self.extra_dynamic_config)
         files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
 
         def static(api_address: str) -> dict[str, Any]:
@@ -337,7 +374,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 extra=self.extra_static_config,
             )
 
-        secrets = {"providers": self._backend.traefik_provider_secrets()}
+        secrets = {} if self._is_fed else {"providers": self._backend.traefik_provider_secrets()}
         return Launch(command, host, port, static, secrets, files)
 
 

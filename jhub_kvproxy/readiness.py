@@ -13,7 +13,7 @@ from .revision import Revision
 from .traefik.api import TraefikAPI
 
 # The first look comes at once, for the small tables; a large one takes Traefik seconds, and asking costs it too.
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.25, 1.4
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.25, 1.1
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 
+from .changes import Changes, difference
 from .errors import RouteRejected
 from .names import escape_name, shortened, spread
 from .routes import HOST_PRIORITY, Route, target_has_path
@@ -32,8 +33,6 @@ _MANY = 15
 
 #: The parents of all routes without a host, when the tree has nodes for hosts: one at the top, one below those nodes.
 _BRIDGE, _HOST_BRIDGE = "kvproxy-any-host", "kvproxy-other-paths"
-
-Changes = dict[str, str | None]
 
 
 class Routing(StrEnum):
@@ -72,8 +71,7 @@ class RoutingTable:
 
     def _become(self, routes: Mapping[str, Route | None]) -> Changes:
         new = RoutingTable(self.routing, filter(None, routes.values()))
-        changes: Changes = {key: None for key in self.keys if key not in new.keys}
-        changes.update((key, value) for key, value in new.keys.items() if self.keys.get(key) != value)
+        changes = difference(self.keys, new.keys)
         vars(self).update(vars(new))
         return changes
 
@@ -96,11 +94,7 @@ class RoutingTable:
     def drift(self, keys: Mapping[str, str]) -> Changes:
         """What to change in a store that holds `keys` so that it holds this table and nothing more."""
         ours = {k: v for k, v in keys.items() if k.startswith((RECORDS, TRAEFIK)) and k != REVISION_KEY}
-        if ours == self.keys:
-            return {}
-        changes: Changes = {key: None for key in ours if key not in self.keys}
-        changes.update((key, value) for key, value in self.keys.items() if ours.get(key) != value)
-        return changes
+        return difference(ours, self.keys)
 
     def _take(self, changes: Mapping[str, str | None]) -> Changes:
         """Take note of `changes`; returns those that are some."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .backend import Backend, Batch
 from .batches import Limits, cut, size_of
+from .changes import Changes
 from .errors import BatchRejected
 from .pace import Pace
 from .revision import Revision
 from .routes import Route
-from .table import REVISION_KEY, Changes, RoutingTable, read_records
+from .table import REVISION_KEY, RoutingTable, read_records
+
+T = TypeVar("T")
 
 _SHOWN = 5
 _ANY = 1 << 30
@@ -84,6 +87,11 @@ class Writer:
         async with self._io:
             await self._read_store()
             return self.table
+
+    async def look(self, at: Callable[[RoutingTable, Revision], T]) -> T:
+        """What `at` makes of the table and the revision that it is at, in a thread."""
+        async with self._io:
+            return await asyncio.to_thread(at, self.table, self.revision)
 
     async def close(self) -> None:
         """Finish what is under way."""

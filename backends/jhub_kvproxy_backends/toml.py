@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from traitlets import Float, Unicode
 
-from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Batch, Snapshot, write_atomically
+from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Batch, Snapshot, difference, write_atomically
 
 from ._lease_file import LeaseFile
 from ._toml_text import TableText, parse_table
@@ -228,7 +228,8 @@ class TomlBackend(Backend):
             return
         if self._seen is None or seen[0] != self._seen[0]:
             content = _read(self.table_file)
-            self._text.replace({} if content is None else parse_table(content, self.table_file))
+            keys = {} if content is None else parse_table(content, self.table_file)
+            self._text.update(difference(self._text.keys, keys))
         if self._text.toml() != _read(self.traefik_file):
             if self._text.keys:
                 self.log.warning("%s did not match the table; wrote it again", self.traefik_file)

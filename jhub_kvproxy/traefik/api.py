@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +15,9 @@ from ..table import REVISION_HEADER, REVISION_NAME
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
+# For a table of some megabytes, which Traefik sends back.
+_HAND_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_CHUNK = 1 << 16
 
 
 class TraefikAPI:
@@ -50,16 +55,44 @@ class TraefikAPI:
         disabled = await self._get(session, "/api/http/routers?status=disabled&per_page=10000")
         return {router["name"]: "; ".join(router.get("error", ())) for router in disabled}
 
+    async def hand(self, session: aiohttp.ClientSession, document: bytes) -> None:
+        """Give the replica a table, in place of the one before (Traefik docs, "REST provider")."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(document), _CHUNK):
+                yield document[start : start + _CHUNK]
+
+        path = "/api/providers/rest"
+        async with self._ask(session.put, path, data=chunks(), timeout=_HAND_TIMEOUT) as answer:
+            if answer.status == 404:
+                raise TraefikError(
+                    f"Traefik at {self.url} takes no tables (404 for {path}); it needs the `rest` provider, "
+                    "and a router on its API's entry point to the service rest@internal"
+                )
+            self._check(answer, path)
+            async for _ in answer.content.iter_any():
+                pass
+
     async def _get(self, session: aiohttp.ClientSession, path: str, *, absent_is_none: bool = False) -> Any:
+        async with self._ask(session.get, path, timeout=_TIMEOUT) as answer:
+            if answer.status == 404 and absent_is_none:
+                return None
+            self._check(answer, path)
+            return await answer.json()
+
+    def _check(self, answer: aiohttp.ClientResponse, path: str) -> None:
+        if answer.status in (401, 403):
+            raise TraefikError(f"Traefik at {self.url} refuses our credential ({answer.status})")
+        if answer.status != 200:
+            raise TraefikError(f"{self.url}{path} answers {answer.status}; is it Traefik's API?")
+
+    @asynccontextmanager
+    async def _ask(
+        self, method: Callable[..., Any], path: str, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with session.get(self.url + path, headers=self._headers, timeout=_TIMEOUT) as answer:
-                if answer.status == 404 and absent_is_none:
-                    return None
-                if answer.status in (401, 403):
-                    raise TraefikError(f"Traefik at {self.url} refuses our credential ({answer.status})")
-                if answer.status != 200:
-                    raise TraefikError(f"{self.url}{path} answers {answer.status}; is it Traefik's API?")
-                return await answer.json()
+            async with method(self.url + path, headers=self._headers, **options) as answer:
+                yield answer
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise TraefikError(f"Traefik at {self.url} cannot be asked: {why}") from error

@@ -12,22 +12,21 @@ from .static import API, merge
 API_USERS_ENV = "KVPROXY_API_USERS"
 
 
-def base_config(*, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+def base_config(*, cert_file: str, key_file: str, is_fed: bool, extra: Mapping[str, Any]) -> dict[str, Any]:
     """What a Traefik that we start needs beside the routes; `extra` is merged over it.
+
+    `is_fed`: it is handed the routes by its API.
 
     The API's users come from Traefik's environment, by the Go template that its file provider runs.
     """
+    at_api = {"entryPoints": [API], "middlewares": ["kvproxy-api-auth"]}
+    routers = {"kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api}}
+    if is_fed:
+        routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
     return merge(
         {
             "http": {
-                "routers": {
-                    "kvproxy-api": {
-                        "rule": 'PathPrefix("/api")',
-                        "entryPoints": [API],
-                        "service": "api@internal",
-                        "middlewares": ["kvproxy-api-auth"],
-                    }
-                },
+                "routers": routers,
                 "middlewares": {"kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}}},
             },
             # Without a default certificate, Traefik makes a new RSA key at every change of the table.

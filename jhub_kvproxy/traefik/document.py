@@ -1,0 +1,45 @@
+"""The routing table as one JSON document, for Traefik's ``rest`` provider. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..changes import difference
+from ..fragments import Fragments
+from ..table import REVISION_KEY, TRAEFIK
+from .dynamic import unflatten
+
+# Traefik reads texts from keys and TOML, and here the types that its fields have (pkg/config/dynamic).
+_TYPED: dict[str, Callable[[str], Any]] = {
+    "priority": int,
+    "parentRefs": lambda names: names.split(","),
+    "preservePath": lambda text: text == "true",
+}
+
+
+class Document:
+    """What Traefik is to serve, of which only the parts are made again that a change touches."""
+
+    def __init__(self) -> None:
+        self._fragments = Fragments(_render)
+
+    def of(self, keys: Mapping[str, str], revision: str) -> bytes:
+        """The document of a table with these `keys`, at `revision`."""
+        served = {key: value for key, value in keys.items() if key.startswith(TRAEFIK)}
+        self._fragments.update(difference(self._fragments.keys, {**served, REVISION_KEY: revision}))
+        sections: dict[str, list[str]] = {}
+        for element, text in self._fragments.texts.items():
+            sections.setdefault(element.split("/")[2], []).append(text)
+        http = ",".join(f'"{section}":{{{",".join(texts)}}}' for section, texts in sections.items())
+        return f'{{"http":{{{http}}}}}'.encode()
+
+
+def _render(element: str, keys: Mapping[str, str]) -> str:
+    typed = {key.removeprefix(element + "/"): _typed(key, value) for key, value in keys.items()}
+    return f"{json.dumps(element.rpartition('/')[2])}:{json.dumps(unflatten(typed))}"
+
+
+def _typed(key: str, value: str) -> Any:
+    return _TYPED.get(key.rpartition("/")[2], str)(value)

@@ -1,0 +1,79 @@
+"""The feed: hands the routing table to each replica, so that it needs not read it from the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+
+from ..errors import TraefikError
+from .api import TraefikAPI
+
+#: What Traefik calls the provider.
+REST = "rest"
+
+_INTERVAL = 0.5
+# Until then, Traefik may still be building what it was handed.
+_PATIENCE = 5.0
+
+
+class Feed:
+    """Sees to it that each replica serves the newest revision, from :meth:`watch` to :meth:`close`.
+
+    One that was started again, or handed something else by others, has the table again within a second.
+    `newest` tells the newest revision; `make` makes what to hand out, and tells the revision that it is of.
+    """
+
+    def __init__(self, newest: Callable[[], str], make: Callable[[], Awaitable[tuple[str, bytes]]], log: Any) -> None:
+        self._newest = newest
+        self._make = make
+        self._log = log
+        self._made = ("", b"")
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def watch(self, apis: list[TraefikAPI]) -> None:
+        """These are the replicas."""
+        self._tasks = [asyncio.create_task(self._keep_fed(api)) for api in apis]
+
+    def wake(self) -> None:
+        """There is a new revision."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def close(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _keep_fed(self, api: TraefikAPI) -> None:
+        handed, until, trouble = "", 0.0, ""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                news = self._news
+                try:
+                    if await api.revision(session, REST) == self._newest():
+                        until = 0.0
+                    elif handed != self._newest() or time.monotonic() > until:
+                        revision, document = await self._document()
+                        await api.hand(session, document)
+                        handed, until = revision, time.monotonic() + _PATIENCE
+                    trouble = ""
+                except TraefikError as error:
+                    if str(error) != trouble:
+                        trouble = str(error)
+                        self._log.warning("The routing table cannot be handed out: %s.", trouble)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_INTERVAL):
+                        await news.wait()
+
+    async def _document(self) -> tuple[str, bytes]:
+        if self._made[0] != self._newest():
+            self._made = await self._make()
+        return self._made
