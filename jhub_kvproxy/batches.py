@@ -62,8 +62,8 @@ def _ordered(changes: Changes, stored: Mapping[str, str]) -> list[Changes]:
 
 def _rank(element: str, keys: Mapping[str, str]) -> tuple[float, int]:
     """Lower for what is served in the place of others when these are missing."""
-    priority = keys.get(f"{element}/priority", "")
-    return _depth(element, keys), int(priority) if priority.isdecimal() else 0  # others may have damaged it
+    priority = keys.get(f"{element}/priority", "")  # which others may have damaged
+    return _depth(element, keys), int(priority) if priority.isdecimal() else len(keys.get(f"{element}/rule", ""))
 
 
 def _depth(element: str, keys: Mapping[str, str], below: frozenset[str] = frozenset()) -> float:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from .errors import RouteRejected
 from .names import escape_name, shortened
-from .rules import pattern_rule, tree_key
+from .rules import default_priority, pattern_rule, tree_key
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 # Routes with a host come before routes without one, however long their paths are.
@@ -73,13 +73,21 @@ class Pattern:
 
     @property
     def priority(self) -> int:
-        """Traefik tries higher priorities first: of the patterns that match a request, the longest wins.
+        """At the top. Traefik tries higher priorities first: of the patterns that match a request, the longest wins.
 
         They are all prefixes of the request's path, so the number of segments orders them. The
         figures are small, so that a router of the admin's own (whose default priority is the
         length of its rule) comes before ours. 0 would mean "default" to Traefik.
         """
         return 1 + len(self.segments) + (0 if self.host is None else HOST_PRIORITY)
+
+    @property
+    def priority_below(self) -> int | None:
+        """Below a parent, where nothing of the admin's is; None: Traefik's default, the length of the rule.
+
+        A longer path has a longer rule, unless the rule is a regular expression.
+        """
+        return default_priority(self.host, self.segments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,20 @@ _EITHER_FORM_TOKENS = frozenset(chr(_TOKEN + ord(char)) for char in _EITHER_FORM
 
 def pattern_rule(host: str | None, segments: tuple[str, ...]) -> str:
     """The rule that matches exactly the requests below a path, in every percent-encoding of them."""
-    path = _path_rule(segments)
-    return path if host is None else f"Host({_go_string(host)}) && ({path})"
+    return _on_host(host, _path_regexp_rule(segments) if _has_two_forms(segments) else _path_rule(segments))
+
+
+def default_priority(host: str | None, segments: tuple[str, ...]) -> int | None:
+    """A priority that sets :func:`pattern_rule` of longer paths before it; None: the length of the rule does."""
+    return len(_on_host(host, _path_rule(segments))) if _has_two_forms(segments) else None
+
+
+def _on_host(host: str | None, path_rule: str) -> str:
+    return path_rule if host is None else f"Host({_go_string(host)}) && ({path_rule})"
+
+
+def _has_two_forms(segments: tuple[str, ...]) -> bool:
+    return any(_EITHER_FORM.intersection(segment) for segment in segments)
 
 
 def tree_key(host: str | None, segments: tuple[str, ...]) -> str:
@@ -76,9 +88,11 @@ def _bytes_as_text(char: str) -> str:
 def _path_rule(segments: tuple[str, ...]) -> str:
     if not segments:
         return 'PathPrefix("/")'
-    if not any(_EITHER_FORM.intersection(segment) for segment in segments):
-        path = "".join("/" + "".join(map(_literal, segment)) for segment in segments)
-        return f"PathPrefix({_go_string(path + '/')}) || Path({_go_string(path)})"
+    path = "".join("/" + "".join(map(_literal, segment)) for segment in segments)
+    return f"PathPrefix({_go_string(path + '/')}) || Path({_go_string(path)})"
+
+
+def _path_regexp_rule(segments: tuple[str, ...]) -> str:
     path = "".join("/" + "".join(map(_regexp, segment)) for segment in segments)
     return f"PathRegexp({_go_string(f'^{path}(?:/|$)')})"
 

@@ -31,6 +31,9 @@ _SERVICES = f"{TRAEFIK}http/services/"
 #: Building a table anew takes as long as putting one in this many of its routes.
 _MANY = 15
 
+#: Below others, more than that of every route, which is a rule's length at most: a node gives back what is not its own.
+_NODE_BELOW = 1_000_000
+
 #: The parents of all routes without a host, when the tree has nodes for hosts: one at the top, one below those nodes.
 _BRIDGE, _HOST_BRIDGE = "kvproxy-any-host", "kvproxy-other-paths"
 
@@ -86,7 +89,7 @@ class RoutingTable:
         elif old:
             del self.routes[name], self._by_tree_key[old.pattern.key]
             if self._tree:
-                changes |= self._refs(self.router(old), [])
+                changes |= dict.fromkeys(_place_keys(self.router(old), [], 0, 0))
                 changes |= dict.fromkeys(self._cover_keys(old, []))
                 changes |= self._tree_keys(self._tree, self._tree.remove(old.pattern.key))
         return self._take(changes)
@@ -106,14 +109,15 @@ class RoutingTable:
                 self.keys[key] = value
         return real
 
-    def _route_keys(self, route: Route) -> dict[str, str]:
-        """The record of `route`, its router but for the parents, and its service."""
+    def _route_keys(self, route: Route) -> Changes:
+        """The record of `route`, its router but for its place in the tree, and its service."""
         router = self.router(route)
         server = f"{_SERVICES}{router}/loadBalancer/servers/0"
-        keys = {RECORDS + route.name: route.to_record(), f"{server}/url": route.target}
+        keys: Changes = {RECORDS + route.name: route.to_record(), f"{server}/url": route.target}
         if target_has_path(route.target):
             keys[f"{server}/preservePath"] = "true"
-        return keys | _router_keys(router, route.pattern.rule, route.pattern.priority, router)
+        keys |= _router_keys(router, route.pattern.rule, router)
+        return keys if self._tree else {**keys, f"{ROUTERS}{router}/priority": str(route.pattern.priority)}
 
     def _tree_keys(self, tree: Tree, moves: Moves) -> Changes:
         """What stands where after `moves`."""
@@ -127,12 +131,15 @@ class RoutingTable:
         elif None in moves.covers:
             changes |= self._bridge_keys(bridged)
         for key, above in moves.routes.items():
-            changes |= self._refs(self.router(self._by_tree_key[key]), self._parents(key, above, bool(bridged)))
+            route = self._by_tree_key[key]
+            parents = self._parents(key, above, bool(bridged))
+            changes |= _place_keys(self.router(route), parents, route.pattern.priority, route.pattern.priority_below)
         for node, parent in moves.nodes.items():
             router = _node_name(node)
-            keys = _router_keys(router, prefix_rule(node), _prefix_priority(node))
+            keys = _router_keys(router, prefix_rule(node))
+            parents = self._parents(node, parent, bool(bridged)) if parent is not None else []
+            keys |= _place_keys(router, parents, _prefix_priority(node), _NODE_BELOW)
             changes |= keys if parent is not None else dict.fromkeys(keys)
-            changes |= self._refs(router, [] if parent is None else self._parents(node, parent, bool(bridged)))
         for cover in moves.covers:
             if cover in self._by_tree_key:
                 changes |= self._cover_keys(self._by_tree_key[cover], sorted(map(_node_name, tree.covered[cover])))
@@ -143,14 +150,12 @@ class RoutingTable:
             return [_node_name(parent)]
         return [_BRIDGE, _HOST_BRIDGE] if bridge and child[:1] in ("", "/") else []
 
-    def _refs(self, router: str, parents: list[str]) -> Changes:
-        return {f"{ROUTERS}{router}/parentRefs": ",".join(parents) or None}
-
     def _cover_keys(self, route: Route, nodes: list[str]) -> Changes:
         """A second router of `route`, for the requests that it gets because nothing below `nodes` takes them."""
         router = spread(f"f.{route.name}")
-        keys = _router_keys(router, route.pattern.rule, route.pattern.priority, self.router(route))
-        return {**(keys if nodes else dict.fromkeys(keys)), **self._refs(router, nodes)}
+        keys = _router_keys(router, route.pattern.rule, self.router(route))
+        keys |= _place_keys(router, nodes, 0, route.pattern.priority_below)
+        return keys if nodes else dict.fromkeys(keys)
 
     def _bridged(self, tree: Tree) -> list[str]:
         """The nodes below which the routes without a host must stand too, if there are any."""
@@ -162,15 +167,23 @@ class RoutingTable:
         """Routers by which requests that no route of their host takes get to the routes without a host."""
         changes: Changes = {}
         for router, parents in ((_BRIDGE, []), (_HOST_BRIDGE, nodes)):
-            keys = _router_keys(router, 'PathPrefix("/")', 1)
+            keys = _router_keys(router, 'PathPrefix("/")') | _place_keys(router, parents, 1, 1)
             changes |= keys if nodes else dict.fromkeys(keys)
-            changes |= self._refs(router, parents)
         return changes
 
 
-def _router_keys(router: str, rule: str, priority: int, service: str = "") -> dict[str, str]:
-    keys = {f"{ROUTERS}{router}/rule": rule, f"{ROUTERS}{router}/priority": str(priority)}
+def _router_keys(router: str, rule: str, service: str = "") -> Changes:
+    keys: Changes = {f"{ROUTERS}{router}/rule": rule}
     return {**keys, f"{ROUTERS}{router}/service": service} if service else keys
+
+
+def _place_keys(router: str, parents: list[str], at_top: int, below: int | None) -> Changes:
+    """Where `router` stands: under `parents`, if any, and with which priority there; None: Traefik's default."""
+    priority = below if parents else at_top
+    return {
+        f"{ROUTERS}{router}/parentRefs": ",".join(parents) or None,
+        f"{ROUTERS}{router}/priority": None if priority is None else str(priority),
+    }
 
 
 @lru_cache(maxsize=1 << 16)

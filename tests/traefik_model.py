@@ -50,7 +50,7 @@ class TraefikModel:
             if ("service" in self._routers[name] or name in self._levels)
             and _matches(self._routers[name]["rule"], host, path)
         ]
-        priorities = [int(self._routers[name]["priority"]) for name in matching]
+        priorities = [int(self._routers[name].get("priority", len(self._routers[name]["rule"]))) for name in matching]
         if not matching:
             return None
         assert not self._is_whole or priorities.count(max(priorities)) == 1, f"a tie at {path!r}: {matching}"

@@ -132,7 +132,7 @@ def test_traefiks_part_is_complete(routing, wanted):
         (server,) = service["loadBalancer"]["servers"]
         assert server["url"].startswith("http")
     for router in http["routers"].values():
-        assert int(router["priority"]) > 0
+        assert int(router["priority"]) > 0 if "parentRefs" not in router else router.get("priority") != "0"
 
 
 requests = st.tuples(
@@ -143,6 +143,8 @@ requests = st.tuples(
 
 # Names with what comes in two forms, one beginning with the other, and more below them.
 siblings = [(None, ("a+b", *rest)) for rest in [(), ("c",), ("c", "d"), ("/c",), ("é",), ("ê",)]]
+# A long path whose rule is longer than that of a path below it.
+siblings += [(None, ("a" * 40, *rest)) for rest in [(), ("+",), ("+", "c"), ("b",)]]
 
 
 @settings(max_examples=300)
