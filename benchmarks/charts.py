@@ -5,18 +5,21 @@ Colours can be told apart by everyone (those of Okabe and Ito), and markers, lin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .results import Series
 
-_COLOURS = {"toml": "#0072B2", "etcd": "#009E73", "consul": "#CC79A7", "redis": "#D55E00"}
-_SPARE = ("#E69F00", "#56B4E9", "#F0E442")
-_OF_KIND = {"chp": "#000000", "nginx": "#999999"}
-_LINES: dict[str, Any] = {"flat": (0, (5, 2)), "peer": (0, (1, 1.5)), "floor": (0, (3, 1.5, 1, 1.5))}
-_MARKERS = {"own": "o", "flat": "s", "peer": "X", "chp": "D", "nginx": "^", "floor": "v"}
-_HATCHES = {"flat": "..", "peer": "//", "floor": "xx"}
+# By what a variant is, so that ours, the others and the floors are told apart at once.
+_COLOURS = {"peer": "#D55E00", "chp": "#000000", "nginx": "#8C8C8C", "floor": "#8C8C8C"}
+_LINES: dict[str, Any] = {"peer": (0, (1, 1.5)), "floor": (0, (3, 1.5, 1, 1.5))}
+_HATCHES = {"peer": "//", "floor": "xx"}
+_MARKERS = {"peer": "X", "chp": "D", "nginx": "^", "floor": "v"}
+# Backends of ours, in their order: all blue.
+_OWN = (("#08306B", "s"), ("#0072B2", "o"), ("#56A0D3", "P"), ("#9CC7E8", "p"), ("#3B4CC0", "*"), ("#6F92F3", "<"))
+# Ours in other ways than by default, in the order of their names.
+_OPTION_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
 
 _WIDTH, _HEIGHT = 8.0, 4.6
 
@@ -31,21 +34,21 @@ class Look:
     hatch: str
 
     @classmethod
-    def of(cls, series: Series, strangers: Sequence[str]) -> Look:
-        """For the variant of `series`; `strangers` are the backends in a run that are not ours."""
-        kind = "flat" if series.routing else series.kind
-        colours = {**_COLOURS, **dict(zip(strangers, _SPARE, strict=False))}
-        colour = _OF_KIND.get(series.kind) or colours.get(series.backend, _SPARE[-1])
-        return cls(colour, _LINES.get(kind, "-"), _MARKERS[kind], _HATCHES.get(kind, ""))
-
-
-def strangers(backends: Sequence[str]) -> list[str]:
-    return [backend for backend in backends if backend not in _COLOURS]
+    def of(cls, series: Series, backends: Sequence[str], options: Sequence[str]) -> Look:
+        """For the variant of `series`; of ours a run has `backends`, and `options` beside the default."""
+        if series.option:
+            colour = _OPTION_COLOURS[options.index(series.option) % len(_OPTION_COLOURS)]
+            return cls(colour, (0, (5, 2)), "o", "..")
+        kind = series.kind
+        if kind == "own":
+            colour, marker = _OWN[backends.index(series.backend) % len(_OWN)]
+            return cls(colour, "-", marker, "")
+        return cls(_COLOURS[kind], _LINES.get(kind, "-"), _MARKERS[kind], _HATCHES.get(kind, ""))
 
 
 @dataclass(slots=True)
 class LinePanel:
-    """Lines by their names: a value for each number of routes."""
+    """Lines by the names of their looks: a value for each number of routes."""
 
     title: str
     label: str
@@ -61,35 +64,54 @@ class BarPanel:
     bars: list[tuple[str, Look, float]] = field(default_factory=list)
 
 
-def line_chart(panels: Sequence[LinePanel], looks: dict[str, Look], *, is_log: bool) -> Any:
-    """The panels beside each other, on the same scale, with one legend; None when they are empty."""
+def line_chart(
+    panels: Sequence[LinePanel], looks: Mapping[str, Look], *, is_log: bool, columns: int = 2, shared: bool = True
+) -> Any:
+    """The panels in rows of so many, with one legend, on the same scale if it is `shared`; None when all are empty."""
     from matplotlib.figure import Figure
 
-    counts = sorted({count for panel in panels for points in panel.lines.values() for count, _ in points})
-    if not counts:
+    panels = [panel for panel in panels if panel.lines]
+    if not panels:
         return None
-    figure = Figure(figsize=(_WIDTH if len(panels) == 1 else _WIDTH * 1.4, _HEIGHT), layout="constrained")
+    counts = sorted({count for panel in panels for points in panel.lines.values() for count, _ in points})
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (_WIDTH * (1 if columns == 1 else 1.3), _HEIGHT if rows == 1 else 3.4 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=shared, squeeze=False)
     handles: dict[str, Any] = {}
-    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
-        for name, points in panel.lines.items():
-            look = looks[name]
-            (handles[name],) = axes.plot(
-                *zip(*points, strict=True), color=look.colour, linestyle=look.line, marker=look.marker
-            )
+    for place, axes in enumerate(grid.flat):
+        if place >= len(panels):
+            axes.remove()
+            continue
+        handles |= _lines(axes, panels[place], looks)
         axes.set_xscale("log")
         axes.set_xticks(counts, [f"{count / 1000:g}k" if count >= 1000 else str(count) for count in counts])
         if is_log:
             axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
         axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.set_xlabel("routes")
-        axes.set_ylabel(panel.label)
-        axes.set_title(panel.title, fontsize=11)
+        if place % columns == 0 or not shared:
+            axes.set_ylabel(panels[place].label)
+        axes.set_title(panels[place].title, fontsize=11)
         _finish(axes, "both")
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False)
+    if not is_log:  # now that all lines are there
+        for axes in figure.axes:
+            axes.set_ylim(bottom=0)
+    names = [name for name in looks if name in handles]
+    figure.legend([handles[name] for name in names], names, loc="outside right center", frameon=False)
     return figure
+
+
+def _lines(axes: Any, panel: LinePanel, looks: Mapping[str, Look]) -> dict[str, Any]:
+    handles = {}
+    for name, points in panel.lines.items():
+        look = looks[name]
+        (handles[name],) = axes.plot(
+            *zip(*points, strict=True), color=look.colour, linestyle=look.line, marker=look.marker, markersize=6
+        )
+    return handles
 
 
 def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
@@ -113,15 +135,20 @@ def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
 
 
 def _bars(axes: Any, panel: BarPanel) -> None:
+    from matplotlib.ticker import LogLocator
+
     for place, (_, look, value) in enumerate(reversed(panel.bars)):
         axes.barh(place, value, color=look.colour, hatch=look.hatch, edgecolor="white", height=0.7)
-        axes.annotate(f" {value:,.0f}" if value >= 1000 else f" {value:.3g}", (value, place), va="center", fontsize=9)
+        axes.annotate(f" {value:,.0f}" if value >= 100 else f" {value:.3g}", (value, place), va="center", fontsize=9)
     axes.set_yticks(range(len(panel.bars)), [name for name, _, _ in reversed(panel.bars)])
     values = [value for _, _, value in panel.bars]
     axes.set_xscale("log")
-    axes.set_xlim(min(values) / 4, max(values) * 4)
+    is_short = max(values) / min(values) < 20
+    axes.set_xlim(min(values) / (2 if is_short else 4), max(values) * (2 if is_short else 4))
+    if is_short:  # else there are ticks enough at 1, 10, ...
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.minorticks_off()
     axes.xaxis.set_major_formatter("{x:,g}")
-    axes.xaxis.set_minor_formatter("")
     axes.set_xlabel(panel.label)
     axes.set_title(panel.title, fontsize=11, loc="left")
     _finish(axes, "x")

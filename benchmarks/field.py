@@ -37,12 +37,14 @@ class Field:
 
     @property
     def own(self) -> list[Variant]:
-        """Ours, with the default routing."""
-        return [variant for variant in self.variants if variant.kind == "own" and not variant.routing]
+        """Ours, as they are by default."""
+        return [variant for variant in self.variants if variant.kind == "own" and not variant.option]
 
     @property
-    def flat(self) -> list[Variant]:
-        return [variant for variant in self.variants if variant.kind == "own" and variant.routing]
+    def options(self) -> list[Variant]:
+        """Ours in each of the other ways, with one backend."""
+        ways = dict.fromkeys(variant.option for variant in self.variants if variant.option)
+        return [one for way in ways for one in self.one([v for v in self.variants if v.option == way])]
 
     def of(self, kind: str) -> list[Variant]:
         return [variant for variant in self.variants if variant.kind == kind]

@@ -18,14 +18,12 @@ def variants(results: Results, scenario: str) -> list[str]:
     """The names of the variants that were measured in `scenario`: ours, the others, the floors."""
     kinds = ("own", "peer", "chp", "nginx", "floor")
     found = {series.variant: series for series in results.series if series.scenario == scenario}
-    return sorted(
-        found, key=lambda name: (kinds.index(found[name].kind), bool(found[name].routing), found[name].backend)
-    )
+    return sorted(found, key=lambda name: (kinds.index(found[name].kind), found[name].option, found[name].backend))
 
 
 def own(results: Results) -> list[str]:
-    """The names of ours, with the default routing."""
-    found = {series.variant: None for series in results.series if series.kind == "own" and not series.routing}
+    """The names of ours, as they are by default."""
+    found = {series.variant: None for series in results.series if series.kind == "own" and not series.option}
     return sorted(found)
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def joined(*parts: str) -> str:
+    """`parts` with an empty line between them; those that are empty are left away."""
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
 
@@ -24,7 +29,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def seconds(value: float) -> str:
-    return f"{value:.3g} s" if value >= 1 else f"{value * 1000:.3g} ms"
+    if value >= 1:
+        return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
+    return f"{value * 1000:.3g} ms"
 
 
 def rate(value: float) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .charts import BarPanel, LinePanel, Look, bar_chart, line_chart, strangers
+from .charts import BarPanel, LinePanel, Look, bar_chart, line_chart
 from .errors import Missing
 from .figures import own, sizes, variants, worst_throughput
 from .results import Results
+from .scenarios import SCENARIOS
 
 _Looks = dict[str, Look]
 
@@ -22,8 +23,7 @@ def draw(results: Results, directory: Path) -> list[Path]:
         raise Missing('there is no matplotlib here, so no plots (pip install "jhub-kvproxy[bench]")') from None
     # The same figures are always the same file.
     matplotlib.rcParams.update({"svg.hashsalt": "kvproxy", "font.size": 10, "hatch.linewidth": 0.6})
-    others = strangers(own(results))
-    looks = {series.variant: Look.of(series, others) for series in results.series}
+    looks = _looks(results)
     drawn = []
     for name, plot in _PLOTS.items():
         file = directory / f"{name}.svg"
@@ -32,6 +32,14 @@ def draw(results: Results, directory: Path) -> list[Path]:
             figure.savefig(file, metadata={"Date": None}, facecolor="white", bbox_inches="tight")
             drawn.append(file)
     return drawn
+
+
+def _looks(results: Results) -> _Looks:
+    """The look of each variant; ours, the others, the floors."""
+    options = sorted({series.option for series in results.series if series.option})
+    found = {series.variant: Look.of(series, own(results), options) for series in results.series}
+    order = dict.fromkeys(name for scenario in SCENARIOS for name in variants(results, scenario))
+    return {name: found[name] for name in order}
 
 
 def _requests(results: Results, looks: _Looks) -> Any:
@@ -43,23 +51,37 @@ def _requests(results: Results, looks: _Looks) -> Any:
 
 
 def _change(results: Results, looks: _Looks) -> Any:
-    panels = []
-    for title, label, measure in (
-        ("One change, until a request is served so", "seconds (median)", "any.served"),
-        ("... and the call has returned", "", "any.done"),
-    ):
-        lines = _lines(results, "change", _median(results, "change", measure))
-        panels.append(LinePanel(title, label, lines))
-    return line_chart(panels, looks, is_log=True)
+    """A panel for each backend, with what is compared with it; in all of them the same look for the same kind."""
+    kinds = {series.variant: series for series in reversed(results.of("change", "any.served"))}
+    lines = _lines(results, "change", _median(results, "change", "any.served"))
+    panels, of_kind = [], {}
+    for backend in own(results):
+        panel = LinePanel(f"One change: {backend}", "seconds until it is served", {})
+        for name in [name for name in looks if name in lines]:
+            series = kinds[name]
+            if series.backend in ("", backend):
+                label = _KINDS.get(series.kind, series.kind) + (f" ({series.option})" if series.option else "")
+                panel.lines[label] = lines[name]
+                of_kind.setdefault(label, looks[name])
+        panels.append(panel)
+    return line_chart(panels, of_kind, is_log=True)
 
 
 def _footprint(results: Results, looks: _Looks) -> Any:
     panels = []
-    for title, label, part in (("hub part", "MB", "hub-part"), ("proxy", "", "proxy")):
+    for title, part in (("hub part", "hub-part"), ("proxy", "proxy"), ("store", "store")):
         lines = _lines(results, "footprint", _median(results, "footprint", f"{part}.memory"))
         megabytes = {name: [(count, value / 1e6) for count, value in points] for name, points in lines.items()}
-        panels.append(LinePanel(f"Memory of the {title} at rest", label, megabytes))
-    return line_chart(panels, looks, is_log=False)
+        panels.append(LinePanel(f"Memory of the {title} at rest", "MB", megabytes))
+    return line_chart(panels, looks, is_log=False, columns=3)
+
+
+def _reads(results: Results, looks: _Looks) -> Any:
+    panels = [
+        LinePanel(title, "seconds", _lines(results, "reads", _median(results, "reads", measure)))
+        for title, measure in (("get_all_routes", "all"), ("Longest block of the hub's loop in it", "all.blocked"))
+    ]
+    return line_chart(panels, looks, is_log=True)
 
 
 def _burst(results: Results, looks: _Looks) -> Any:
@@ -69,7 +91,7 @@ def _burst(results: Results, looks: _Looks) -> Any:
         for calls in dict.fromkeys(series.measure.partition(".")[0] for series in of_size):
             panel = BarPanel(f"{int(calls):,} calls at once into {count:,} routes", "seconds until all are served")
             for name in variants(results, "burst"):
-                _bar(panel, name, looks[name], results.median("burst", name, count, f"{calls}.done"))
+                _bar(panel, name, looks[name], results.median("burst", name, count, f"{calls}.served"))
             panels.append(panel)
     return bar_chart(panels)
 
@@ -127,11 +149,14 @@ def _bar(panel: BarPanel, name: str, look: Look, value: float | None) -> None:
         panel.bars.append((name, look, value))
 
 
+_KINDS = {"own": "jhub-kvproxy", "chp": "CHP"}
+
 _PLOTS: dict[str, Callable[[Results, _Looks], Any]] = {
     "requests": _requests,
     "change": _change,
     "burst": _burst,
     "churn": _churn,
     "restart": _restart,
+    "reads": _reads,
     "footprint": _footprint,
 }

@@ -16,7 +16,7 @@ from .errors import BenchmarkError
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 _given_out: set[int] = set()
 
 

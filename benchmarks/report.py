@@ -7,21 +7,21 @@ from pathlib import Path
 from .errors import Missing
 from .plots import draw
 from .results import Results
-from .tables import figures, summary
+from .summary import left_out, summary
+from .tables import figures
 
 
 def write_report(results: Results, directory: Path) -> str:
     """Write all of it into `directory`; returns the text for the terminal."""
     directory.mkdir(parents=True, exist_ok=True)
     results.write(directory / "results.json")
-    texts = {"bounds.md": summary(results), "figures.md": figures(results)}
+    # What was missed comes last, where it is seen.
+    texts = {**figures(results), "left-out": left_out(results), "bounds": summary(results)}
     for name, text in texts.items():
-        (directory / name).write_text(text)
+        (directory / f"{name}.md").write_text(text)
     try:
         plots = ", ".join(file.name for file in draw(results, directory)) or "no plots"
     except Missing as error:
         plots = str(error)
-    # What was missed comes last, where it is seen.
-    return "\n".join(
-        [texts["figures.md"], texts["bounds.md"], f"{directory}: results.json, {', '.join(texts)}, {plots}"]
-    )
+    written = f"{directory}: results.json, {', '.join(f'{name}.md' for name in texts)}, {plots}"
+    return "\n".join([*(text for text in texts.values() if text.strip()), written])

@@ -30,7 +30,8 @@ class Series:
     variant: str
     kind: str
     backend: str
-    routing: str
+    #: Of ours: what is not as by default.
+    option: str
     routes: int
     #: Dotted: "add.served", "last.throughput".
     measure: str
@@ -60,7 +61,7 @@ class Results:
                 variant.name,
                 variant.kind,
                 variant.backend,
-                variant.routing,
+                variant.option,
                 routes,
                 measure,
                 unit_of(measure),
@@ -86,7 +87,7 @@ class Results:
         return sorted(found, key=lambda series: (order.index(series.variant), series.routes))
 
     def write(self, path: Path) -> None:
-        variants = {s.variant: [s.kind, s.backend, s.routing] for s in self.series}
+        variants = {s.variant: [s.kind, s.backend, s.option] for s in self.series}
         head = {"environment": self.environment, "left_out": self.left_out, "variants": variants, "columns": _COLUMNS}
         rows = ([getattr(series, column) for column in _COLUMNS] for series in self.series)
         # A line for each series: small, and still readable.
@@ -99,6 +100,6 @@ class Results:
         series = []
         for row in content["series"]:
             fields = dict(zip(content["columns"], row, strict=True))
-            kind, backend, routing = content["variants"][fields["variant"]]
-            series.append(Series(**fields, kind=kind, backend=backend, routing=routing))
+            kind, backend, option = content["variants"][fields["variant"]]
+            series.append(Series(**fields, kind=kind, backend=backend, option=option))
         return cls(content["environment"], series, content["left_out"])

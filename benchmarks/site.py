@@ -20,7 +20,7 @@ from .origin import Origin
 from .probe import Probe
 from .processes import Usage, descendants, free_port, usage
 from .routes import ECHO_USER, routespec, some, standing, user, user_route
-from .variants import PEERS, Variant
+from .variants import OPTIONS, PEERS, Variant
 from .workers import Reply, Worker
 
 # Seeding 10,000 routes one by one takes CHP 15 s on two free cores.
@@ -163,8 +163,6 @@ class Site:
             "prefix": self._prefix,
             "runtime_dir": str(self._directory / "run"),
         }
-        if self.variant.routing:
-            traits["routing"] = self.variant.routing
         config: dict[str, Any] = {"KVProxy": traits}
         if self._store:
             address = self._store.address
@@ -172,6 +170,8 @@ class Site:
                 self.variant.backend, {"url": address}
             )
             config[find_backend(self.variant.backend).__name__] = option
+        for name, options in OPTIONS.get(self.variant.option, {}).items():
+            config[name] = {**config.get(name, {}), **options}
         return {"proxy_class": "jhub_kvproxy.proxy:KVProxy", "config": config}
 
     def _floor(self) -> dict[str, Any]:

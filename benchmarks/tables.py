@@ -1,69 +1,23 @@
-"""The report as text."""
+"""The figures of each scenario as text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .bounds import BOUNDS, Bound, Ratio
-from .figures import own, sizes, variants, worst_throughput
-from .markdown import cores, memory, rate, ratio, seconds, shown, table
+from .figures import sizes, variants, worst_throughput
+from .markdown import cores, joined, memory, rate, seconds, shown, table
 from .results import Results
+from .scenarios import SCENARIOS
 
 _Cell = Callable[[str, int], float | None]
 
 
-def summary(results: Results) -> str:
-    """Where it was measured, and the bounds."""
-    return _joined(_environment(results), _bounds(results))
+def figures(results: Results) -> dict[str, str]:
+    """The tables of each scenario, by its name; empty ones for what was not measured."""
+    return {name: joined(*_TABLES[name](results)) for name in SCENARIOS}
 
 
-def figures(results: Results) -> str:
-    """All figures, and what was left out."""
-    return _joined(*_figures(results), _left_out(results))
-
-
-def _joined(*parts: str) -> str:
-    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
-
-
-def _environment(results: Results) -> str:
-    about = results.environment
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version != "absent")
-    loads = [load for series in results.series for load in series.loads]
-    load = f"{min(loads):g} to {max(loads):g}" if loads else "unknown"
-    return (
-        f"Measured on {about['date']}: {about['cores']} cores ({about['processor']}), {about['memory_gb']} GB, "
-        f"{about['system']}; scale `{about['scale']}`; load average {about['load_before'][0]:g} before, "
-        f"{load} during the run (the benchmark's own load is in it).\n\n{versions}."
-    )
-
-
-def _bounds(results: Results) -> str:
-    names = own(results)
-    rows, notes = [], []
-    for bound in BOUNDS:
-        ratios = [bound.ratio(results, name) for name in names]
-        if any(ratios):
-            rows.append([bound.what, _limit(bound), *(_cell(bound, found) for found in ratios)])
-            of_bound = dict.fromkeys(note for found in ratios if found for note in found.notes)
-            notes += [f"- {bound.what}: {'; '.join(of_bound)}."] if of_bound else []
-    return _joined("**Bounds** (✓ met, ✗ missed)", table(["", "limit", *names], rows), "\n".join(notes)) if rows else ""
-
-
-def _limit(bound: Bound) -> str:
-    return f"{'≤' if bound.at_most else '≥'} {ratio(bound.limit)}"
-
-
-def _cell(bound: Bound, found: Ratio | None) -> str:
-    if found is None:
-        return "-"
-    return f"{ratio(found.value)} {'✓' if bound.is_met(found) else '✗'}"
-
-
-def _figures(results: Results) -> Iterable[str]:
-    def median(scenario: str, measure: str) -> _Cell:
-        return lambda variant, routes: results.median(scenario, variant, routes, measure)
-
+def _requests(results: Results) -> Iterable[str]:
     yield _by_size(
         results, "requests", "requests a second, worst route", lambda v, n: worst_throughput(results, v, n), rate
     )
@@ -71,36 +25,59 @@ def _figures(results: Results) -> Iterable[str]:
         ("new-connections.throughput", "requests a second, each on a new connection"),
         ("1-MB.throughput", "requests a second with a body of 1 MB"),
     ):
-        yield _by_size(results, "requests", title, median("requests", measure), rate)
-    yield _by_size(results, "requests", "p99 of requests to the hub's route", median("requests", "hub.p99"), seconds)
-    yield _by_size(
-        results,
-        "change",
-        "one change, until the call returned and it is served",
-        median("change", "any.done"),
-        seconds,
-    )
-    for change in ("add", "retarget", "delete"):
-        cell = median("change", f"{change}.done")
-        yield _by_size(results, "change", f"one {change}, until the call returned and it is served", cell, seconds)
-    yield _by_size(results, "change", "one change, until it is served", median("change", "any.served"), seconds)
-    for scenario, title in (
-        ("burst", "burst"),
-        ("churn", "churn"),
-        ("restart", "start of a hub"),
-        ("websockets", "websockets"),
+        yield _by_size(results, "requests", title, _median(results, "requests", measure), rate)
+    for measure, title in (("hub.p50", "median"), ("hub.p99", "p99")):
+        cell = _median(results, "requests", measure)
+        yield _by_size(results, "requests", f"{title} of requests to the hub's route", cell, seconds)
+
+
+def _change(results: Results) -> Iterable[str]:
+    for measure, title in (
+        ("any.served", "one change, until it is served"),
+        ("any.done", "one change, until it is served and the call has returned"),
+        ("add.served", "one add, until it is served"),
+        ("retarget.served", "one retarget, until it is served"),
+        ("delete.served", "one delete, until it is served"),
+        ("any.cpu", "CPU of the proxy for one change"),
     ):
-        yield from _by_measure(results, scenario, title)
-    yield _by_size(results, "reads", "get_all_routes", median("reads", "all"), seconds)
-    yield _by_size(
-        results, "reads", "get_all_routes: longest block of the hub's loop", median("reads", "all.blocked"), seconds
-    )
-    yield _by_size(results, "reads", "get_route", median("reads", "one"), seconds)
+        yield _by_size(results, "change", title, _median(results, "change", measure), seconds)
+
+
+def _reads(results: Results) -> Iterable[str]:
+    for measure, title in (
+        ("all", "get_all_routes"),
+        ("all.blocked", "get_all_routes: longest block of the hub's loop"),
+        ("one", "get_route"),
+    ):
+        yield _by_size(results, "reads", title, _median(results, "reads", measure), seconds)
+
+
+def _footprint(results: Results) -> Iterable[str]:
     for part, title in (("hub-part", "hub part"), ("proxy", "proxy"), ("store", "store")):
-        yield _by_size(results, "footprint", f"memory of the {title}", median("footprint", f"{part}.memory"), memory)
-        yield _by_size(
-            results, "footprint", f"cores of the {title} at rest", median("footprint", f"{part}.cores"), cores
-        )
+        of_part = _median(results, "footprint", f"{part}.memory")
+        yield _by_size(results, "footprint", f"memory of the {title}", of_part, memory)
+        of_part = _median(results, "footprint", f"{part}.cores")
+        yield _by_size(results, "footprint", f"cores of the {title} at rest", of_part, cores)
+
+
+def _titled(scenario: str, title: str) -> Callable[[Results], Iterable[str]]:
+    return lambda results: _by_measure(results, scenario, title)
+
+
+_TABLES: dict[str, Callable[[Results], Iterable[str]]] = {
+    "footprint": _footprint,
+    "reads": _reads,
+    "requests": _requests,
+    "change": _change,
+    "burst": _titled("burst", "many calls at once"),
+    "churn": _titled("churn", "changes at a steady rate"),
+    "restart": _titled("restart", "start of a hub"),
+    "websockets": _titled("websockets", "open, and echoing"),
+}
+
+
+def _median(results: Results, scenario: str, measure: str) -> _Cell:
+    return lambda variant, routes: results.median(scenario, variant, routes, measure)
 
 
 def _by_size(results: Results, scenario: str, title: str, cell: _Cell, show: Callable[[float], str]) -> str:
@@ -144,7 +121,7 @@ _WORDS = {
     "done": "until both",
     "blocked": "longest block of the hub's loop",
     "route.cpu": "CPU of the proxy for each",
-    "change-after.done": "one change with them there",
+    "change-after.served": "one change with them there",
     "drain": "from the last call until all is at rest",
     "lag.p50": "lag, median",
     "lag.max": "lag, longest",
@@ -164,10 +141,3 @@ _WORDS = {
     "busy.p50": "echo, median",
     "busy.p99": "echo, p99",
 }
-
-
-def _left_out(results: Results) -> str:
-    if not results.left_out:
-        return ""
-    lines = "\n".join(f"- {what}: {why}" for what, why in results.left_out.items())
-    return f"**Left out**\n\n{lines}"

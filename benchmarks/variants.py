@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jhub_kvproxy.errors import BackendNotFound
-from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.registry import find_backend, installed_backends
 
 from . import stores, tools
@@ -20,6 +20,9 @@ PEERS = {
     "redis": ("jupyterhub_traefik_proxy.redis:TraefikRedisProxy", "redis_url"),
 }
 
+#: Ours in other ways than by default, by the name of the way: the configuration that makes it so, by class.
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {"flat": {"KVProxy": {"routing": "flat"}}}
+
 _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
 
@@ -31,16 +34,16 @@ class Variant:
     #: "own", "peer", "chp", "nginx" or "floor".
     kind: str
     backend: str = ""
-    #: For "own": KVProxy.routing, when it is not the default.
-    routing: str = ""
+    #: For "own": the name of what is not as by default, of OPTIONS.
+    option: str = ""
 
     @property
     def has_hub_part(self) -> bool:
         return self.kind in ("own", "peer", "chp")
 
 
-def own(backend: str, routing: str = "") -> Variant:
-    return Variant(f"{backend} ({routing})" if routing else backend, "own", backend, routing)
+def own(backend: str, option: str = "") -> Variant:
+    return Variant(f"{backend} ({option})" if option else backend, "own", backend, option)
 
 
 CHP = Variant("CHP", "chp")
@@ -69,9 +72,7 @@ def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Varia
                 raise BenchmarkError(reason)
             left_out[backend] = reason
             continue
-        found.append(own(backend))
-        if "routing" in KVProxy.class_trait_names():
-            found.append(own(backend, "flat"))
+        found += [own(backend), *(own(backend, option) for option in OPTIONS)]
         if stores.is_known(backend) and not has_config:
             found += [floor(backend), peer(backend)]
     found += [CHP, NGINX]

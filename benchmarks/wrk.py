@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import re
+import signal
 from dataclasses import dataclass
 
 from .errors import BenchmarkError
@@ -12,6 +15,8 @@ from .tools import find
 
 _CONNECTIONS = 32
 _GRACE = 20.0
+# Ctrl-C lets wrk report early. One that comes before it listens is lost, and does not kill it.
+_IGNORING_INTERRUPTS = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
@@ -24,18 +29,24 @@ class Load:
     p99: float
 
 
-async def load(url: str, seconds: int, *headers: str) -> Load:
-    """Ask for `url` over 32 connections, as fast as answers come, for `seconds`.
+async def load(url: str, seconds: float, *headers: str) -> Load:
+    """Ask for `url` over 32 connections, as fast as answers come, for `seconds`; wrk itself counts in whole ones.
 
     Raises BenchmarkError when any answer is an error.
     """
-    command = [find("wrk"), "--threads=1", f"--connections={_CONNECTIONS}", f"--duration={seconds}s"]
+    whole = math.ceil(seconds)
+    command = [*_IGNORING_INTERRUPTS] if seconds < whole else []
+    command += [find("wrk"), "--threads=1", f"--connections={_CONNECTIONS}", f"--duration={whole}s"]
     command += ["--latency", "--timeout=10s", *(f"--header={header}" for header in headers), url]
     process = await asyncio.create_subprocess_exec(
         *tied(command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
     )
     try:
-        async with asyncio.timeout(seconds + _GRACE):
+        async with asyncio.timeout(whole + _GRACE):
+            if seconds < whole:
+                with contextlib.suppress(ProcessLookupError):
+                    await asyncio.sleep(seconds)
+                    process.send_signal(signal.SIGINT)
             output, _ = await process.communicate()
     except TimeoutError:
         raise BenchmarkError(f"wrk does not end ({url})") from None

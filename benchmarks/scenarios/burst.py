@@ -38,7 +38,7 @@ SCALES = {
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     bursts = [(settings.bursts[0][0], size) for size in sizes] if sizes else settings.bursts
     for calls, size in bursts:
-        for variant in [*field.own, *field.one(field.flat), *field.of("chp")]:
+        for variant in [*field.own, *field.options, *field.of("chp")]:
             yield Job(NAME, variant, size, size, settings.rounds, 1.0 + (size + calls) / 500, calls)
     peer_calls, peer_size = (settings.peer_burst[0], sizes[0]) if sizes else settings.peer_burst
     for variant in field.one(field.of("peer")):
@@ -68,6 +68,6 @@ async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_numb
             # What one change costs now, with so many routes more.
             for change in CHANGES:
                 after = await one_change(site, probe, "after", change)
-                lab.note(job, f"{job.number}.change-after.done", after["done"])
+                lab.note(job, f"{job.number}.change-after.served", after["served"])
         await site.call("many", timeout=_TIMEOUT, add=[], delete=[routespec(name) for name in names])
         await probe.until({routespec(name): "hub" for name in names}, _TIMEOUT)

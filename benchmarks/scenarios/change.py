@@ -24,7 +24,8 @@ _TIMEOUT = 60.0
 @dataclass(frozen=True, slots=True)
 class Settings:
     sizes: tuple[int, ...]
-    rounds: int
+    #: The more routes, the longer each takes: how often up to 1,000 routes, at 5,000, at more.
+    rounds: tuple[int, int, int]
     peer_rounds: int
     #: Sizes at which the peer takes part, with one store; and with all of them.
     peer_sizes: tuple[int, ...]
@@ -35,18 +36,19 @@ class Settings:
 _ALL = (10, 100, 1000, 5000, 10000)
 
 SCALES = {
-    "tiny": Settings((1,), 1, 1, (1,), (), (1,)),
-    "quick": Settings((10, 1000), 2, 1, (1000,), (), (10, 1000)),
-    "default": Settings(_ALL, 9, 2, (10,), (1000,), (10, 1000, 5000)),
-    "full": Settings(_ALL, 15, 5, (), _ALL, _ALL),
+    "tiny": Settings((1,), (1, 1, 1), 1, (1,), (), (1,)),
+    "quick": Settings((10, 1000), (2, 2, 2), 1, (1000,), (), (10, 1000)),
+    "default": Settings(_ALL, (6, 3, 2), 2, (10,), (1000,), (10, 1000, 5000)),
+    "full": Settings(_ALL, (15, 15, 15), 5, (), _ALL, _ALL),
 }
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     for size in sizes or settings.sizes:
         floors = field.of("floor") if sizes or size in settings.floor_sizes else []
-        for variant in [*field.own, *field.one(field.flat), *field.of("chp"), *floors]:
-            yield Job(NAME, variant, size, size, settings.rounds, _estimate(variant, size))
+        rounds = settings.rounds[(size > 1000) + (size > 5000)]
+        for variant in [*field.own, *field.options, *field.of("chp"), *floors]:
+            yield Job(NAME, variant, size, size, rounds, _estimate(variant, size))
         peers = []
         if sizes or size in settings.all_peers_sizes:
             peers = field.of("peer")

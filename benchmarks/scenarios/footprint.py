@@ -29,7 +29,7 @@ SCALES = {
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
-    others = [*field.one(field.flat), *field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
+    others = [*field.options, *field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
     for size in sizes or settings.sizes:
         for variant in [*field.own, *others]:
             yield Job(NAME, variant, size, size, 1, settings.seconds + 0.2)

@@ -22,7 +22,7 @@ class Settings:
 SCALES = {
     "tiny": Settings((1,), 1),
     "quick": Settings((1000,), 1),
-    "default": Settings((10, 1000, 10000), 5),
+    "default": Settings((10, 1000, 10000), 3),
     "full": Settings((10, 100, 1000, 5000, 10000), 20),
 }
 

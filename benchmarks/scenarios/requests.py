@@ -24,7 +24,7 @@ _LATE = ("last", "hub")
 @dataclass(frozen=True, slots=True)
 class Settings:
     sizes: tuple[int, ...]
-    seconds: int
+    seconds: float
     #: At the smallest and the largest size; at the others there is one.
     rounds: int
     #: At which sizes all of ours are measured, and not one only.
@@ -34,7 +34,7 @@ class Settings:
 
 
 SCALES = {
-    "tiny": Settings((1,), 1, 1, "always", "always"),
+    "tiny": Settings((1,), 0.2, 1, "never", "always"),
     "quick": Settings((10, 1000), 1, 1, "never", "never"),
     "default": Settings((10, 100, 1000, 5000, 10000), 1, 3, "extremes", "extremes"),
     "full": Settings((10, 100, 1000, 5000, 10000), 5, 5, "always", "always"),
@@ -44,7 +44,7 @@ SCALES = {
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     sizes = sizes or settings.sizes
     extremes = min(sizes), max(sizes)
-    others = [*field.one(field.flat), *field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
+    others = [*field.options, *field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
     for size in sizes:
         where = ("always", "extremes") if size in extremes else ("always",)
         # Traefik routes alike wherever its table comes from, so one of ours is enough for most.
@@ -63,7 +63,7 @@ def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Itera
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:
     paths = positions(job.routes)
     if round_number == 0:
-        await load(site.url + paths["last"], 1)
+        await load(site.url + paths["last"], min(1.0, settings.seconds))
     for name in _POSITIONS if job.is_whole else _LATE:
         await _note(lab, job, name, site.url + paths[name], settings.seconds)
     if job.is_whole and round_number == 0:
@@ -71,7 +71,7 @@ async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_numb
         await _note(lab, job, "1-MB", site.url + paths["last"] + BIG_PATH, settings.seconds)
 
 
-async def _note(lab: Lab, job: Job, name: str, url: str, seconds: int, *headers: str) -> None:
+async def _note(lab: Lab, job: Job, name: str, url: str, seconds: float, *headers: str) -> None:
     measured = await load(url, seconds, *headers)
     lab.note(job, f"{name}.throughput", measured.throughput)
     lab.note(job, f"{name}.p50", measured.p50)

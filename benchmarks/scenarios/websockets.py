@@ -36,7 +36,7 @@ class Settings:
 SCALES = {
     "tiny": Settings((1,), 10, 2, 0.5, 1),
     "quick": Settings((1000,), 200, 100, 1.0, 1),
-    "default": Settings((1000,), 1000, 100, 2.0, 2),
+    "default": Settings((1000,), 1000, 100, 3.0, 1),
     "full": Settings((10, 1000, 10000), 1000, 100, 20.0, 3),
 }
 
@@ -44,7 +44,7 @@ SCALES = {
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     for size in sizes or settings.sizes:
         others = [*field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
-        for variant in [*field.one(field.own), *field.one(field.flat), *others]:
+        for variant in [*field.one(field.own), *field.options, *others]:
             yield Job(NAME, variant, size, size, settings.rounds, settings.seconds + settings.idle / 400)
 
 
