@@ -18,7 +18,7 @@ help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
 	@echo 'make test              everything that CI runs: lint, types, tests, suite (each also a target of its own)'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
-	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--help: more)'
+	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make clean             removes what the others made'
 	@echo

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .figures import beside, worst_throughput
+from .markdown import ratio as in_words
 from .results import Results, unit_of
 
 
@@ -56,12 +57,18 @@ def _requests_against(kind: str) -> Callable[[Results, str], Ratio | None]:
 def _change(routes: int, measure: str, kind: str) -> Callable[[Results, str], Ratio | None]:
     """Ours against those of `kind` with the same store."""
 
-    def ratio(results: Results, own: str) -> Ratio | None:
-        ours = results.median("change", own, routes, measure)
-        for other in beside(results, "change", measure, kind, own):
-            if other.routes == routes and other.backend == own:
-                return _ratio("s", ours, other.median)
+    def other(results: Results, kind: str, own: str) -> float | None:
+        for series in beside(results, "change", measure, kind, own):
+            if series.routes == routes and series.backend == own:
+                return series.median
         return None
+
+    def ratio(results: Results, own: str) -> Ratio | None:
+        theirs, floor = other(results, kind, own), other(results, "floor", own)
+        note = ""
+        if kind == "peer" and theirs and floor:
+            note = f"a raw write to {own} has {in_words(floor / theirs)} of the peer's"
+        return _ratio("s", results.median("change", own, routes, measure), theirs, note)
 
     return ratio
 

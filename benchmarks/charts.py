@@ -38,12 +38,16 @@ class Look:
         """For the variant of `series`; of ours a run has `backends`, and `options` beside the default."""
         if series.option:
             colour = _OPTION_COLOURS[options.index(series.option) % len(_OPTION_COLOURS)]
-            return cls(colour, (0, (5, 2)), "o", "..")
+            return cls(colour, (0, (5, 2)), "o", "")
         kind = series.kind
         if kind == "own":
             colour, marker = _OWN[backends.index(series.backend) % len(_OWN)]
             return cls(colour, "-", marker, "")
         return cls(_COLOURS[kind], _LINES.get(kind, "-"), _MARKERS[kind], _HATCHES.get(kind, ""))
+
+
+#: For ours, where the backends need not be told apart.
+OURS = Look("#0072B2", "-", "o", "")
 
 
 @dataclass(slots=True)
@@ -115,7 +119,10 @@ def _lines(axes: Any, panel: LinePanel, looks: Mapping[str, Look]) -> dict[str, 
 
 
 def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
-    """The panels in rows of so many, each with a logarithmic scale of its own; None when all are empty."""
+    """The panels in rows of so many; None when all are empty.
+
+    Each has a scale of its own, which is logarithmic where the values span decades.
+    """
     from matplotlib.figure import Figure
 
     panels = [panel for panel in panels if panel.bars]
@@ -135,18 +142,16 @@ def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
 
 
 def _bars(axes: Any, panel: BarPanel) -> None:
-    from matplotlib.ticker import LogLocator
-
     for place, (_, look, value) in enumerate(reversed(panel.bars)):
         axes.barh(place, value, color=look.colour, hatch=look.hatch, edgecolor="white", height=0.7)
         axes.annotate(f" {value:,.0f}" if value >= 100 else f" {value:.3g}", (value, place), va="center", fontsize=9)
     axes.set_yticks(range(len(panel.bars)), [name for name, _, _ in reversed(panel.bars)])
     values = [value for _, _, value in panel.bars]
-    axes.set_xscale("log")
-    is_short = max(values) / min(values) < 20
-    axes.set_xlim(min(values) / (2 if is_short else 4), max(values) * (2 if is_short else 4))
-    if is_short:  # else there are ticks enough at 1, 10, ...
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if max(values) / min(values) < 20:
+        axes.set_xlim(0, max(values) * 1.15)
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(min(values) / 4, max(values) * 4)
     axes.minorticks_off()
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_xlabel(panel.label)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+#: Between a figure and its unit, so that no line ends there.
+NBSP = "\N{NO-BREAK SPACE}"
+
 
 def joined(*parts: str) -> str:
     """`parts` with an empty line between them; those that are empty are left away."""
@@ -30,8 +33,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def seconds(value: float) -> str:
     if value >= 1:
-        return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"
-    return f"{value * 1000:.3g} ms"
+        return f"{value:,.0f}{NBSP}s" if value >= 100 else f"{value:.3g}{NBSP}s"
+    return f"{value * 1000:.3g}{NBSP}ms"
 
 
 def rate(value: float) -> str:
@@ -39,7 +42,7 @@ def rate(value: float) -> str:
 
 
 def memory(value: float) -> str:
-    return f"{value / 1e6:,.0f} MB" if value >= 1e6 else f"{value / 1e3:,.1f} kB"
+    return f"{value / 1e6:,.0f}{NBSP}MB" if value >= 1e6 else f"{value / 1e3:,.1f}{NBSP}kB"
 
 
 def cores(value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .charts import BarPanel, LinePanel, Look, bar_chart, line_chart
+from .charts import OURS, BarPanel, LinePanel, Look, bar_chart, line_chart
 from .errors import Missing
 from .figures import own, sizes, variants, worst_throughput
 from .results import Results
@@ -52,19 +52,18 @@ def _requests(results: Results, looks: _Looks) -> Any:
 
 def _change(results: Results, looks: _Looks) -> Any:
     """A panel for each backend, with what is compared with it; in all of them the same look for the same kind."""
-    kinds = {series.variant: series for series in reversed(results.of("change", "any.served"))}
     lines = _lines(results, "change", _median(results, "change", "any.served"))
-    panels, of_kind = [], {}
-    for backend in own(results):
-        panel = LinePanel(f"One change: {backend}", "seconds until it is served", {})
-        for name in [name for name in looks if name in lines]:
-            series = kinds[name]
+    of_change = {series.variant: series for series in results.of("change", "any.served")}
+    panels = {name: LinePanel(f"One change: {name}", "seconds until it is served", {}) for name in own(results)}
+    of_kind = {}
+    for name in [name for name in looks if name in lines]:
+        series = of_change[name]
+        kind = _KINDS.get(series.kind, series.kind) + (f" ({series.option})" if series.option else "")
+        of_kind.setdefault(kind, OURS if kind == _KINDS["own"] else looks[name])
+        for backend, panel in panels.items():
             if series.backend in ("", backend):
-                label = _KINDS.get(series.kind, series.kind) + (f" ({series.option})" if series.option else "")
-                panel.lines[label] = lines[name]
-                of_kind.setdefault(label, looks[name])
-        panels.append(panel)
-    return line_chart(panels, of_kind, is_log=True)
+                panel.lines[kind] = lines[name]
+    return line_chart(list(panels.values()), of_kind, is_log=True)
 
 
 def _footprint(results: Results, looks: _Looks) -> Any:

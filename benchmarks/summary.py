@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .bounds import BOUNDS, Bound, Ratio
 from .figures import own
-from .markdown import joined, ratio, shown, table
+from .markdown import NBSP, joined, ratio, shown, table
 from .results import Results
 
 _Row = tuple[Bound, list[Ratio | None]]
@@ -48,11 +48,11 @@ def _bounds(names: list[str], rows: list[_Row]) -> tuple[str, ...]:
 
 
 def _limit(bound: Bound) -> str:
-    return f"{'≤' if bound.at_most else '≥'} {ratio(bound.limit)}"
+    return f"{'≤' if bound.at_most else '≥'}{NBSP}{ratio(bound.limit)}"
 
 
 def _verdict(bound: Bound, found: Ratio | None) -> str:
-    return f"{ratio(found.value)} {'✓' if bound.is_met(found) else '✗'}" if found else "-"
+    return f"{ratio(found.value)}{NBSP}{'✓' if bound.is_met(found) else '✗'}" if found else "-"
 
 
 def _values(found: Ratio | None) -> str:

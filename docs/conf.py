@@ -14,7 +14,8 @@ release = version = jhub_kvproxy.__version__
 
 # autodoc_traits loads sphinx.ext.autodoc.
 extensions = ["autodoc_traits", "myst_parser"]
-exclude_patterns = ["_build"]
+# What the benchmarks write is included by a page.
+exclude_patterns = ["_build", "explanation/performance/*.md"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3

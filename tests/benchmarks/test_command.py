@@ -1,8 +1,11 @@
-"""``python -m benchmarks``, as people call it."""
+"""``python -m benchmarks``, as people call it, and as the documentation shows it."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +16,21 @@ import pytest
 
 from benchmarks import tools
 from benchmarks.errors import BenchmarkError, Missing
+from benchmarks.options import DOCS, RESULTS
+from benchmarks.options import parse as parse_options
+from benchmarks.results import Results
 from benchmarks.wrk import Load, parse
 
 ROOT = Path(__file__).parents[2]
+
+PAGES = [ROOT / "docs" / "how-to" / "benchmarks.md", ROOT / "CONTRIBUTING.md"]
+COMMANDS = list(
+    dict.fromkeys(
+        line
+        for page in PAGES
+        for line in re.findall(r"^\$ (make bench.*|python -m benchmarks.*)$", page.read_text(), re.MULTILINE)
+    )
+)
 
 WRK = """Running 1s test @ http://127.0.0.1:1/
   Latency Distribution
@@ -29,12 +44,77 @@ Transfer/sec:      7.56MB
 """
 
 
-@pytest.fixture(autouse=True)
-def _programs():
+def need(program: str) -> None:
     try:
-        tools.find("nginx")
+        tools.find(program)
     except Missing as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _origin():
+    need("nginx")
+
+
+def arguments_of(command: str) -> list[str]:
+    """What `command`, as a page shows it, gives to ``python -m benchmarks``."""
+    if command.startswith("make"):
+        if not shutil.which("make"):
+            pytest.skip("make is missing")
+        dry = subprocess.run(
+            [*shlex.split(command), "--dry-run", "--no-print-directory"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        command = dry.stdout.splitlines()[-1]
+    return shlex.split(command.partition("-m benchmarks")[2])
+
+
+def test_the_pages_show_commands():
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_documentation(command, tmp_path, monkeypatch):
+    """Run with one route; only read, if it would take minutes or write into the documentation."""
+    monkeypatch.chdir(tmp_path)
+    (config,) = re.findall(r"^```python\n(.*?)^```$", PAGES[0].read_text(), re.DOTALL | re.MULTILINE)
+    Path("jupyterhub_config.py").write_text(config.replace("/tmp", str(tmp_path)))
+    Path("benchmarks/results").mkdir(parents=True)
+    Results(
+        {
+            "date": "",
+            "cores": 2,
+            "processor": "",
+            "memory_gb": 1,
+            "system": "",
+            "scale": "tiny",
+            "load_before": [0],
+            "versions": {},
+        }
+    ).write(Path("benchmarks/results/results.json"))
+    arguments = arguments_of(command)
+    options = parse_options(arguments)
+    if options.output == DOCS or not (options.report or options.sizes):
+        assert options.output in (DOCS, RESULTS)
+        return
+    if options.backends == ["etcd"]:
+        need("etcd")
+    if not options.report:
+        arguments = ["1" if argument.isdecimal() else argument for argument in arguments]
+        arguments += ["--tiny", "--output", "benchmarks/results"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], env=env, stdout=-1, stderr=-1, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "benchmarks" / "results" / "bounds.md").read_text() in done.stdout
+    measured = Results.read(tmp_path / "benchmarks" / "results" / "results.json")
+    assert {series.scenario for series in measured.series} == (set() if options.report else set(options.scenarios))
+    assert (tmp_path / "kvproxy-bench").exists() == bool(options.config_file)
+
+
+def test_the_documentation_shows_whole_runs_only():
+    with pytest.raises(SystemExit):
+        parse_options(["--docs", "--scenario", "reads"])
 
 
 def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
