@@ -10,12 +10,13 @@ import signal
 from dataclasses import dataclass
 
 from .errors import BenchmarkError
-from .processes import tied
+from .processes import tied, usage
 from .tools import find
 
 _CONNECTIONS = 32
 _GRACE = 20.0
-# Ctrl-C lets wrk report early. One that comes before it listens is lost, and does not kill it.
+_POLL = 0.02
+# Ctrl-C lets wrk report early. One that comes before it listens for it is lost, and does not kill it.
 _IGNORING_INTERRUPTS = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -30,12 +31,14 @@ class Load:
 
 
 async def load(url: str, seconds: float, *headers: str) -> Load:
-    """Ask for `url` over 32 connections, as fast as answers come, for `seconds`; wrk itself counts in whole ones.
+    """Ask for `url` over 32 connections, as fast as answers come, for `seconds`.
+
+    Less than one means seconds of CPU that wrk has to itself, so that also on a busy machine there are answers.
 
     Raises BenchmarkError when any answer is an error.
     """
     whole = math.ceil(seconds)
-    command = [*_IGNORING_INTERRUPTS] if seconds < whole else []
+    command = [*_IGNORING_INTERRUPTS] if seconds < 1 else []
     command += [find("wrk"), "--threads=1", f"--connections={_CONNECTIONS}", f"--duration={whole}s"]
     command += ["--latency", "--timeout=10s", *(f"--header={header}" for header in headers), url]
     process = await asyncio.create_subprocess_exec(
@@ -43,18 +46,24 @@ async def load(url: str, seconds: float, *headers: str) -> Load:
     )
     try:
         async with asyncio.timeout(whole + _GRACE):
-            if seconds < whole:
-                with contextlib.suppress(ProcessLookupError):
-                    await asyncio.sleep(seconds)
-                    process.send_signal(signal.SIGINT)
-            output, _ = await process.communicate()
+            output, _ = await asyncio.gather(process.communicate(), _interrupt(process, seconds))
     except TimeoutError:
         raise BenchmarkError(f"wrk does not end ({url})") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return parse(output.decode(errors="replace"))
+    return parse(output[0].decode(errors="replace"))
+
+
+async def _interrupt(process: asyncio.subprocess.Process, cpu: float) -> None:
+    """Let `process` report when it has used so much CPU, unless that is a second or more."""
+    while cpu < 1 and process.returncode is None:
+        if usage([process.pid]).cpu >= cpu:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            return
+        await asyncio.sleep(_POLL)
 
 
 def parse(output: str) -> Load:

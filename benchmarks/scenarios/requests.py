@@ -34,7 +34,7 @@ class Settings:
 
 
 SCALES = {
-    "tiny": Settings((1,), 0.2, 1, "never", "always"),
+    "tiny": Settings((1,), 0.05, 1, "never", "always"),
     "quick": Settings((10, 1000), 1, 1, "never", "never"),
     "default": Settings((10, 100, 1000, 5000, 10000), 1, 3, "extremes", "extremes"),
     "full": Settings((10, 100, 1000, 5000, 10000), 5, 5, "always", "always"),

@@ -74,7 +74,7 @@ def test_it_measures_all_that_is_installed(run, name):
     results = Results.read(run[0] / "results.json")
     variants, _ = find_variants([], False)
     taking_part = jobs(name, variants)
-    assert {job.variant.kind for job in taking_part} > {"own"} or name == "churn"
+    assert any(job.variant.kind == "own" for job in taking_part)
     for job in taking_part:
         of_job = {s.measure: s for s in results.series if (s.scenario, s.variant) == (name, job.variant.name)}
         wanted = MEASURES[name] | (OWN_MEASURES.get(name, set()) if job.variant.kind == "own" else set())
