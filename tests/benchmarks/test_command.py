@@ -142,19 +142,6 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
-def test_a_backend_of_others_is_measured_with_its_own_options(tmp_path):
-    config = tmp_path / "config.py"
-    config.write_text(f"c.TomlBackend.path = {str(tmp_path / 'theirs')!r}\n")
-    config = os.path.relpath(config, ROOT)
-    name = "jhub_kvproxy_backends.toml.TomlBackend"
-    process = start(tmp_path, "--scenario", "reads", "--backend", name, "--config", config, "--routes", "3")
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
-    assert f"| {name} |" in out
-    assert (tmp_path / "theirs").exists()
-    assert (tmp_path / "out" / "results.json").exists()
-
-
 def test_an_unknown_backend_is_an_error_with_the_names_that_there_are(tmp_path):
     process = start(tmp_path, "--scenario", "footprint", "--backend", "tolm")
     _, err = process.communicate(timeout=100)
