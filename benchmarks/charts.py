@@ -118,6 +118,15 @@ def _lines(axes: Any, panel: LinePanel, looks: Mapping[str, Look]) -> dict[str, 
     return handles
 
 
+def empty_chart(text: str) -> Any:
+    """Nothing but `text`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, 0.5))
+    figure.text(0, 0.5, text)
+    return figure
+
+
 def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
     """The panels in rows of so many; None when all are empty.
 

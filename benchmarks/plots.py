@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .charts import OURS, BarPanel, LinePanel, Look, bar_chart, line_chart
+from .charts import OURS, BarPanel, LinePanel, Look, bar_chart, empty_chart, line_chart
 from .errors import Missing
 from .figures import own, sizes, variants, worst_throughput
 from .results import Results
@@ -16,7 +16,7 @@ _Looks = dict[str, Look]
 
 
 def draw(results: Results, directory: Path) -> list[Path]:
-    """Draw into `directory` what there are figures for; returns the files. Raises Missing without matplotlib."""
+    """Draw all plots into `directory`; returns the files. Raises Missing without matplotlib."""
     try:
         import matplotlib
     except ImportError:
@@ -26,11 +26,10 @@ def draw(results: Results, directory: Path) -> list[Path]:
     looks = _looks(results)
     drawn = []
     for name, plot in _PLOTS.items():
-        file = directory / f"{name}.svg"
-        file.unlink(missing_ok=True)  # one of another run would not go with these figures
-        if figure := plot(results, looks):
-            figure.savefig(file, metadata={"Date": None}, facecolor="white", bbox_inches="tight")
-            drawn.append(file)
+        drawn.append(directory / f"{name}.svg")
+        # Also without figures, so that none of another run stays, and a page that shows them all can be built.
+        figure = plot(results, looks) or empty_chart(f"{name}: not measured")
+        figure.savefig(drawn[-1], metadata={"Date": None}, facecolor="white", bbox_inches="tight")
     return drawn
 
 

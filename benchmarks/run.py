@@ -117,10 +117,8 @@ class Runner:
 
 
 def _phases(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs by phase: the smaller ones, the largest, and those between last, where the least is lost."""
-    sizes = sorted({job.phase for job in jobs})
-    order = sorted(sizes, key=lambda size: (size > 1000 and size != sizes[-1], size))
-    return [[job for job in jobs if job.phase == size] for size in order]
+    """The jobs by phase, the largest last: at its end is what no bound is about, for when the time is up."""
+    return [[job for job in jobs if job.phase == size] for size in sorted({job.phase for job in jobs})]
 
 
 def _schedule(phases: list[list[Job]], started: float, seconds: float | None) -> dict[tuple[int, str], float]:

@@ -36,10 +36,11 @@ SCALES = {
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
-    bursts = [(settings.bursts[0][0], size) for size in sizes] if sizes else settings.bursts
+    bursts = [(settings.bursts[0][0], size) for size in sizes] if sizes else list(settings.bursts)
     for calls, size in bursts:
-        for variant in [*field.own, *field.options, *field.of("chp")]:
-            yield Job(NAME, variant, size, size, settings.rounds, 1.0 + (size + calls) / 500, calls)
+        others = field.options if (calls, size) == bursts[0] else []
+        for variant in [*field.own, *others, *field.of("chp")]:
+            yield Job(NAME, variant, size, size, settings.rounds, 1.0 + (size + calls) / 300, calls)
     peer_calls, peer_size = (settings.peer_burst[0], sizes[0]) if sizes else settings.peer_burst
     for variant in field.one(field.of("peer")):
         yield Job(NAME, variant, peer_size, peer_size, 1, peer_calls / 4, peer_calls)

@@ -40,7 +40,7 @@ class Settings:
 SCALES = {
     "tiny": Settings((1,), 1.0, 0.5, (20,), 20),
     "quick": Settings((1000,), 4.0, 2.0, (20,), 0),
-    "default": Settings((1000,), 15.0, 8.0, (20, 5, 50), 20),
+    "default": Settings((1000,), 15.0, 6.0, (20, 5, 50), 20),
     "full": Settings((1000, 5000), 60.0, 30.0, (20, 5, 50), 20),
 }
 
