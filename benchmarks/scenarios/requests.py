@@ -19,6 +19,8 @@ NAME = "requests"
 _POSITIONS = ("first", "middle", "last", "hub")
 # The worst of all positions is one of these, with the routes flat.
 _LATE = ("last", "hub")
+# Seconds of wrk's CPU.
+_WARM_UP = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Itera
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:
     paths = positions(job.routes)
     if round_number == 0:
-        await load(site.url + paths["last"], min(1.0, settings.seconds))
+        await load(site.url + paths["last"], _WARM_UP)
     for name in _POSITIONS if job.is_whole else _LATE:
         await _note(lab, job, name, site.url + paths[name], settings.seconds)
     if job.is_whole and round_number == 0:

@@ -20,20 +20,23 @@ class Settings:
     #: The peer starts with so many, and what it takes is scaled.
     peer_size: int
     rounds: int
+    #: Whether all of ours are measured, or one.
+    all_backends: bool
 
 
 SCALES = {
-    "tiny": Settings((1,), 1, 1),
-    "quick": Settings((1000,), 20, 1),
-    "default": Settings((5000,), 500, 2),
-    "full": Settings((1000, 5000, 10000), 500, 5),
+    "tiny": Settings((1,), 1, 1, True),
+    "quick": Settings((1000,), 20, 1, False),
+    "default": Settings((5000,), 500, 2, True),
+    "full": Settings((1000, 5000, 10000), 500, 5, True),
 }
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     sizes = sizes or settings.sizes
+    own = field.own if settings.all_backends else field.one(field.own)
     for size in sizes:
-        for variant in [*field.own, *field.of("chp")]:
+        for variant in [*own, *field.of("chp")]:
             yield Job(NAME, variant, size, size, settings.rounds, 3.0 + size / 500)
     largest = max(sizes)
     for variant in field.one(field.of("peer")):
