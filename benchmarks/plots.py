@@ -54,7 +54,7 @@ def _change(results: Results, looks: _Looks) -> Any:
     lines = _lines(results, "change", _median(results, "change", "any.served"))
     of_change = {series.variant: series for series in results.of("change", "any.served")}
     panels = {name: LinePanel(f"One change: {name}", "seconds until it is served", {}) for name in own(results)}
-    of_kind = {}
+    of_kind: dict[str, Look] = {}
     for name in [name for name in looks if name in lines]:
         series = of_change[name]
         kind = _KINDS.get(series.kind, series.kind) + (f" ({series.option})" if series.option else "")
