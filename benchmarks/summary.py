@@ -70,7 +70,7 @@ def _missed(names: list[str], rows: list[_Row]) -> str:
     if not lines:
         return f"Of {len(rows)} bounds {measured} were measured, and all of these are met."
     head = (
-        f"Of {len(rows)} bounds {measured} were measured, and {len(lines)} of these are missed. "
+        f"Of {len(rows)} bounds {measured} were measured. Missed, for one backend or more: {len(lines)}. "
         "(The command does not fail for it: its exit status tells whether it could measure.)"
     )
     return "\n".join([head, "", *lines])

@@ -100,7 +100,7 @@ def test_a_figure_beyond_its_bound_is_shown_as_missed(figure, factor, missed):
     text = summary(results(**{figure: factor}))
     assert [number for number, verdict in enumerate(verdicts(text)) if verdict == "✗"] == missed
     if missed:
-        assert f"{len(missed)} of these are missed" in text
+        assert f"Missed, for one backend or more: {len(missed)}." in text
         assert f"- {BOUNDS[missed[0]].what}: etcd " in text
 
 
