@@ -120,15 +120,16 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """,
     )
     delivery = CaselessStrEnum(
-        [Delivery.STORE, Delivery.HUB],
-        Delivery.STORE,
+        [Delivery.HUB, Delivery.STORE],
         config=True,
         help="""
-        How each Traefik gets the routes: it reads them from the `store` itself, or the `hub` hands them out.
+        How Traefik gets the routes: the `hub` hands them out, or each Traefik reads them from the `store`.
 
-        With `hub`, changes of large tables are live many times faster, and a Traefik does not notice when the store is
-        down or loses the table. But one that starts while no hub runs has no routes until the hub is back. Replicas
-        that the Hub does not start need the `rest` provider then, and each can serve one hub only.
+        Default: `hub` if the Hub starts Traefik, otherwise `store`.
+
+        With `hub`, changes of large tables are live many times faster, and Traefik does not notice when the store is
+        down or loses the table. But a Traefik that is started while no hub runs has no routes until one does.
+        Replicas that the Hub does not start need the `rest` provider then, and each of them serves one hub only.
         """,
     )
     rebuild_share = Float(
@@ -167,6 +168,10 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         above 1000000. Traefik runs Go templates over the values.
         """,
     )
+
+    @default("delivery")
+    def _default_delivery(self) -> Delivery:
+        return Delivery.HUB if self.should_start else Delivery.STORE
 
     @default("traefik_api_password")
     def _default_password(self) -> str:

@@ -31,8 +31,9 @@ class Site:
         self._stack = stack
 
     def proxy(self, *, host_routing: bool = False, prefix: str = "", **traits: Any) -> KVProxy:
-        """A proxy that is stopped with the test, with these traits of KVProxy."""
+        """A proxy that is stopped with the test, with these traits of KVProxy; Traefik reads the store by default."""
         config = Config(self.store.config)
+        config.KVProxy.delivery = "store"
         config.KVProxy.runtime_dir = str(self.directory / "run")
         config.KVProxy.prefix = self.store.prefix + prefix
         config.KVProxy.update(traits)

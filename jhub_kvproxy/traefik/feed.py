@@ -17,6 +17,8 @@ from .api import TraefikAPI
 REST = "rest"
 
 _INTERVAL = 0.5
+# Of one that did not answer, and may just be starting.
+_SHORT_INTERVAL = 0.1
 # Until then, Traefik may still be building what it was handed.
 _PATIENCE = 5.0
 
@@ -70,7 +72,7 @@ class Feed:
                         trouble = str(error)
                         self._log.warning("The routing table cannot be handed out: %s.", trouble)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_INTERVAL):
+                    async with asyncio.timeout(_SHORT_INTERVAL if trouble else _INTERVAL):
                         await news.wait()
 
     async def _document(self) -> tuple[str, bytes]:

@@ -148,8 +148,8 @@ async def test_traefik_takes_the_extra_configuration(block, tmp_path):
         await proxy.stop()
 
 
-@pytest.mark.parametrize("additions", [False, True], ids=["as shown", "with what may be added"])
-async def test_traefik_run_by_others(additions, tmp_path):
+@pytest.mark.parametrize("way", ["as shown", "with what may be added", "handed out"])
+async def test_traefik_run_by_others(way, tmp_path):
     table, public, api = tmp_path / "table", free_port(), free_port()
     replaced = {
         "/var/lib/jupyterhub/kvproxy": str(table),
@@ -166,14 +166,26 @@ async def test_traefik_run_by_others(additions, tmp_path):
         return text
 
     first_line = "# /etc/traefik/traefik.toml"
-    static, *further = map(adapted, blocks("toml", first_line, [EXTERNAL]) + blocks("toml", first_line, [BEHIND]))
+    static, *more = map(adapted, blocks("toml", first_line, [EXTERNAL]) + blocks("toml", first_line, [BEHIND]))
+    [handing] = [block for block in more if "providers.rest" in block]
     [dynamic] = map(adapted, blocks("toml", "# /var/lib/jupyterhub", [EXTERNAL]))
-    (tmp_path / "traefik.toml").write_text("\n".join([static, *further] if additions else [static]))
-    (table / "jupyterhub" / "traefik").mkdir(parents=True)
-    (table / "jupyterhub" / "traefik" / "site.toml").write_text(dynamic)
+    shown, shown_handing = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
+    directory = table / "jupyterhub" / "traefik"
+    match way:
+        case "with what may be added":
+            more.remove(handing)
+            static = "\n".join([static, *more])
+        case "handed out":
+            static = re.sub(r"\[providers\.file\]\n[^\[]*", "", static) + handing
+            [further] = map(adapted, blocks("toml", "# /etc/traefik/dynamic", [EXTERNAL]))
+            dynamic += further
+            shown += shown_handing
+            directory = tmp_path / "dynamic"
+    (tmp_path / "traefik.toml").write_text(static)
+    directory.mkdir(parents=True)
+    (directory / "site.toml").write_text(dynamic)
     for name, content in zip(("cert", "key"), self_signed(), strict=True):
         (tmp_path / f"default-{name}.pem").write_bytes(content)
-    [shown] = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
     config = load(shown, tmp_path)
     del config.TomlBackend.group  # this machine has no such group
     config.KVProxy.traefik_api_password = "sesame"
@@ -185,7 +197,7 @@ async def test_traefik_run_by_others(additions, tmp_path):
         stack.push_async_callback(proxy.stop)
         hub = await stack.enter_async_context(user_server("hub"))
         await proxy.add_route("/", hub, {})
-        if not additions:  # which switch TLS on
+        if way != "with what may be added":  # which switches TLS on
             assert await client.server("/hub/") == "hub"
 
 
