@@ -66,7 +66,7 @@ def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str
         return BatchRejected(f"{place} refuses the change as too large (its --max-request-bytes): {words}.")
     if "too many operations" in words:
         return BatchRejected(
-            f"{place} refuses the change: {words}. Let EtcdBackend.max_txn_ops be what its --max-txn-ops is."
+            f"{place} refuses the change: {words}. Let EtcdBackend.txn_ops be what its --max-txn-ops is."
         )
     if _FULL in words:
         return Full(

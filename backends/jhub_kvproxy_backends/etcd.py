@@ -12,12 +12,13 @@ from typing import Any
 
 from traitlets import Integer, List, Unicode, default
 
-from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, BatchRejected, Snapshot
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, Snapshot
 
 from ._etcd_check import connection_fault, gateway_fault
 from ._etcd_client import EtcdClient, encoded, revision_of
 from ._etcd_errors import Compacted, Full, NotEtcd, StaleToken
 from ._etcd_lease import EtcdLease
+from ._etcd_txn import most_operations, never, not_changed_since, operation, puts_and_deletes
 from ._etcd_watch import changes
 from ._network import NetworkBackend, http_url
 
@@ -61,12 +62,13 @@ class EtcdBackend(NetworkBackend):
         Default: the environment variable KVPROXY_ETCD_PASSWORD.
         """,
     )
-    max_txn_ops = Integer(
+    txn_ops = Integer(
         128,
-        min=1,
+        min=64,
         config=True,
-        help="How many keys may change in one transaction: not more than the --max-txn-ops of the etcd servers.",
+        help="How many operations the etcd servers take in a transaction: not more than their --max-txn-ops.",
     )
+    max_txn_ops = most_operations(128)
 
     _client: EtcdClient | None = None
     _lease: EtcdLease
@@ -83,6 +85,7 @@ class EtcdBackend(NetworkBackend):
     async def open(self) -> None:
         if self._client:
             return
+        self.max_txn_ops = most_operations(self.txn_ops)
         if not self.root:
             raise BackendRejected("EtcdBackend needs a prefix: without one it would use what others have in etcd.")
         if self.password and not self.username:
@@ -122,12 +125,12 @@ class EtcdBackend(NetworkBackend):
 
     async def apply(self, batch: Batch) -> None:
         client = self._require_open()
-        operations = [_operation(f"{self.root}/{key}", value) for key, value in batch.changes.items()]
+        operations = puts_and_deletes(self.root, batch.changes, self.txn_ops)
         deadline = client.deadline()
         await self._settle(client, deadline)
         while True:
             message = {
-                "compare": [_not_changed_since(self._known, self._barrier_key), *self._lease.compares()],
+                "compare": [not_changed_since(self._known, self._barrier_key), *self._lease.compares()],
                 "success": operations,
                 "failure": [{"request_range": {"key": encoded(self._lease_key)}}],
             }
@@ -235,8 +238,8 @@ class EtcdBackend(NetworkBackend):
         deadline = client.deadline()
         await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=deadline)
         message = {
-            "compare": [_never(self._lease_key)],
-            "success": [_operation(f"{self.root}/{key}", "") for key in ("lease", "routes/-", "traefik/-")],
+            "compare": [never(self._lease_key)],
+            "success": [operation(f"{self.root}/{key}", "") for key in ("lease", "routes/-", "traefik/-")],
         }
         answer = await client.ask("/v3/kv/txn", message, again=True, deadline=deadline)
         self._known = revision_of(answer)
@@ -277,20 +280,3 @@ def _decoded(text: bytes, key: bytes) -> str:
             f"The key {key.decode(errors='backslashreplace')} in etcd is not the Hub's: it or its value is not "
             "text. Remove it (etcdctl del), and find out who wrote it."
         ) from error
-
-
-def _operation(key: str, value: str | None) -> dict[str, Any]:
-    try:
-        if value is None:
-            return {"request_delete_range": {"key": encoded(key)}}
-        return {"request_put": {"key": encoded(key), "value": encoded(value)}}
-    except UnicodeEncodeError as error:
-        raise BatchRejected(f"The key {key!r} or its value is not text that can be stored: {error}.") from error
-
-
-def _not_changed_since(revision: int, key: str) -> dict[str, Any]:
-    return {"target": "MOD", "result": "LESS", "key": encoded(key), "mod_revision": str(revision + 1)}
-
-
-def _never(key: str) -> dict[str, Any]:
-    return {"target": "VERSION", "result": "LESS", "key": encoded(key), "version": "0"}

@@ -11,7 +11,6 @@ import pytest
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
 from jhub_kvproxy.routes import Route
 from jhub_kvproxy_backends._etcd_client import EtcdClient
-from jhub_kvproxy_backends.etcd import EtcdBackend
 from tests.site import writer_for
 from tests.stores.etcd import EtcdServer, encode, keys_of, numbered, opened
 
@@ -26,7 +25,7 @@ async def test_more_operations_than_the_server_takes(tmp_path):
     with EtcdServer(tmp_path, "--max-txn-ops=64") as server:
         async with opened(server.url) as backend:
             await backend.apply(numbered(64))
-            with pytest.raises(BatchRejected, match=r"EtcdBackend\.max_txn_ops be what its --max-txn-ops is"):
+            with pytest.raises(BatchRejected, match=r"EtcdBackend\.txn_ops be what its --max-txn-ops is"):
                 await backend.apply(numbered(65, "2"))
             assert await keys_of(backend) == numbered(64).changes
             # The core cuts such a batch down.
@@ -36,12 +35,26 @@ async def test_more_operations_than_the_server_takes(tmp_path):
             assert (await writer.load()).routes == {route.name: route for route in routes}
 
 
-async def test_max_txn_ops_is_an_option(tmp_path):
-    assert EtcdBackend().max_txn_ops == 128
-    with EtcdServer(tmp_path, "--max-txn-ops=1000") as server:
-        async with opened(server.url, max_txn_ops=1000) as backend:
-            await backend.apply(numbered(1000))
-            assert len(await keys_of(backend)) == 1000
+async def test_txn_ops_is_an_option(tmp_path):
+    with EtcdServer(tmp_path, "--max-txn-ops=64") as server:
+        async with opened(server.url, txn_ops=64) as backend:
+            for count in (64, 65, 128, backend.max_txn_ops):
+                await backend.apply(numbered(count, str(count)))
+                assert await keys_of(backend) == numbered(count, str(count)).changes
+            with pytest.raises(BatchRejected):
+                await backend.apply(numbered(64 * 64 + 1, "too many"))
+            assert await keys_of(backend) == numbered(count, str(count)).changes
+
+
+async def test_a_batch_of_several_transactions_is_seen_as_one(backend):
+    async with aclosing(backend.watch()) as watch:
+        await anext(watch)
+        before = backend._known
+        await backend.apply(numbered(1000))
+        await anext(watch)
+        client = backend._client
+        answer = await client.ask("/v3/kv/range", backend._range, again=True, deadline=client.deadline())
+        assert {kv["mod_revision"] for kv in answer["kvs"]} == {str(before + 1)}
 
 
 @pytest.mark.parametrize("size", [1_600_000, 3_000_000])  # what etcd refuses, and what gRPC does
