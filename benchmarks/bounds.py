@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .figures import beside, worst_throughput
 from .markdown import ratio as in_words
 from .results import Results, unit_of
+from .variants import backend_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def _requests_by_size(results: Results, own: str) -> Ratio | None:
 
 def _requests_against(kind: str) -> Callable[[Results, str], Ratio | None]:
     def ratio(results: Results, own: str) -> Ratio | None:
-        for other in beside(results, "requests", "hub.throughput", kind, own):
+        for other in beside(results, "requests", "hub.throughput", kind, backend_of(own)):
             if other.routes == 10_000:
                 theirs = worst_throughput(results, other.variant, 10_000)
                 return _ratio("1/s", worst_throughput(results, own, 10_000), theirs, _store(other.backend, own))
@@ -58,8 +59,8 @@ def _change(routes: int, measure: str, kind: str) -> Callable[[Results, str], Ra
     """Ours against those of `kind` with the same store."""
 
     def other(results: Results, kind: str, own: str) -> float | None:
-        for series in beside(results, "change", measure, kind, own):
-            if series.routes == routes and series.backend == own:
+        for series in beside(results, "change", measure, kind, backend_of(own)):
+            if series.routes == routes and series.backend == backend_of(own):
                 return series.median
         return None
 
@@ -67,7 +68,7 @@ def _change(routes: int, measure: str, kind: str) -> Callable[[Results, str], Ra
         theirs, floor = other(results, kind, own), other(results, "floor", own)
         note = ""
         if kind == "peer" and theirs and floor:
-            note = f"a raw write to {own} has {in_words(floor / theirs)} of the peer's"
+            note = f"a raw write to {backend_of(own)} has {in_words(floor / theirs)} of the peer's"
         return _ratio("s", results.median("change", own, routes, measure), theirs, note)
 
     return ratio
@@ -75,7 +76,7 @@ def _change(routes: int, measure: str, kind: str) -> Callable[[Results, str], Ra
 
 def _restart(results: Results, own: str) -> Ratio | None:
     ours = results.median("restart", own, 5_000, "empty")
-    for other in beside(results, "restart", "empty", "peer", own):
+    for other in beside(results, "restart", "empty", "peer", backend_of(own)):
         note = f"the peer measured at {other.routes:,} routes and scaled"
         return _ratio("s", ours, other.median * 5_000 / other.routes, note, _store(other.backend, own))
     return None
@@ -87,7 +88,7 @@ def _burst(measure: str, is_total: bool) -> Callable[[Results, str], Ratio | Non
     def ratio(results: Results, own: str) -> Ratio | None:
         ours = results.median("burst", own, 100, f"200.{measure}")
         for calls in (200, 20):
-            for other in beside(results, "burst", f"{calls}.{measure}", "peer", own):
+            for other in beside(results, "burst", f"{calls}.{measure}", "peer", backend_of(own)):
                 scale = 200 / calls if is_total else 1.0
                 note = "" if calls == 200 else f"the peer measured with {calls}" + (" and scaled" if is_total else "")
                 return _ratio(unit_of(measure), ours, other.median * scale, note, _store(other.backend, own))
@@ -116,7 +117,7 @@ def _ratio(unit: str, ours: float | None, theirs: float | None, *notes: str) -> 
 
 
 def _store(theirs: str, ours: str) -> str:
-    return "" if theirs in ("", ours) else f"others than {theirs} are against the peer with {theirs}"
+    return "" if theirs in ("", backend_of(ours)) else f"others than {theirs} are against the peer with {theirs}"
 
 
 BOUNDS = [

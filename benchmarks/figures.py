@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .results import Results, Series
 
 POSITIONS = ("first", "middle", "last", "hub")
@@ -21,9 +23,9 @@ def variants(results: Results, scenario: str) -> list[str]:
     return sorted(found, key=lambda name: (kinds.index(found[name].kind), found[name].option, found[name].backend))
 
 
-def own(results: Results) -> list[str]:
-    """The names of ours, as they are by default."""
-    found = {series.variant: None for series in results.series if series.kind == "own" and not series.option}
+def own(results: Results, options: Collection[str] = ()) -> list[str]:
+    """The names of ours, as they are by default, and those with one of the `options`."""
+    found = {s.variant for s in results.series if s.kind == "own" and (not s.option or s.option in options)}
     return sorted(found)
 
 

@@ -6,13 +6,14 @@ from .bounds import BOUNDS, Bound, Ratio
 from .figures import own
 from .markdown import NBSP, joined, ratio, shown, table
 from .results import Results
+from .variants import BOUND_OPTIONS
 
 _Row = tuple[Bound, list[Ratio | None]]
 
 
 def summary(results: Results) -> str:
     """Where it was measured, and the bounds."""
-    names = own(results)
+    names = own(results, BOUND_OPTIONS)
     rows = [(bound, [bound.ratio(results, name) for name in names]) for bound in BOUNDS]
     return joined(_environment(results), *(_bounds(names, rows) if names else ()))
 

@@ -21,7 +21,13 @@ PEERS = {
 }
 
 #: Ours in other ways than by default, by the name of the way: the configuration that makes it so, by class.
-OPTIONS: dict[str, dict[str, dict[str, Any]]] = {"flat": {"KVProxy": {"routing": "flat"}}}
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "store": {"KVProxy": {"delivery": "store"}},
+    "flat": {"KVProxy": {"delivery": "store", "routing": "flat"}},
+}
+
+#: Of these, the ones that the bounds are shown for too.
+BOUND_OPTIONS = ("store",)
 
 _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
@@ -44,6 +50,11 @@ class Variant:
 
 def own(backend: str, option: str = "") -> Variant:
     return Variant(f"{backend} ({option})" if option else backend, "own", backend, option)
+
+
+def backend_of(name: str) -> str:
+    """The backend of one of ours, by its name."""
+    return name.partition(" (")[0]
 
 
 CHP = Variant("CHP", "chp")

@@ -9,17 +9,25 @@ from collections.abc import Awaitable, Callable
 from .revision import Revision
 
 
+# A few changes one after another need not wait, even if each takes Traefik long.
+_CREDIT = 3.0
+# Nobody's change waits longer than that for the sake of others' requests.
+_LONGEST_REST = 3.0
+
+
 class Pace:
     """Says when the next commit may be made: at once when Traefik has nothing to do, otherwise when it is done.
 
-    And then it rests, so that it spends no more than `share` of its time on rebuilding. `is_live` returns
-    when all that are up serve a revision.
+    And when it has rested, so that it spends no more than `share` of its time on rebuilding in the long run.
+    `is_live` returns when all that are up serve a revision.
     """
 
     def __init__(self, share: float, is_live: Callable[[Revision], Awaitable[None]]) -> None:
         self._share = share
         self._is_live = is_live
         self._busy: asyncio.Task[None] | None = None
+        # Until when the rebuilds so far take up the share.
+        self._spent_until = 0.0
 
     def committed(self, revision: Revision) -> None:
         """`revision` has been committed just now."""
@@ -40,4 +48,7 @@ class Pace:
     async def _rebuild(self, revision: Revision) -> None:
         started = time.monotonic()
         await self._is_live(revision)
-        await asyncio.sleep((time.monotonic() - started) * (1 / self._share - 1))
+        now = time.monotonic()
+        spent_until = max(self._spent_until, started) + (now - started) / self._share
+        self._spent_until = min(spent_until, now + _CREDIT + _LONGEST_REST)
+        await asyncio.sleep(self._spent_until - _CREDIT - now)

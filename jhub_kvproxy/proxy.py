@@ -133,15 +133,16 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """,
     )
     rebuild_share = Float(
-        0.5,
+        0.1,
         min=0.01,
         max=1.0,
         config=True,
         help="""
         How much of its time Traefik may spend on taking in changes of the routes, while they keep coming.
 
-        A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes
-        there are, and changes that come meanwhile go out together when that while is over and Traefik has had its rest.
+        A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes there
+        are, and changes that come meanwhile go out together when that while is over. When that goes on for more than
+        some seconds, Traefik has a rest before each, of 3 s at most.
         """,
     )
     ready_timeout = Float(
@@ -197,8 +198,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         # A default is not validated, so the name may still be one.
         self.backend_class = self.backend_class
         self._backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
-        self._is_fed = self.delivery == Delivery.HUB
-        self._readiness = Readiness(REST if self._is_fed else self._backend.provider, self.log)
+        self._readiness = Readiness(self.traefik_provider, self.log)
         pace = Pace(self.rebuild_share, self._deliver)
         self._writer = Writer(RoutingTable(Routing(self.routing)), self._backend, pace, self.log)
         self._document = Document()
@@ -207,6 +207,16 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         self._opening = asyncio.Lock()
         self._is_open = False
         self._closer: asyncio.Task[None] | None = None
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether the hub hands the table to Traefik."""
+        return bool(self.delivery == Delivery.HUB)
+
+    @property
+    def traefik_provider(self) -> str:
+        """Traefik's name for what it gets the table by."""
+        return REST if self.is_fed else self._backend.provider
 
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
@@ -243,7 +253,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route)
         try:
-            if revision != before and not (self._is_fed or self._backend.lists_at_once):
+            if revision != before and not (self.is_fed or self._backend.lists_at_once):
                 # Traefik may have listed the keys while they were written, and then lack some of them, or call the
                 # route wrong for that; what it lists from now on is whole.
                 await self._readiness.wait(revision, None, self.ready_timeout)
@@ -279,7 +289,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
 
     def _watch(self, replicas: list[TraefikAPI]) -> None:
         self._readiness.watch(replicas)
-        if self._is_fed:
+        if self.is_fed:
             self._feed.watch(replicas)
 
     async def _deliver(self, revision: Revision) -> None:
@@ -356,7 +366,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         check_version(await installed_version(command), command[0])
         host, port, tls = public_address(self.public_url)
         run = Path(self.runtime_dir).absolute()
-        providers = {REST: {}} if self._is_fed else self._backend.traefik_provider_config()
+        providers = {REST: {}} if self.is_fed else self._backend.traefik_provider_config()
         # Traefik has one file provider: a backend that uses it shares its directory with us.
         dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
         files = {}
@@ -365,7 +375,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         else:
             cert, key = run / "default-cert.pem", run / "default-key.pem"
             files[cert], files[key] = self_signed()
-        base = base_config(cert_file=str(cert), key_file=str(key), is_fed=self._is_fed, extra=self.extra_dynamic_config)
+        base = base_config(cert_file=str(cert), key_file=str(key), is_fed=self.is_fed, extra=self.extra_dynamic_config)
         files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
 
         def static(api_address: str) -> dict[str, Any]:
@@ -379,7 +389,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 extra=self.extra_static_config,
             )
 
-        secrets = {} if self._is_fed else {"providers": self._backend.traefik_provider_secrets()}
+        secrets = {} if self.is_fed else {"providers": self._backend.traefik_provider_secrets()}
         return Launch(command, host, port, static, secrets, files)
 
 

@@ -20,6 +20,7 @@ from ..revision import Revision
 from ..table import REVISION_KEY
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
+from ..traefik.feed import REST
 from .report import Report, StepFailed
 from .secrets import Secrets
 from .store import whole
@@ -39,8 +40,11 @@ class Needs:
     secrets: dict[str, str]
 
     @classmethod
-    def of(cls, backend: Backend, secrets: Secrets) -> Needs:
-        providers = {"providersThrottleDuration": "0s", **secrets.hide_leaves(backend.traefik_provider_config())}
+    def of(cls, proxy: KVProxy, backend: Backend, secrets: Secrets) -> Needs:
+        throttle = {"providersThrottleDuration": "0s"}
+        if proxy.is_fed:
+            return cls({"providers": {**throttle, REST: {}}}, {})
+        providers = {**throttle, **secrets.hide_leaves(backend.traefik_provider_config())}
         options = _options({"providers": backend.traefik_provider_secrets()})
         # Traefik docs, "Install Configuration: Environment Variables".
         return cls({"providers": providers}, {name: f"TRAEFIK_{name.replace('.', '_').upper()}" for name in options})
@@ -113,7 +117,7 @@ async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) ->
             async with aiohttp.ClientSession() as session:
                 reached = await _reached(replicas, session, report)
                 with report.step("traefik"):
-                    await _compare(reached, table, proxy.ready_timeout, session, report)
+                    await _compare(reached, table, proxy, session, report)
         finally:
             report.facts["replicas"] = [replica.facts(report.secrets) for replica in replicas]
 
@@ -133,9 +137,10 @@ async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, repo
 
 
 async def _compare(
-    replicas: list[Replica], table: Backend | None, patience: float, session: aiohttp.ClientSession, report: Report
+    replicas: list[Replica], table: Backend | None, proxy: KVProxy, session: aiohttp.ClientSession, report: Report
 ) -> None:
-    """Wait until each of `replicas` serves what `table` holds, for `patience` seconds."""
+    """Wait until each of `replicas` serves what `table` holds, for as long as `proxy` would."""
+    patience, provider = proxy.ready_timeout, proxy.traefik_provider
     deadline = time.monotonic() + patience
     while replicas:
         stored = (await whole(table.load())).keys.get(REVISION_KEY) if table else None
@@ -149,13 +154,13 @@ async def _compare(
         left = []
         for replica in replicas:
             with suppress(StepFailed), report.step("traefik"):
-                served = await _answer(replica, replica.api.revision(session, table.provider))
+                served = await _answer(replica, replica.api.revision(session, provider))
                 replica.serves_table = served is not None and _revision(stored).is_reached_by(served)
                 if replica.serves_table:
-                    await _check_routers(replica, table.provider, session)
+                    await _check_routers(replica, provider, session)
                     report.ok("traefik", f"{replica} serves this table.")
                 elif is_last:
-                    raise TraefikError(_explain(replica, served, stored, table.provider, patience))
+                    raise TraefikError(_explain(replica, served, stored, provider, patience))
                 else:
                     left.append(replica)
         replicas = left

@@ -55,14 +55,15 @@ class Feed:
             await asyncio.wait(tasks)
 
     async def _keep_fed(self, api: TraefikAPI) -> None:
-        handed, until, trouble = "", 0.0, ""
+        handed, until, trouble = None, 0.0, ""
         async with aiohttp.ClientSession() as session:
             while True:
                 news = self._news
                 try:
-                    if await api.revision(session, REST) == self._newest():
-                        until = 0.0
-                    elif handed != self._newest() or time.monotonic() > until:
+                    is_new = handed is not None and handed != self._newest()
+                    if not is_new and await api.revision(session, REST) == self._newest():
+                        handed, until = self._newest(), 0.0
+                    elif is_new or time.monotonic() > until:
                         revision, document = await self._document()
                         await api.hand(session, document)
                         handed, until = revision, time.monotonic() + _PATIENCE

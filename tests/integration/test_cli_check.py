@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 import tomli_w
 from traitlets.config import Config
 
+from jhub_kvproxy.proxy import KVProxy
 from tests.command import GOOD, USES_KVPROXY, fill, run, traefik, tree
 from tests.servers import free_port
 from tests.stores import Store, on_every_store
@@ -94,6 +96,31 @@ def test_a_traefik_that_is_given_what_the_check_shows_serves_the_table(store, tm
     assert "it reads another prefix or store, or has lost this one." in line
     [line] = [line for line in said if none in line]
     assert "serves no table of its provider" in line
+
+
+async def add_a_route(hub):
+    try:
+        await hub.add_route("/user/a/", "http://127.0.0.1:1", {})
+    finally:
+        await hub.stop()
+
+
+def test_a_traefik_that_is_handed_the_table_needs_the_provider_for_it(store, tmp_path):
+    words = ["check", f"--KVProxy.prefix={store.prefix}", f"--TomlBackend.path={store.traits['path']}"]
+    words += ["--KVProxy.should_start=False", "--KVProxy.delivery=hub", "--KVProxy.ready_timeout=1"]
+    told = run(*words, "--json").json["traefik"]
+    assert told == {"static": {"providers": {"providersThrottleDuration": "0s", "rest": {}}}, "secrets": {}}
+    with traefik(tmp_path, {"providers": {"providersThrottleDuration": "0s", "rest": {"insecure": True}}}) as url:
+        fill(store.config, 2)
+        result = run(*words, f"--KVProxy.traefik_api_urls={url}")
+        assert "serves no table of its provider 'rest'" in result.out
+        config = Config(store.config)
+        config.KVProxy.prefix = store.prefix
+        config.KVProxy.update({"should_start": False, "delivery": "hub", "traefik_api_urls": [url]})
+        asyncio.run(add_a_route(KVProxy(config=config, public_url="http://127.0.0.1:1/")))
+        result = run(*words, f"--KVProxy.traefik_api_urls={url}")
+    assert result.status == 0, result
+    assert result.steps[-1] == "ok traefik"
 
 
 def test_a_traefik_that_serves_the_table_without_its_routes_is_told(store, tmp_path):
@@ -230,7 +257,8 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
         "c.KVProxy.prefix = 'from-more'\nc.TomlBackend.path = 'x'\nc.EtcdBackend.urls = []"
     )
     (tmp_path / "jupyterhub_config.json").write_text('{"TomlBackend": {"path": "from-json"}}')
-    result = run("check", "--json", "--KVProxy.prefix=from-me", cwd=tmp_path, COMMAND="traefik")
+    words = ["check", "--json", "--KVProxy.prefix=from-me", "--KVProxy.delivery=store"]
+    result = run(*words, cwd=tmp_path, COMMAND="traefik")
     assert (result.status, result.err) == (0, "hello\n")
     assert result.json["prefix"] == "from-me"
     assert f"{tmp_path}/from-json/from-me/traefik" == result.json["traefik"]["static"]["providers"]["file"]["directory"]
