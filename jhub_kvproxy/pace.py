@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from .revision import Revision
 
-
 # A few changes one after another need not wait, even if each takes Traefik long.
 _CREDIT = 3.0
 # Nobody's change waits longer than that for the sake of others' requests.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -17,12 +18,16 @@ from jupyterhub.traitlets import Command
 from traitlets import CaselessStrEnum, Dict, Float, List, TraitError, Type, Unicode, Union, default, validate
 
 from .backend import Backend
-from .errors import BackendNotFound, KVProxyError, RouteNotReady, TraefikError
+from .errors import BackendError, BackendNotFound, KVProxyError, RouteNotReady, TraefikError
+from .guard import Guard
+from .lease import Lease
+from .opening import open_store
 from .pace import Pace
 from .readiness import Readiness
 from .registry import find_backend
 from .revision import Revision
 from .routes import Pattern, Route, copy_json
+from .stored import StoredTable
 from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version, find_traefik, installed_version
@@ -148,7 +153,46 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     ready_timeout = Float(
         30.0,
         config=True,
-        help="Seconds that a new route may take until every Traefik that is up serves it; then adding it fails.",
+        help="""
+        Seconds that a new route may take until every Traefik that is up serves it; then adding it fails.
+
+        A store that does not take the route is tried again for as long, and then adding it fails with what is
+        wrong with the store.
+        """,
+    )
+    store_timeout = Float(
+        60.0,
+        min=0,
+        config=True,
+        help="""
+        Seconds that the Hub, when it starts, waits for a store that is away. Then it ends, and says what is wrong.
+
+        A store that refuses the Hub, for a wrong password say, is not waited for.
+        """,
+    )
+    lease_seconds = Float(
+        10.0,
+        min=0,
+        config=True,
+        help="""
+        For how long after a Hub was killed, or has lost the store, no other Hub may write to the same prefix.
+
+        The Hub that runs renews its right to write (the lease) every third of it. So a Hub that is started again
+        after it was killed waits for up to this time; one that was stopped leaves nothing to wait for. 0: there is no
+        lease. See to it yourself then that no two Hubs use the same prefix.
+        """,
+    )
+    when_held = CaselessStrEnum(
+        ["wait", "fail"],
+        "wait",
+        config=True,
+        help="""
+        What a Hub does, when it starts, while another Hub has the lease of the same prefix: `wait`, or `fail`.
+
+        With `wait` it takes over when the other has ended, for however long that takes. With `fail` it waits for twice
+        `lease_seconds`, so that the lease of a Hub that was killed has run out, and then ends. Both say in the log,
+        every few seconds, who has the lease, and since when.
+        """,
     )
     extra_static_config = Dict(
         config=True,
@@ -200,7 +244,10 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         self._backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
         self._readiness = Readiness(self.traefik_provider, self.log)
         pace = Pace(self.rebuild_share, self._deliver)
-        self._writer = Writer(RoutingTable(Routing(self.routing)), self._backend, pace, self.log)
+        self._lease = Lease(self._backend, self.lease_seconds, self.log)
+        stored = StoredTable(RoutingTable(Routing(self.routing)), self._backend, self._lease, pace, self.log)
+        self._writer = Writer(stored, pace)
+        self._guard = Guard(self._backend, self._writer, stored, self._lease, self.log)
         self._document = Document()
         self._feed = Feed(lambda: self._writer.revision.text, self._make_document, self.log)
         self._supervisor = Supervisor(Path(self.runtime_dir).absolute(), self.log)
@@ -251,40 +298,45 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         await self._ready()
         router = self._writer.table.router(route)
         previous, before = self._writer.latest(route.name), self._writer.revision
-        revision = await self._writer.put(route)
+        revision = await self._writer.put(route, self.ready_timeout)
         try:
             if revision != before and not (self.is_fed or self._backend.lists_at_once):
                 # Traefik may have listed the keys while they were written, and then lack some of them, or call the
                 # route wrong for that; what it lists from now on is whole.
                 await self._readiness.wait(revision, None, self.ready_timeout)
-                revision = await self._writer.touch()
+                revision = await self._writer.touch(self.ready_timeout)
             await self._readiness.wait(revision, router, self.ready_timeout)
-        except RouteNotReady:
-            await self._writer.take_back(route, previous)
+        except (RouteNotReady, BackendError):
+            await self._writer.take_back(route, previous, self.ready_timeout)
             raise
 
     async def delete_route(self, routespec: str) -> None:
         """Delete a route, if it is there; returns when no replica that is up serves it.
 
-        Raises :class:`~jhub_kvproxy.errors.RouteNotReady` or :class:`~jhub_kvproxy.errors.BackendError`.
+        Raises :class:`~jhub_kvproxy.errors.RouteNotReady`, or :class:`~jhub_kvproxy.errors.BackendError`: then the
+        route is as it was before the call.
         """
         name = Pattern.parse(self.validate_routespec(routespec)).name
         await self._ready()
-        revision = await self._writer.delete(name)
+        revision = await self._writer.delete(name, self.ready_timeout)
         await self._readiness.wait(revision, None, self.ready_timeout)
 
     async def get_all_routes(self) -> dict[str, dict[str, Any]]:
-        """The routes in the store, by routespec."""
+        """The routes in the store, by routespec.
+
+        From memory while a watch would tell if they had changed and the store has granted the lease not long ago,
+        and otherwise from the store: an unreachable one is an error no later than `lease_seconds` after it was lost.
+        """
         with PROXY_POLL_DURATION_SECONDS.time():
             await self._ready()
-            table = await self._writer.load()
-            return await asyncio.to_thread(_described_by_routespec, list(table.routes.values()))
+            routes = await self._writer.routes(from_memory=self._guard.knows_the_store)
+            return await asyncio.to_thread(_described_by_routespec, list(routes.values()))
 
     async def get_route(self, routespec: str) -> dict[str, Any] | None:
-        """The route with this routespec; None when there is none."""
+        """The route with this routespec; None when there is none. It is known in the way of :meth:`get_all_routes`."""
         name = Pattern.parse(self.validate_routespec(routespec)).name
         await self._ready()
-        route = (await self._writer.load()).routes.get(name)
+        route = (await self._writer.routes(from_memory=self._guard.knows_the_store)).get(name)
         return _described(route) if route else None
 
     def _watch(self, replicas: list[TraefikAPI]) -> None:
@@ -312,13 +364,19 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
             if self.app and self.app.internal_ssl:
                 raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
             try:
-                await self._backend.open()
-                await self._writer.load()
+                await open_store(
+                    self._backend,
+                    self._writer,
+                    self.log,
+                    store_patience=self.store_timeout,
+                    lease_patience=math.inf if self.when_held == "wait" else 2 * self.lease_seconds,
+                )
                 if not self.should_start:
                     await self._watch_external()
             except BaseException:
-                await self._backend.close()
+                await self._close_store()
                 raise
+            self._guard.start()
             self._closer = asyncio.create_task(self._close_with_the_hub())
             self._is_open = True
 
@@ -329,7 +387,12 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
             closer.cancel()
         await self._readiness.close()
         await self._feed.close()
+        await self._guard.close()
         await self._writer.close()
+        await self._close_store()
+
+    async def _close_store(self) -> None:
+        self._lease.lost()
         await self._backend.close()
 
     async def _close_with_the_hub(self) -> None:

@@ -1,8 +1,9 @@
-"""Which state of the routing table a replica serves."""
+"""Which state of the routing table a replica serves, and who wrote the one in the store."""
 
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 
 
@@ -10,28 +11,52 @@ from dataclasses import dataclass
 class Revision:
     """A state of the table: `text` stands in the store beside it, `number` orders the states that one writer saw.
 
-    `epoch` is that writer's life. A state that it found in the store, another's work, has a number too.
+    A state that it found in the store, another's work, has a number too. `term` orders the writers: each has a
+    larger one than whoever wrote what it found. The text of a writer's own is ``term-writer.number``.
     """
 
-    epoch: str
+    writer: str
     number: int
     text: str
+    term: int = 0
 
     def is_reached_by(self, seen: str) -> bool:
         """Whether a replica that serves the revision with the text `seen` is at this one, or past it."""
-        epoch, _, number = seen.partition(".")
-        return seen == self.text or (epoch == self.epoch and number.isdecimal() and int(number) >= self.number)
+        other = Revision.read(seen)
+        return seen == self.text or (other.writer == self.writer and other.number >= self.number)
+
+    def is_followed_by(self, stored: str) -> bool:
+        """Whether another writer, who came later, wrote the revision with the text `stored`."""
+        other = Revision.read(stored)
+        return bool(stored) and other.writer != self.writer and other.term >= self.term
+
+    @classmethod
+    def read(cls, text: str) -> Revision:
+        """The one that `text` tells of, which anybody may have written."""
+        who, _, number = text.partition(".")
+        term, _, writer = who.rpartition("-")
+        try:
+            return cls(writer, int(number), text, int(term or "0", 16))
+        except ValueError:
+            return cls(who, 0, text)
 
     @classmethod
     def first(cls) -> Revision:
         """The one before a new writer's first commit."""
-        epoch = secrets.token_hex(4)
-        return cls(epoch, 0, f"{epoch}.0")
+        return cls(secrets.token_hex(4), 0, "", _now()).next(0)
 
-    def next(self) -> Revision:
+    def next(self, step: int = 1) -> Revision:
         """The one after a commit of the same writer."""
-        return Revision(self.epoch, self.number + 1, f"{self.epoch}.{self.number + 1}")
+        number = self.number + step
+        return Revision(self.writer, number, f"{self.term:x}-{self.writer}.{number}", self.term)
 
     def found(self, text: str) -> Revision:
         """The one that the same writer has found in the store, another's work."""
-        return Revision(self.epoch, self.number + 1, text)
+        # The time, so that a backup is older than whoever is there when it is restored, also if the store
+        # was emptied in between.
+        term = max(_now(), Revision.read(text).term + 1)
+        return Revision(self.writer, self.number + 1, text, term)
+
+
+def _now() -> int:
+    return int(time.time())

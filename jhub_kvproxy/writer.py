@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from .backend import Backend, Batch
-from .batches import Limits, cut, size_of
-from .changes import Changes
-from .errors import BatchRejected
+from .errors import BackendError, BackendUnavailable, BatchRejected, LeaseHeld, LeaseLost
 from .pace import Pace
 from .revision import Revision
 from .routes import Route
-from .table import REVISION_KEY, RoutingTable, read_records
+from .stored import StoredTable
+from .table import RoutingTable
 
 T = TypeVar("T")
 
-_SHOWN = 5
-_ANY = 1 << 30
-_ROUTE_OPS = 7  # about the keys of a new route, and its share in those of the tree
-_REVISION_BYTES = 256  # of the revision's key and value, generously
+#: What passes by itself: a commit is then tried again.
+_PASSING = (BackendUnavailable, LeaseHeld, LeaseLost)
+_FIRST_REST, _LONGEST_REST = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,48 +30,66 @@ class _Outcome:
     rejected: Mapping[str, BatchRejected]
 
 
-_Wanted = Mapping[str, Route | None]
-
-
 class Writer:
-    """The one place that changes the store.
+    """The only way to the store: one call at a time, whoever asks.
 
-    Its table is what the store is known to hold. When that is in doubt, because a commit failed and its
-    outcome is unknown, the next commit reads the store first.
+    While the store is away, or another hub has the lease, it tries again; what is wanted is kept until the caller's
+    time is up.
     """
 
-    def __init__(self, table: RoutingTable, backend: Backend, pace: Pace, log: Any) -> None:
-        self.table = table
-        #: The revision that the store is at.
-        self.revision = Revision.first()
-        self._backend = backend
+    def __init__(self, stored: StoredTable, pace: Pace) -> None:
+        self._stored = stored
         self._pace = pace
-        self._log = log
-        self._in_doubt = True
         self._io = asyncio.Lock()
         self._wanted: dict[str, Route | None] = {}
         self._in_flight: dict[str, Route | None] = {}
-        self._committed: asyncio.Future[_Outcome] | None = None
+        #: The routes in the table that those in flight take the place of.
+        self._replaced: dict[str, Route | None] = {}
+        #: The last call that wants something of a route, by name.
+        self._last_calls: dict[str, object] = {}
+        self._waiting: list[asyncio.Future[_Outcome]] = []
         self._is_touched = False
         self._committing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        #: Why the last commit has to be tried again.
+        self._trouble: BackendError | None = None
 
-    async def put(self, route: Route) -> Revision:
-        """Store `route`. Returns the revision that holds it, or what a later call made of it."""
-        return await self._want(route.name, route)
+    @property
+    def table(self) -> RoutingTable:
+        """What the store is known to hold, or is brought to."""
+        return self._stored.table
 
-    async def delete(self, name: str) -> Revision:
-        """Remove the route `name` if there is one. Returns the revision without it, or what a later call made of it."""
-        return await self._want(name, None)
+    @property
+    def revision(self) -> Revision:
+        """The revision that the store is at."""
+        return self._stored.revision
 
-    async def take_back(self, route: Route, previous: Route | None) -> None:
-        """Put `previous` (None: nothing) in the place of `route`, unless another call has decided on it since."""
+    async def put(self, route: Route, timeout: float) -> Revision:
+        """Store `route`. Returns the revision that holds it, or what a later call made of it.
+
+        Raises a BackendError; what passes by itself after `timeout` seconds only. Then nothing has changed, or is
+        changed back as soon as the store can be used.
+        """
+        return await self._want(route.name, route, timeout)
+
+    async def delete(self, name: str, timeout: float) -> Revision:
+        """Remove the route `name` if there is one, in the way of :meth:`put`."""
+        return await self._want(name, None, timeout)
+
+    async def take_back(self, route: Route, previous: Route | None, timeout: float) -> None:
+        """Put `previous` (None: nothing) in the place of `route`, unless another call has decided on it since.
+
+        If that takes longer than `timeout` seconds, it is done later.
+        """
         if self.latest(route.name) is route:
-            await self._want(route.name, previous)
+            self._wanted[route.name] = previous
+            with suppress(*_PASSING):
+                await self._outcome(timeout)
 
-    async def touch(self) -> Revision:
+    async def touch(self, timeout: float) -> Revision:
         """Commit a new revision, and with it all that is wanted meanwhile."""
         self._is_touched = True
-        return (await self._outcome()).revision
+        return (await self._outcome(timeout)).revision
 
     def latest(self, name: str) -> Route | None:
         """The route `name` as the last call left it, committed or not."""
@@ -82,11 +98,22 @@ class Writer:
                 return routes[name]
         return self.table.routes.get(name)
 
-    async def load(self) -> RoutingTable:
-        """The table as the store has it now; keys that do not follow from its records are repaired first."""
+    async def routes(self, *, from_memory: bool) -> Mapping[str, Route]:
+        """All routes, by name; if not `from_memory`, or in doubt, the store is compared first."""
         async with self._io:
-            await self._read_store()
-            return self.table
+            if not from_memory or self._stored.in_doubt:
+                await self._stored.check()
+            return self.table.routes.copy()
+
+    async def check(self) -> None:
+        """Compare the store with the table; repair the one, or take over the other."""
+        async with self._io:
+            await self._stored.check()
+
+    async def renew(self) -> None:
+        """Have the lease for longer. If it was lost meanwhile, or there is any other doubt, compare too."""
+        async with self._io:
+            await self._stored.ensure()
 
     async def look(self, at: Callable[[RoutingTable, Revision], T]) -> T:
         """What `at` makes of the table and the revision that it is at, in a thread."""
@@ -94,146 +121,107 @@ class Writer:
             return await asyncio.to_thread(at, self.table, self.revision)
 
     async def close(self) -> None:
-        """Finish what is under way."""
+        """Finish what is under way, and try nothing again."""
+        self._closing.set()
         if self._committing:
             await asyncio.wait([self._committing])
         await self._pace.close()
+        self._wanted.clear()
+        self._closing.clear()
 
-    async def _want(self, name: str, route: Route | None) -> Revision:
+    async def _want(self, name: str, route: Route | None, timeout: float) -> Revision:
+        call = self._last_calls[name] = object()
         self._wanted[name] = route
-        outcome = await self._outcome()
+        try:
+            outcome = await self._outcome(timeout)
+        except _PASSING:
+            if self._last_calls.get(name) is call:
+                self._withdraw(name)
+            raise
+        finally:
+            if self._last_calls.get(name) is call:
+                del self._last_calls[name]
         if name in outcome.rejected:
             raise outcome.rejected[name]
         return outcome.revision
 
-    async def _outcome(self) -> _Outcome:
-        """What becomes of the next commit."""
-        if self._committed is None:
-            self._committed = asyncio.get_running_loop().create_future()
+    def _withdraw(self, name: str) -> None:
+        if name in self._replaced:
+            self._wanted[name] = self._replaced[name]  # it may be in the store by now
+        else:
+            self._wanted.pop(name, None)
+            self._in_flight.pop(name, None)
+
+    async def _outcome(self, timeout: float) -> _Outcome:
+        """What becomes of the next commit that does not have to be tried again."""
+        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all())
-        # A caller that gives up must not take the others' commit with it.
-        return await asyncio.shield(self._committed)
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            error = self._trouble or BackendUnavailable("The store does not answer.")
+            kind = next(kind for kind in _PASSING if isinstance(error, kind))
+            raise kind(f"{error} The change was given up after {timeout:g} s.") from error
 
     async def _commit_all(self) -> None:
+        self._trouble = None
+        rest = _FIRST_REST
         try:
-            while self._committed is not None:
+            while self._waiting or self._wanted:
                 await self._pace.turn()
                 async with self._io:
-                    committed, self._committed = self._committed, None
-                    self._in_flight, self._wanted = self._wanted, {}
-                    is_touched, self._is_touched = self._is_touched, False
-                    try:
-                        rejected = await self._commit(self._in_flight, is_touched)
-                    except Exception as error:
-                        committed.set_exception(error)
-                        committed.exception()  # nobody may be left to hear of it
-                    else:
-                        committed.set_result(_Outcome(self.revision, rejected))
-                    finally:
-                        self._in_flight = {}
-                        committed.cancel()
+                    await self._commit()
+                if self._trouble is None:
+                    rest = _FIRST_REST
+                elif self._closing.is_set():
+                    break
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._closing.wait(), rest)
+                    rest = min(rest * 2, _LONGEST_REST)
+                    self._waiting = [future for future in self._waiting if not future.done()]
         finally:
             self._committing = None
+            waiting, self._waiting = self._waiting, []
+            _settle(waiting, self._trouble)
 
-    async def _commit(self, wanted: dict[str, Route | None], is_touched: bool) -> dict[str, BatchRejected]:
-        """Bring the store to hold the `wanted` routes; returns those that it refused."""
-        if self._in_doubt:
-            await self._read_store()
-        rejected: dict[str, BatchRejected] = {}
-        before = self.revision
-        await self._put(wanted, rejected)
-        if is_touched and self.revision is before:
-            await self._apply({})
-        return rejected
-
-    async def _put(self, wanted: _Wanted, rejected: dict[str, BatchRejected]) -> None:
-        """Commit the `wanted` routes in few batches; what the store refuses goes into `rejected`."""
-        rest = list(wanted)
-        while rest:
-            # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
-            part, changes, undo = await asyncio.to_thread(self._gather, rest, wanted)
-            rest = rest[len(part) :]
-            try:
-                if changes:
-                    await self._apply(changes)
-            except BaseException as error:
-                self.table.put(undo)
-                if not isinstance(error, BatchRejected):
-                    raise
-                if len(part) == 1:
-                    rejected[part[0]] = error
-                    continue
-                middle = len(part) // 2
-                for half in (part[:middle], part[middle:]):
-                    await self._put({name: wanted[name] for name in half}, rejected)
-
-    def _gather(self, names: list[str], wanted: _Wanted) -> tuple[list[str], Changes, _Wanted]:
-        """Put as many of the `wanted` routes into the table as a batch holds.
-
-        Returns their names, the changes, and what undoes them.
-        """
-        limits = self._limits
-        count = min(len(names), max(1, (limits.ops or _ANY) // _ROUTE_OPS))
-        while True:
-            part = names[:count]
-            undo = {name: self.table.routes.get(name) for name in part}
-            changes = self.table.put({name: wanted[name] for name in part})
-            if count == 1 or limits.allow(len(changes), size_of(changes)):
-                return part, changes, undo
-            self.table.put(undo)
-            count //= 2
-
-    @property
-    def _limits(self) -> Limits:
-        ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
-        return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
-
-    async def _apply(self, changes: Changes) -> None:
-        self._in_doubt = True
-        revision = self.revision.next()
+    async def _commit(self) -> None:
+        """Commit what is wanted, and tell who waits; if it has to be tried again, `_trouble` says why."""
+        waiting, self._waiting = self._waiting, []
+        wanted, self._wanted = self._wanted, {}
+        is_touched, self._is_touched = self._is_touched, False
+        self._in_flight, outcome = wanted, None
         try:
-            await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
-        except BatchRejected:
-            self._in_doubt = False
-            raise
-        self._in_doubt = False
-        self.revision = revision
-        self._pace.committed(revision)
-        self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
+            await self._stored.ensure()
+            self._replaced = {name: self.table.routes.get(name) for name in wanted}
+            rejected = await self._stored.put(wanted, is_touched)
+            outcome = _Outcome(self.revision, rejected)
+            self._trouble = None
+        except _PASSING as error:
+            self._trouble = error
+            self._wanted = {**wanted, **self._wanted}
+            self._is_touched |= is_touched
+            self._waiting, waiting = waiting + self._waiting, []
+        except Exception as error:
+            self._trouble = None
+            _settle(waiting, error)
+        finally:
+            self._in_flight, self._replaced = {}, {}
+            _settle(waiting, outcome)
 
-    async def _read_store(self) -> None:
-        keys = (await self._backend.load()).keys
-        drift = await asyncio.to_thread(self.table.drift, keys)
-        if drift:
-            self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
-            self._report(damaged)
-            drift = await asyncio.to_thread(self.table.drift, keys)
-        stored = keys.get(REVISION_KEY)
-        if stored and stored != self.revision.text:
-            self.revision = self.revision.found(stored)
-        try:
-            await self._repair(drift, keys, self._limits)
-            if stored is None and not drift:
-                await self._apply({})
-        except BaseException:
-            self._in_doubt = True  # a part of it may be repaired
-            raise
-        self._in_doubt = False
 
-    async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
-        """Bring the store, which holds `keys`, to the table."""
-        for part in await asyncio.to_thread(list, cut(drift, keys, limits)):
-            try:
-                await self._apply(part)
-            except BatchRejected:
-                half = Limits(len(part) // 2, None)
-                if len(list(cut(part, keys, half))) == 1:
-                    raise
-                await self._repair(part, keys, half)
-
-    def _report(self, damaged: dict[str, str]) -> None:
-        for key, why in list(damaged.items())[:_SHOWN]:
-            self._log.error("Dropping the damaged entry %s/%s of the table: %s", self._backend.prefix, key, why)
-        if len(damaged) > _SHOWN:
-            self._log.error("Dropping %d more damaged entries of the table", len(damaged) - _SHOWN)
+def _settle(waiting: list[asyncio.Future[_Outcome]], outcome: _Outcome | Exception | None) -> None:
+    """Tell those of `waiting` who do not know yet; None: there is no outcome."""
+    for future in waiting:
+        if future.done():
+            continue
+        if outcome is None:
+            future.cancel()
+        elif isinstance(outcome, Exception):
+            future.set_exception(outcome)
+            future.exception()  # nobody may be left to hear of it
+        else:
+            future.set_result(outcome)

@@ -94,8 +94,8 @@ def fill(config: Config, routes: int) -> None:
         backend = proxy.backend_class(parent=proxy, prefix=proxy.prefix)
         await backend.open()
         writer = writer_for(backend)
-        calls = (writer.put(Route(f"/user/{number}/", "http://127.0.0.1:1", {})) for number in range(routes))
-        await asyncio.gather(writer.touch(), *calls)
+        calls = (writer.put(Route(f"/user/{number}/", "http://127.0.0.1:1", {}), 60) for number in range(routes))
+        await asyncio.gather(writer.touch(60), *calls)
         await backend.close()
 
     asyncio.run(write())

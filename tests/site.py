@@ -11,8 +11,10 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy import Backend, Batch
+from jhub_kvproxy.lease import Lease
 from jhub_kvproxy.pace import Pace
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.stored import StoredTable
 from jhub_kvproxy.table import Routing, RoutingTable
 from jhub_kvproxy.writer import Writer
 from tests.servers import Client, free_port, user_server
@@ -76,4 +78,5 @@ def writer_for(backend: Backend) -> Writer:
     async def at_once(_: object) -> None:
         pass
 
-    return Writer(RoutingTable(Routing.TREE), backend, Pace(1.0, at_once), backend.log)
+    pace, lease = Pace(1.0, at_once), Lease(backend, 0, backend.log)
+    return Writer(StoredTable(RoutingTable(Routing.TREE), backend, lease, pace, backend.log), pace)

@@ -155,7 +155,7 @@ async def _compare(
         for replica in replicas:
             with suppress(StepFailed), report.step("traefik"):
                 served = await _answer(replica, replica.api.revision(session, provider))
-                replica.serves_table = served is not None and _revision(stored).is_reached_by(served)
+                replica.serves_table = served is not None and Revision.read(stored).is_reached_by(served)
                 if replica.serves_table:
                     await _check_routers(replica, provider, session)
                     report.ok("traefik", f"{replica} serves this table.")
@@ -182,11 +182,6 @@ async def _answer(replica: Replica, question: Awaitable[T]) -> T:
         return await question
     except (LookupError, TypeError) as error:
         raise TraefikError(f"{replica.api.url} does not answer as Traefik does ({error!r}).") from error
-
-
-def _revision(text: str) -> Revision:
-    epoch, _, number = text.partition(".")
-    return Revision(epoch, int(number) if number.isdecimal() else 0, text)
 
 
 def _explain(replica: Replica, served: str | None, stored: str, provider: str, patience: float) -> str:

@@ -31,8 +31,8 @@ async def test_more_operations_than_the_server_takes(tmp_path):
             # The core cuts such a batch down.
             writer = writer_for(backend)
             routes = [Route(f"/user/{number}/", "http://127.0.0.1:1", {"n": number}) for number in range(30)]
-            await asyncio.gather(*(writer.put(route) for route in routes))
-            assert (await writer.load()).routes == {route.name: route for route in routes}
+            await asyncio.gather(*(writer.put(route, 60) for route in routes))
+            assert await writer.routes(from_memory=False) == {route.name: route for route in routes}
 
 
 async def test_txn_ops_is_an_option(tmp_path):

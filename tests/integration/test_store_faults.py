@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from jhub_kvproxy import BackendUnavailable, Batch
+from jhub_kvproxy import BackendUnavailable
 from tests.hub import until
 from tests.site import is_served
 from tests.stores import Store
@@ -30,64 +32,50 @@ def store(request, server):
     return Store(name, ({"urls": [server.url]} if name == "etcd" else {"url": server.url}) | PATIENCE)
 
 
-async def test_a_store_that_is_away_at_the_start_is_named_and_waited_for_by_nobody(site, server):
+async def test_a_store_that_is_away_at_the_start_is_named_and_waited_for(site, server, caplog):
     server.kill()
-    proxy = site.proxy()
-    with pytest.raises(BackendUnavailable, match=server.url.rpartition(":")[2].partition("/")[0]):
+    port = server.url.rpartition(":")[2].partition("/")[0]
+    proxy = site.proxy(store_timeout=0)
+    with pytest.raises(BackendUnavailable, match=port):
         await proxy.start()
     assert not (site.directory / "run").exists()
+    proxy.store_timeout = 60
+    starting = asyncio.create_task(proxy.start())
+    await until(lambda: "Waiting for the store" in caplog.text, "nothing is said")
+    assert port in caplog.text
     server.start()
-    await proxy.start()
+    await starting
     await proxy.add_route("/user/a/", await site.server("a"), {})
     assert await site.client.server("/user/a/") == "a"
 
 
 @pytest.mark.parametrize("fault", ["freeze", "kill"])
 async def test_routes_are_served_while_the_store_is_away_and_change_when_it_is_back(site, server, fault):
-    proxy = await site.started()
+    proxy = await site.started(ready_timeout=1, lease_seconds=1)
     one, two = await site.server("one"), await site.server("two")
     await proxy.add_route("/user/a/", one, {"n": 1})
     getattr(server, fault)()
     try:
-        for call in (
-            lambda: proxy.add_route("/user/a/", two, {"n": 2}),
-            lambda: proxy.add_route("/user/b/", two, {}),
-            lambda: proxy.delete_route("/user/a/"),
-            proxy.get_all_routes,
-        ):
-            with pytest.raises(BackendUnavailable):
-                await call()
+        calls = (
+            proxy.add_route("/user/a/", two, {"n": 2}),
+            proxy.add_route("/user/b/", two, {}),
+            proxy.delete_route("/user/a/"),
+        )
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(error, BackendUnavailable)
+        with pytest.raises(BackendUnavailable):
+            await proxy.get_all_routes()
         assert await site.client.server("/user/a/") == "one"
+        proxy.ready_timeout = 60
+        waiting = asyncio.create_task(proxy.add_route("/user/c/", one, {}))
     finally:
         server.thaw() if fault == "freeze" else server.start()
-    await until(lambda: succeeds(proxy.get_all_routes), "the store is back, and not used")
-    await proxy.add_route("/user/a/", two, {"n": 3})
-    await proxy.add_route("/user/c/", one, {})
-    assert await site.client.server("/user/a/") == "two"
+    await waiting
     assert await site.client.server("/user/c/") == "one"
-    await proxy.delete_route("/user/b/")
     assert (await proxy.get_all_routes()).keys() == {"/user/a/", "/user/c/"}
+    # The killed Consul and Redis have come back empty.
+    await until(lambda: is_served(site, "/user/a/"), "the route from before is not served")
+    assert (await proxy.get_route("/user/a/"))["data"] == {"n": 1}
+    await proxy.add_route("/user/a/", two, {"n": 3})
+    assert await site.client.server("/user/a/") == "two"
     assert await site.client.server("/user/b/") is None
-
-
-async def succeeds(call):
-    try:
-        await call()
-    except BackendUnavailable:
-        return False
-    return True
-
-
-async def test_an_emptied_store_is_filled_again(site):
-    proxy = await site.started()
-    server = await site.server("a")
-    await proxy.add_route("/user/a/", server, {})
-    intruder = site.proxy()._backend
-    await intruder.open()
-    keys = (await intruder.load()).keys
-    await intruder.apply(Batch(dict.fromkeys(keys)))
-    await intruder.close()
-    assert await proxy.get_all_routes() == {}
-    await proxy.add_route("/user/a/", server, {})
-    await until(lambda: is_served(site, "/user/a/"), "the route is not served again")
-    assert list(await proxy.get_all_routes()) == ["/user/a/"]

@@ -1,0 +1,175 @@
+"""The table and the store, kept the same: the one place that changes the store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .backend import Backend, Batch
+from .batches import Limits, cut, size_of
+from .changes import Changes
+from .drift import in_words
+from .errors import BatchRejected, LeaseLost
+from .lease import Lease
+from .pace import Pace
+from .revision import Revision
+from .routes import Route
+from .table import REVISION_KEY, RoutingTable, read_records
+
+_SHOWN = 5
+_ANY = 1 << 30
+_ROUTE_OPS = 7  # about the keys of a new route, and its share in those of the tree
+_REVISION_BYTES = 256  # of the revision's key and value, generously
+
+Wanted = Mapping[str, Route | None]
+
+
+class StoredTable:
+    """A table, and the store that holds it; one call at a time.
+
+    The table is what the store is known to hold. When that is in doubt, because a commit failed and its outcome is
+    unknown, or because the lease was not held for a while, the next call reads the store first. What it finds there
+    is the truth for a new writer, and when another hub has written since. Otherwise the table is, and the store is
+    brought back to it, whatever happened there.
+    """
+
+    def __init__(self, table: RoutingTable, backend: Backend, lease: Lease, pace: Pace, log: Any) -> None:
+        self.table = table
+        #: The revision that the store is at.
+        self.revision = Revision.first()
+        #: Whether the store may hold something else.
+        self.in_doubt = True
+        #: When we changed the store last (:func:`time.monotonic`).
+        self.changed_at = 0.0
+        self._backend = backend
+        self._lease = lease
+        self._pace = pace
+        self._log = log
+        self._is_truth = False
+
+    async def check(self) -> None:
+        """Compare the store with the table; repair the one, or take over the other."""
+        await self._lease.hold()
+        await self._read()
+
+    async def ensure(self) -> None:
+        """Have the lease, and no doubt. Raises what the backend does, and LeaseHeld."""
+        if not await self._lease.hold() or self.in_doubt:
+            await self._read()
+
+    async def put(self, wanted: Wanted, is_touched: bool) -> dict[str, BatchRejected]:
+        """Bring the store to hold the `wanted` routes; returns those that it refused. :meth:`ensure` comes first."""
+        rejected: dict[str, BatchRejected] = {}
+        before = self.revision
+        await self._put(wanted, rejected)
+        if is_touched and self.revision is before:
+            await self._apply({})
+        return rejected
+
+    async def _put(self, wanted: Wanted, rejected: dict[str, BatchRejected]) -> None:
+        """Commit the `wanted` routes in few batches; what the store refuses goes into `rejected`."""
+        rest = list(wanted)
+        while rest:
+            # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
+            part, changes, undo = await asyncio.to_thread(self._gather, rest, wanted)
+            rest = rest[len(part) :]
+            try:
+                if changes:
+                    await self._apply(changes)
+            except BaseException as error:
+                self.table.put(undo)
+                if not isinstance(error, BatchRejected):
+                    raise
+                if len(part) == 1:
+                    rejected[part[0]] = error
+                    continue
+                middle = len(part) // 2
+                for half in (part[:middle], part[middle:]):
+                    await self._put({name: wanted[name] for name in half}, rejected)
+
+    def _gather(self, names: list[str], wanted: Wanted) -> tuple[list[str], Changes, Wanted]:
+        """Put as many of the `wanted` routes into the table as a batch holds.
+
+        Returns their names, the changes, and what undoes them.
+        """
+        limits = self._limits
+        count = min(len(names), max(1, (limits.ops or _ANY) // _ROUTE_OPS))
+        while True:
+            part = names[:count]
+            undo = {name: self.table.routes.get(name) for name in part}
+            changes = self.table.put({name: wanted[name] for name in part})
+            if count == 1 or limits.allow(len(changes), size_of(changes)):
+                return part, changes, undo
+            self.table.put(undo)
+            count //= 2
+
+    @property
+    def _limits(self) -> Limits:
+        ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
+        return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
+
+    async def _apply(self, changes: Changes) -> None:
+        self.in_doubt = True
+        revision = self.revision.next()
+        try:
+            if not await self._lease.hold():
+                raise LeaseLost("The lease ran out in the middle of a change; nothing was changed.")
+            await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
+        except BatchRejected:
+            self.in_doubt = False
+            raise
+        except LeaseLost:
+            self._lease.lost()
+            raise
+        finally:
+            self.changed_at = time.monotonic()
+        self.in_doubt = False
+        self.revision = revision
+        self._pace.committed(revision)
+        self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
+
+    async def _read(self) -> None:
+        if self.in_doubt:
+            await self._backend.open()  # what it made may have been removed
+        self.in_doubt = True
+        keys = (await self._backend.load()).keys
+        stored = keys.get(REVISION_KEY, "")
+        is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
+        drift = await asyncio.to_thread(self.table.drift, keys)
+        if drift and is_truth:
+            words = await asyncio.to_thread(in_words, drift, keys)
+            self._log.warning("The store is not as this hub left it. Repairing %r: %s", self._backend.prefix, words)
+        elif drift:
+            self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
+            self._report(damaged)
+            drift = await asyncio.to_thread(self.table.drift, keys)
+        if not is_truth and stored not in ("", self.revision.text):
+            self.revision = self.revision.found(stored)
+        self._is_truth = is_truth  # what was taken over is so once it is whole
+        try:
+            await self._repair(drift, keys, self._limits)
+            if not drift and stored != self.revision.text:
+                await self._apply({})
+        except BaseException:
+            self.in_doubt = True  # a part of it may be repaired
+            raise
+        self._is_truth, self.in_doubt = True, False
+
+    async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
+        """Bring the store, which holds `keys`, to the table."""
+        for part in await asyncio.to_thread(list, cut(drift, keys, limits)):
+            try:
+                await self._apply(part)
+            except BatchRejected:
+                half = Limits(len(part) // 2, None)
+                if len(list(cut(part, keys, half))) == 1:
+                    raise
+                await self._repair(part, keys, half)
+
+    def _report(self, damaged: dict[str, str]) -> None:
+        for key, why in list(damaged.items())[:_SHOWN]:
+            self._log.error("Dropping the damaged entry %s/%s of the table: %s", self._backend.prefix, key, why)
+        if len(damaged) > _SHOWN:
+            self._log.error("Dropping %d more damaged entries of the table", len(damaged) - _SHOWN)

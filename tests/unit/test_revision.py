@@ -1,0 +1,41 @@
+"""Which revision comes after which, and who wrote it."""
+
+from __future__ import annotations
+
+import pytest
+
+from jhub_kvproxy.revision import Revision
+
+
+def test_a_replica_reaches_a_revision():
+    first = Revision.first()
+    second = first.next()
+    assert second.is_reached_by(second.text)
+    assert first.is_reached_by(second.text)
+    assert not second.is_reached_by(first.text)
+    assert not first.is_reached_by(Revision.first().next().text)
+    found = second.found("somebody.7")
+    assert found.is_reached_by("somebody.7")
+    assert found.is_reached_by(found.next().text)
+    assert second.is_reached_by(found.next().text), "the same writer, in a later term"
+
+
+def test_who_found_a_revision_comes_after_who_wrote_it():
+    old = Revision.first().next()
+    new = Revision.first().found(old.text)
+    assert not new.is_followed_by(old.text)
+    assert not new.next().is_followed_by(old.text), "as in a backup"
+    assert old.is_followed_by(new.next().text)
+    assert not old.is_followed_by(old.next().text)
+    for _ in range(3):
+        old, new = new.next(), old.found(new.next().text)
+        assert old.is_followed_by(new.next().text)
+        assert not new.is_followed_by(old.text)
+
+
+@pytest.mark.parametrize("text", ["", ".", "-", "-.", "1b2c3d4e.5", "x-y.z", "a-b-c.1", "...", "kvproxy", "5-x.-"])
+def test_what_others_write_there_is_nobodys_successor(text):
+    revision = Revision.first().next()
+    assert not revision.is_reached_by(text)
+    assert not revision.is_followed_by(text)
+    assert revision.found(text).is_reached_by(text)
