@@ -162,7 +162,7 @@ class Writer:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            error = self._trouble or BackendUnavailable("The store does not answer.")
+            error = self._trouble or BackendUnavailable("The store has not taken the change yet, nor said why.")
             kind = next(kind for kind in _PASSING if isinstance(error, kind))
             raise kind(f"{error} The change was given up after {timeout:g} s.") from error
 

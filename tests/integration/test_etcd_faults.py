@@ -250,12 +250,7 @@ async def test_a_full_store(tmp_path):
                 with pytest.raises(BackendUnavailable, match=r"is full and takes no changes.*etcdctl alarm disarm"):
                     await call()
             assert await keys_of(backend) == numbered(1).changes
-            server.delete("foreign/")
-            revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
-            server.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
-            server.ask("/v3/maintenance/defragment", {})
-            for alarm in server.ask("/v3/maintenance/alarm", {"action": "GET"})["alarms"]:
-                server.ask("/v3/maintenance/alarm", {"action": "DEACTIVATE", **alarm})
+            make_room(server)
             await backend.apply(numbered(2, "free"))
             assert await keys_of(backend) == numbered(2, "free").changes
 
@@ -263,6 +258,15 @@ async def test_a_full_store(tmp_path):
 def fill(server: EtcdServer) -> None:
     for number in range(100):
         server.write({f"foreign/{number}": "x" * 100_000})
+
+
+def make_room(server: EtcdServer) -> None:
+    server.delete("foreign/")
+    revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
+    server.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
+    server.ask("/v3/maintenance/defragment", {})
+    for alarm in server.ask("/v3/maintenance/alarm", {"action": "GET"})["alarms"]:
+        server.ask("/v3/maintenance/alarm", {"action": "DEACTIVATE", **alarm})
 
 
 async def test_a_killed_writer_leaves_whole_batches(etcd, tmp_path):

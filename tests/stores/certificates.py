@@ -30,11 +30,13 @@ class Authority:
         #: The authority's own certificate (PEM).
         self.ca_file = str(self._write("ca.pem", certificate.public_bytes(serialization.Encoding.PEM)))
 
-    def issue(self, name: str, *, client: bool = True, server: bool = True, common_name: str = "") -> tuple[str, str]:
+    def issue(
+        self, name: str, *, client: bool = True, server: bool = True, common_name: str = "", days: float = 1
+    ) -> tuple[str, str]:
         """The files (PEM) of a new certificate for 127.0.0.1, ::1 and localhost, and of its key.
 
         `client` and `server` say what it may be used for (extended key usage). It has a common name
-        only if one is given; `name` is that of the files.
+        only if one is given; `name` is that of the files. It expires in so many `days`.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)]
@@ -44,7 +46,7 @@ class Authority:
         hosts += [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH] * client + [ExtendedKeyUsageOID.SERVER_AUTH] * server
         certificate = (
-            _builder(x509.Name(attributes), self._name, key)
+            _builder(x509.Name(attributes), self._name, key, days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(is_authority=False), critical=True)
             .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
@@ -68,7 +70,9 @@ class Authority:
         return path
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: float = 1
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -77,7 +81,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + timedelta(days=days))
     )
 
 

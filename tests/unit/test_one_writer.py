@@ -341,7 +341,7 @@ async def test_a_call_is_given_up_while_its_change_is_under_way(hubs):
     calls = (hub.add_route("/user/a/", TARGET, {"n": 2}), hub.add_route("/user/b/", TARGET, {}))
     for error in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(error, BackendUnavailable)
-        assert "The store does not answer" in str(error)
+        assert "has not taken the change yet" in str(error)
     hub._backend.gate.set()
     await until(lambda: names(hubs.table) == {"user.a"} and not hub._writer._committing, "it is not taken back")
     assert (await hub.get_route("/user/a/"))["data"] == {"n": 1}
