@@ -26,9 +26,13 @@ class Revision:
         return seen == self.text or (other.writer == self.writer and other.number >= self.number)
 
     def is_followed_by(self, stored: str) -> bool:
-        """Whether another writer, who came later, wrote the revision with the text `stored`."""
-        other = Revision.read(stored)
-        return bool(stored) and other.writer != self.writer and other.term >= self.term
+        """Whether another writer wrote the revision with the text `stored` after this one."""
+        other, this = Revision.read(stored), Revision.read(self.text)
+        if not stored or other.writer == self.writer:
+            return False
+        if other.writer == this.writer:  # whose work this writer has found
+            return (other.term, other.number) > (this.term, this.number)
+        return other.term >= this.term
 
     @classmethod
     def read(cls, text: str) -> Revision:

@@ -55,6 +55,7 @@ async def test_a_hub_killed_while_it_adds_500_routes_is_started_again_and_finish
         for name in names:
             assert await site.client.server(name) == "a"
         assert second._supervisor.is_adopted
+        await second.stop()
 
 
 async def test_a_hub_that_was_paused_past_its_lease_cannot_write_until_it_has_it_again(site, caplog):

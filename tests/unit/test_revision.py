@@ -28,9 +28,19 @@ def test_who_found_a_revision_comes_after_who_wrote_it():
     assert old.is_followed_by(new.next().text)
     assert not old.is_followed_by(old.next().text)
     for _ in range(3):
-        old, new = new.next(), old.found(new.next().text)
+        new = new.next()
+        old, new = new, old.found(new.text)
         assert old.is_followed_by(new.next().text)
         assert not new.is_followed_by(old.text)
+
+
+def test_who_is_found_at_work_may_go_on():
+    other = Revision.first().next()
+    found = Revision.first().found(other.text)
+    assert not found.is_followed_by(other.text)
+    assert found.is_followed_by(other.next().text)
+    assert not found.next().is_followed_by(other.next().text)
+    assert not Revision.first().found(other.next().text).is_followed_by(other.text), "as in a backup"
 
 
 @pytest.mark.parametrize("text", ["", ".", "-", "-.", "1b2c3d4e.5", "x-y.z", "a-b-c.1", "...", "kvproxy", "5-x.-"])
