@@ -17,6 +17,7 @@ from .writer import Writer
 
 _NOTICE_INTERVAL = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
+_CANCEL_INTERVAL = 0.1
 #: After changes of ours a comparison waits until none has come for so long, or at most for this time in all.
 _QUIET, _UNREST = 0.5, 2.0
 #: It then takes one part in so many of the time; after a change that cannot be ours, one part in two.
@@ -64,11 +65,12 @@ class Guard:
     async def close(self) -> None:
         """End. Without a start, do nothing."""
         self._is_closing = True  # a driver may make something else of the cancellation
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        tasks, self._tasks = set(self._tasks), []
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # More than once: Python 3.11's wait_for, in a driver, may swallow it.
+            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_INTERVAL)
 
     def _run(self, work: Callable[[], Any]) -> None:
         self._tasks.append(asyncio.create_task(work()))

@@ -180,7 +180,8 @@ class Writer:
                     break
                 else:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._closing.wait(), rest)
+                        async with asyncio.timeout(rest):
+                            await self._closing.wait()
                     rest = min(rest * 2, _LONGEST_REST)
                     self._waiting = [future for future in self._waiting if not future.done()]
         finally:

@@ -381,6 +381,26 @@ async def test_a_hub_whose_tasks_are_cancelled_gives_up_the_lease(hubs):
     assert await hubs.new(when_held="fail").get_route("/user/a/")
 
 
+async def test_a_driver_that_swallows_a_cancellation_holds_up_nobody(hubs):
+    """As wait_for() of Python 3.11 does, when what it waits for ends just then."""
+    hub = hubs.new()
+    swallowed = []
+
+    async def watch():
+        yield
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(True)
+        await asyncio.Event().wait()
+
+    hub._backend.watch = watch
+    await hub.add_route("/user/a/", TARGET, {})
+    await until(lambda: is_quiet(hub), "it has no rest")
+    await hub.stop()
+    assert swallowed
+
+
 async def test_the_store_is_lost_before_a_route_is_confirmed(hubs):
     """A route whose second commit, which Traefik needs (lists_at_once), cannot be made."""
     hub = hubs.new(ready_timeout=0.3)
