@@ -72,6 +72,14 @@ async def is_served(site: Site, path: str) -> bool:
     return await site.client.server(path) is not None
 
 
+async def leave(proxy: KVProxy) -> None:
+    """End `proxy` as its hub's end does with ``cleanup_proxy = False``: Traefik runs on, and nobody watches it."""
+    watcher = proxy._supervisor._watcher
+    assert watcher
+    watcher.cancel()
+    await proxy._close()
+
+
 def writer_for(backend: Backend) -> Writer:
     """A writer that no Traefik keeps waiting."""
 

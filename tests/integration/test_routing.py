@@ -12,7 +12,7 @@ import pytest
 
 from tests.hub import until
 from tests.servers import Client
-from tests.site import count_commits
+from tests.site import count_commits, leave
 from tests.stores import on_every_store
 
 NAMES = [f"{word}{number}" for word in ("student", "stu", "s", "+", "Zoë@example.org") for number in range(12)]
@@ -75,8 +75,7 @@ async def test_another_routing_takes_over_without_a_wrong_answer(site, routings)
     one, hub = await site.server("one"), await site.server("hub")
     await first.add_route("/", hub, {})
     await asyncio.gather(*(first.add_route(routespec(name), one, {"n": 1}) for name in NAMES))
-    first._supervisor._watcher.cancel()  # its hub has gone, and left Traefik running
-    await first._readiness.close()
+    await leave(first)
     async with visitors(site, dict.fromkeys(NAMES, "one"), "hub"):
         second = await site.started(routing=new)
         assert len(await second.get_all_routes()) == len(NAMES) + 1

@@ -25,6 +25,7 @@ from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.servers import free_port, user_server
+from tests.site import leave
 
 
 def pid_of(proxy):
@@ -112,14 +113,14 @@ async def test_the_api_wants_our_credential_and_listens_on_loopback(site):
 async def left_running(site):
     """A proxy whose hub is gone, its Traefik running on."""
     proxy = await site.started()
-    proxy._supervisor._watcher.cancel()
-    await proxy._readiness.close()
+    await leave(proxy)
     return proxy
 
 
 async def test_the_next_hub_adopts_the_traefik_that_was_left(site):
-    first = await left_running(site)
+    first = await site.started()
     await first.add_route("/user/a/", await site.server("a"), {})
+    await leave(first)
     second = await site.started()
     assert pid_of(second) == pid_of(first)
     assert await site.client.server("/user/a/") == "a"
@@ -343,6 +344,7 @@ async def test_replicas_that_others_start(site, tmp_path):
         await proxy.delete_route("/user/a/")
         assert await get_server(replicas[1][1], "/user/a/") is None
 
+        await proxy.stop()
         stranger = site.proxy(should_start=False, traefik_api_urls=urls, traefik_api_password="wrong", ready_timeout=1)
         with pytest.raises(RouteNotReady, match="refuses our credential"):
             await stranger.add_route("/user/c/", server, {})
