@@ -41,8 +41,6 @@ class Guard:
         self._notice = Notice(log, _NOTICE_INTERVAL)
         self._is_watching = False
         self._changed = asyncio.Event()
-        #: When the last comparison began and ended, and how long it took (:func:`time.monotonic`).
-        self._began, self._ended, self._cost = 0.0, 0.0, 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
 
@@ -106,11 +104,8 @@ class Guard:
             while (rest := self._rest()) > 0:
                 await asyncio.sleep(rest)
             self._changed.clear()
-            self._began = time.monotonic()
-            is_compared = await self._try(self._writer.check)
-            self._ended = time.monotonic()
-            if is_compared:
-                self._cost, pause = self._ended - self._began, _FIRST_PAUSE
+            if await self._try(self._writer.check):
+                pause = _FIRST_PAUSE
             else:
                 self._changed.set()
                 await asyncio.sleep(pause)
@@ -118,11 +113,11 @@ class Guard:
 
     def _rest(self) -> float:
         """Seconds until the next comparison."""
-        now = time.monotonic()
-        if self._stored.changed_at < self._began:
-            return self._ended + self._cost - now
-        turn = self._ended + max(_SHARE * self._cost, _QUIET)
-        calm = min(self._stored.changed_at + _QUIET, turn + _UNREST)
+        stored, now = self._stored, time.monotonic()
+        if stored.changed_at < stored.read_at:
+            return stored.read_at + 2 * stored.read_seconds - now
+        turn = stored.read_at + max(_SHARE * stored.read_seconds, _QUIET)
+        calm = min(stored.changed_at + _QUIET, turn + _UNREST)
         return max(turn, calm) - now
 
     async def _try(self, work: Callable[[], Any]) -> bool:

@@ -41,8 +41,8 @@ class StoredTable:
         self.revision = Revision.first()
         #: Whether the store may hold something else.
         self.in_doubt = True
-        #: When we changed the store last (:func:`time.monotonic`).
-        self.changed_at = 0.0
+        #: When we changed the store last, when we began to read it last (:func:`time.monotonic`), and for how long.
+        self.changed_at, self.read_at, self.read_seconds = 0.0, 0.0, 0.0
         self._backend = backend
         self._lease = lease
         self._pace = pace
@@ -134,10 +134,12 @@ class StoredTable:
         if self.in_doubt:
             await self._backend.open()  # what it made may have been removed
         self.in_doubt = True
+        began = time.monotonic()
         keys = (await self._backend.load()).keys
         stored = keys.get(REVISION_KEY, "")
         is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
         drift = await asyncio.to_thread(self.table.drift, keys)
+        self.read_at, self.read_seconds = began, time.monotonic() - began
         if drift and is_truth:
             words = await asyncio.to_thread(in_words, drift, keys)
             self._log.warning("The store is not as this hub left it. Repairing %r: %s", self._backend.prefix, words)

@@ -142,7 +142,8 @@ class ConsulBackend(NetworkBackend):
     async def acquire_lease(self, holder: str, ttl: float) -> None:
         if self._is_elsewhere:
             raise BackendRejected(
-                f"A lease needs an agent in the same datacenter: let ConsulBackend.url be one of {self.datacenter!r}."
+                f"A lease needs an agent in the same datacenter: let ConsulBackend.url be one of {self.datacenter!r}, "
+                "or let no other hub use the prefix, and set KVProxy.lease_seconds = 0."
             )
         self._require_open()
         await self._lease.acquire(holder, ttl)

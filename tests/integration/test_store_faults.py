@@ -79,3 +79,32 @@ async def test_routes_are_served_while_the_store_is_away_and_change_when_it_is_b
     await proxy.add_route("/user/a/", two, {"n": 3})
     assert await site.client.server("/user/a/") == "two"
     assert await site.client.server("/user/b/") is None
+
+
+def empty(server, root):
+    """Remove all that the hub has there, its lease too."""
+    if isinstance(server, RedisServer):
+        client = server.client()
+        client.flushall()
+        client.close()
+    else:
+        server.delete(f"{root}/")
+
+
+async def test_an_emptied_store_is_filled_again_by_itself(site, server, caplog):
+    proxy = await site.started()
+    url = await site.server("a")
+    await asyncio.gather(*(proxy.add_route(f"/user/{number}/", url, {"n": number}) for number in range(100)))
+    routes, before = await proxy.get_all_routes(), (await proxy._backend.load()).keys
+    empty(server, proxy._backend.root)
+
+    async def is_filled():
+        return (await proxy._backend.load()).keys.keys() == before.keys()
+
+    await until(is_filled, "the store is not filled again")
+    for number in range(100):
+        await until(lambda number=number: is_served(site, f"/user/{number}/"), "a route is not served again")
+    assert await proxy.get_all_routes() == routes
+    assert "puts back 100 routes (p.user." in caplog.text
+    await proxy.add_route("/user/more/", url, {})
+    assert await site.client.server("/user/more/") == "a"

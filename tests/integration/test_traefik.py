@@ -217,7 +217,7 @@ async def test_a_start_without_its_table_leaves_no_traefik(site, monkeypatch):
     """Here because the revision that it waits for is nobody's."""
     proxy = site.proxy(ready_timeout=1)
     await proxy.get_all_routes()
-    monkeypatch.setattr(proxy._writer._stored, "revision", Revision("other", 1, "other.1"))
+    monkeypatch.setattr(type(proxy._writer), "revision", Revision("other", 1, "other.1"))
     with pytest.raises(RouteNotReady, match=r"Revision other\.1 of the routing table was not live after 1 s"):
         await proxy.start()
     assert not is_alive(pid_of(proxy))
@@ -323,6 +323,7 @@ async def test_replicas_that_others_start(site, tmp_path):
     with pytest.raises(RouteNotReady, match="cannot be asked"):
         await hub.add_route("/user/early/", "http://127.0.0.1:1", {})
     assert await hub.get_all_routes() == {}
+    await hub.stop()
 
     replicas = [start_replica(site, tmp_path / str(number)) for number in range(2)]
     try:
