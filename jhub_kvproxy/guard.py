@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from .backend import Backend, SupportsWatch
-from .errors import BackendError
+from .errors import BackendError, LeaseLost
 from .lease import Lease
 from .notice import Notice
 from .stored import StoredTable
@@ -123,6 +123,8 @@ class Guard:
     async def _try(self, work: Callable[[], Any]) -> bool:
         try:
             await work()
+        except LeaseLost:
+            return False  # it may be free; if not, the next try tells who has it
         except BackendError as error:
             self._wrong(error)
             return False
