@@ -19,6 +19,7 @@ _COMMANDS = {
     "etcd": ("etcd", "--version"),
     "Consul": ("consul", "version"),
     "Redis": ("redis-server", "--version"),
+    "HAProxy": ("haproxy", "-v"),
     "nginx": ("nginx", "-v"),
     "wrk": ("wrk", "-v"),
     "Node.js": ("node", "--version"),

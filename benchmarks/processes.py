@@ -31,10 +31,10 @@ def free_port() -> int:
             return port
 
 
-def tied(command: Sequence[str]) -> list[str]:
-    """`command` so that the kernel ends it when we are killed."""
+def tied(command: Sequence[str], signal: str = "TERM") -> list[str]:
+    """`command` so that the kernel ends it, with `signal`, when we are killed."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else list(command)
+    return [setpriv, "--pdeathsig", signal, *command] if setpriv else list(command)
 
 
 class Server:

@@ -21,7 +21,10 @@ _AFTER = ["/usr/sbin"]
 _HOW = {
     "wrk": "on Debian: apt-get install wrk",
     "nginx": "on Debian: apt-get install nginx-light",
+    "haproxy": "on Debian: apt-get install haproxy",
     "etcd": "on Debian: apt-get install etcd-server",
+    "etcdctl": "on Debian: apt-get install etcd-client",
+    "redis-cli": "on Debian: apt-get install redis-tools",
     "redis-server": "on Debian: apt-get install redis-server",
     "consul": "make bench unpacks Debian 11's package on a Debian, as root",
     "configurable-http-proxy": "npm install --prefix .servers configurable-http-proxy, as make bench does",

@@ -1,50 +1,9 @@
-"""Reads commands from standard input, one JSON object a line, and answers each when it is done.
-
-``{"id": 1, "do": "add", ...}`` is answered by ``{"id": 1, "started": ..., "ended": ..., "result": ...}``, with
-the times of the monotonic clock, which all processes of a machine share, or with ``"error"``. Commands run
-beside each other. When standard input ends, so does the proxy.
-"""
+"""A worker process: does what :mod:`.commands` can, as it is told by :mod:`.serve`. Ends its proxy when it ends."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import signal
-import sys
-from typing import Any, TextIO
-
 from .commands import Commands
-
-_LINE_LIMIT = 1 << 24
-
-
-async def main(replies: TextIO) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_LINE_LIMIT)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    commands = Commands()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def answer(message: dict[str, Any]) -> None:
-        reply = {"id": message.pop("id"), **await commands.run(message.pop("do"), message)}
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
-
-    try:
-        while line := await reader.readline():
-            task = asyncio.create_task(answer(json.loads(line)))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await commands.run("stop", {})
-
+from .serve import serve
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, who then ends our input
-    # What the proxy and its children print must not get between the answers.
-    with os.fdopen(os.dup(1), "w") as replies:
-        os.dup2(2, 1)
-        asyncio.run(main(replies))
+    serve(Commands())

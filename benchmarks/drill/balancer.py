@@ -1,0 +1,101 @@
+"""HAProxy, in front of the Traefiks: it carries TCP, and notes which one each connection went to."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jhub_kvproxy.table import REVISION_NAME
+
+from ..processes import free_port
+from ..tools import find
+from .part import Part
+from .replicas import Replica
+
+# A Traefik answers /ping before it has a routing table. The revision in its API is there when the table is.
+_CONFIG = """
+global
+    log stdout format raw local0
+    nbthread 1
+    maxconn 4000
+
+defaults
+    mode tcp
+    log global
+    log-format "session %cp %Ts.%ms %s %ts"
+    retries 3
+    option redispatch 1
+    timeout connect 2s
+    timeout check 1s
+    timeout client 1h
+    timeout server 1h
+
+frontend users
+    bind 127.0.0.1:{port}
+    default_backend traefiks
+
+backend traefiks
+    balance leastconn
+    option httpchk GET /api/http/middlewares/{revision}@{provider}
+    http-check expect status 200
+    default-server inter 500ms fastinter 200ms downinter 200ms fall 2 rise 1
+{servers}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection that has ended: when it began (seconds since the epoch), and who had it."""
+
+    began: float
+    server: str
+
+
+class Balancer:
+    """HAProxy on :attr:`port`, from its construction to :meth:`stop`."""
+
+    def __init__(self, replicas: Sequence[Replica], provider: str, directory: Path) -> None:
+        self.port = free_port()
+        servers = "\n".join(
+            f"    server {replica.part.name} 127.0.0.1:{replica.port} check port {replica.api_port}"
+            for replica in replicas
+        )
+        config = directory / "haproxy.cfg"
+        config.write_text(_CONFIG.format(port=self.port, revision=REVISION_NAME, provider=provider, servers=servers))
+        self._log = directory / "haproxy.log"
+        self._part = Part("HAProxy", [find("haproxy"), "-db", "-f", str(config)], self._log)
+        self._part.start()
+
+    async def wait(self) -> None:
+        """Wait until it takes connections."""
+        await self._part.until_port(self.port)
+
+    def sessions(self) -> Sessions:
+        """All connections that have ended."""
+        return Sessions(self._log.read_text(errors="replace"))
+
+    def stop(self) -> None:
+        self._part.kill()
+
+
+class Sessions:
+    """Who had each connection, from HAProxy's log."""
+
+    def __init__(self, log: str) -> None:
+        self._by_port: dict[int, list[Session]] = defaultdict(list)
+        for line in log.splitlines():
+            words = line.split()
+            if words[:1] == ["session"] and len(words) == 5:
+                self._by_port[int(words[1])].append(Session(float(words[2]), words[3]))
+        for sessions in self._by_port.values():
+            sessions.sort(key=lambda session: session.began)
+
+    def server(self, port: int, when: float) -> str:
+        """Who had the connection from our `port` that was open at `when`, in seconds since the epoch; "": nobody."""
+        sessions = self._by_port.get(port, [])
+        # HAProxy rounds to milliseconds.
+        place = bisect_right([session.began for session in sessions], when + 0.001)
+        return sessions[place - 1].server if place else ""

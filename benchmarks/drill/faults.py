@@ -1,0 +1,138 @@
+"""The faults: what is done to a site, and what that may do to its visitors."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ..errors import BenchmarkError
+from .hubs import HubGone
+from .judging import Bound, Marks
+from .part import Part
+from .site import Site
+
+_BURST = 30
+# An old hub that is let in again must hear within this that it is not wanted.
+_INTRUDER_TIMEOUT = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds: of a row without a fault, before each fault, that something is away, and after it is back."""
+
+    alone: float
+    quiet: float
+    outage: float
+    after: float
+
+    @classmethod
+    def within(cls, minutes: float) -> Times:
+        """For all faults in about so many minutes. An outage is not longer than 20 s, and nothing is 0."""
+        share = minutes / 4
+        return cls(max(60 * share, 2), max(3 * share, 0.5), min(20.0, max(20 * share, 1)), max(10 * share, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that may happen."""
+
+    name: str
+    title: str
+    bound: Bound
+    do: Callable[[Site, Marks, Times], Awaitable[None]]
+    #: Whether the store must have processes for it.
+    needs_processes: bool = False
+
+
+async def _changes(site: Site, marks: Marks, times: Times) -> None:
+    await asyncio.sleep(times.alone)
+
+
+async def _traefik_killed(site: Site, marks: Marks, times: Times) -> None:
+    part = site.replicas[0].part
+    marks.victim, marks.fault = part.name, time.monotonic()
+    part.kill()
+    await asyncio.sleep(times.outage / 2)
+    part.start()
+
+
+async def _store_killed(site: Site, marks: Marks, times: Times) -> None:
+    marks.fault = time.monotonic()
+    for part in site.store.parts:
+        part.kill()
+    await asyncio.sleep(times.outage)
+    await site.store.start()
+    marks.back = time.monotonic()
+
+
+async def _store_frozen(site: Site, marks: Marks, times: Times) -> None:
+    marks.fault = time.monotonic()
+    for part in site.store.parts:
+        part.freeze()
+    await asyncio.sleep(times.outage)
+    for part in site.store.parts:
+        part.thaw()
+    marks.back = time.monotonic()
+
+
+async def _store_emptied(site: Site, marks: Marks, times: Times) -> None:
+    marks.fault = time.monotonic()
+    await site.store.empty()
+
+
+async def _member_killed(site: Site, marks: Marks, times: Times) -> None:
+    leader: Part = await site.store.leader()
+    marks.notes.append(f"{leader.name} led")
+    marks.fault = time.monotonic()
+    leader.kill()
+    await asyncio.sleep(times.outage)
+    leader.start()
+    await site.store.wait()
+
+
+async def _hub_killed(site: Site, marks: Marks, times: Times) -> None:
+    site.changes.burst(_BURST)
+    await asyncio.sleep(0.05)  # so that some are written, some not
+    marks.fault = time.monotonic()
+    await site.hub.kill()
+    marks.back = time.monotonic()
+    await site.boot(await site.same_hub())
+
+
+async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
+    old = site.hub
+    marks.fault = time.monotonic()
+    old.freeze()
+    second = await site.new_hub()
+    site.changes.burst(_BURST)  # of which the first hub hears when it goes on
+    old.give_up()
+    await site.changes.pause()
+    await site.boot(second)
+    marks.notes.append(f"the second hub took over after {time.monotonic() - marks.fault:.1f} s")
+    site.changes.resume()
+    await asyncio.sleep(times.after)
+    old.thaw()
+    # The first hub does what a hub does, and does not know what has happened since.
+    site.book.gone.append("intruder")
+    for do, arguments in (("poll", {}), ("add", {"name": "intruder", "port": site.spare})):
+        try:
+            await old.call(do, timeout=_INTRUDER_TIMEOUT, **arguments)
+            marks.notes.append(f"the first hub could still {do}")
+        except (BenchmarkError, HubGone) as error:
+            marks.notes.append(f"the first hub could not {do}: {error}")
+    await old.kill()
+
+
+FAULTS = [
+    Fault("changes", "route changes alone", Bound(changes_may_fail=False), _changes),
+    Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
+    Fault("store-killed", "store killed, and returned", Bound(), _store_killed, needs_processes=True),
+    Fault("store-frozen", "store frozen", Bound(), _store_frozen, needs_processes=True),
+    Fault("store-emptied", "store emptied", Bound(grace=5.0), _store_emptied),
+    Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),
+    Fault("hub-killed", "hub killed, and restarted", Bound(), _hub_killed),
+    # The lease must run out first.
+    Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=90.0), _hub_paused),
+]

@@ -1,0 +1,129 @@
+"""A hub, in a process of its own: ``python -m benchmarks.drill.hub``, driven by :mod:`..worker.serve`.
+
+It uses its proxy object as JupyterHub does: asks for all routes first, then checks them with JupyterHub's own
+``Proxy.check_routes``, and again every now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from types import SimpleNamespace
+from typing import Any
+
+from aiohttp import web
+
+from ..worker.make import make_part
+from ..worker.serve import serve
+from .book import path
+
+# How often the Helm chart for Kubernetes has JupyterHub look; its own default is every 300 s.
+_POLL_INTERVAL = 60.0
+
+
+class Hub:
+    """What the drill may ask of a hub."""
+
+    def __init__(self) -> None:
+        self._proxy: Any = None
+        self._name, self._port = "", 0
+        self._users: dict[str, SimpleNamespace] = {}
+        self._web: web.AppRunner | None = None
+        self._polling: asyncio.Task[None] | None = None
+
+    async def run(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
+        try:
+            result = await getattr(self, f"_{name}")(**arguments)
+        except Exception as error:
+            traceback.print_exc()
+            return {"started": started, "ended": time.monotonic(), "error": f"{type(error).__name__}: {error}"}
+        return {"started": started, "ended": time.monotonic(), "result": result}
+
+    async def _make(self, name: str, port: int, specification: dict[str, Any]) -> None:
+        self._name, self._port = name, port
+        self._proxy = make_part(hub_url=f"http://127.0.0.1:{port}", **specification).proxy
+
+    async def _boot(self, users: dict[str, str]) -> None:
+        """Start with the users whose servers run, by name, with their ports. May be asked for again when it fails."""
+        self._users = {name: _user(name, port) for name, port in users.items()}
+        routes = await self._proxy.get_all_routes()
+        if self._web is None:
+            self._web = web.AppRunner(_application(self._name), access_log=None)
+            await self._web.setup()
+            await web.TCPSite(self._web, "127.0.0.1", self._port).start()
+        await self._check(routes)
+        self._polling = asyncio.create_task(self._poll_forever())
+
+    async def _add(self, name: str, port: str) -> None:
+        """Start a server, or another in the place of the one that there is."""
+        before, user = self._users.get(name), _user(name, port)
+        spawner = user.spawners[""]
+        spawner.ready, spawner.pending = False, "spawn"
+        self._users[name] = user
+        try:
+            await self._proxy.add_user(user)
+        except Exception:
+            if before:
+                self._users[name] = before
+            else:
+                del self._users[name]
+            raise
+        spawner.ready, spawner.pending = True, None
+
+    async def _delete(self, name: str) -> None:
+        """Stop a server."""
+        user = self._users[name]
+        spawner = user.spawners[""]
+        spawner.ready, spawner.pending = False, "stop"
+        try:
+            await self._proxy.delete_user(user)
+        except Exception:
+            spawner.ready, spawner.pending = True, None
+            raise
+        del self._users[name]
+
+    async def _routes(self) -> dict[str, str]:
+        """The target of each route."""
+        return {spec: route["target"] for spec, route in (await self._proxy.get_all_routes()).items()}
+
+    async def _poll(self) -> None:
+        await self._check(await self._proxy.get_all_routes())
+
+    async def _stop(self) -> None:
+        if self._polling:
+            self._polling.cancel()
+        if self._web:
+            await self._web.cleanup()
+
+    async def _check(self, routes: dict[str, Any]) -> None:
+        await self._proxy.check_routes(self._users, {}, routes)
+
+    async def _poll_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_INTERVAL)
+            try:
+                await self._poll()
+            except Exception:  # as JupyterHub does
+                traceback.print_exc()
+
+
+def _user(name: str, port: str) -> SimpleNamespace:
+    """As much of a user of JupyterHub's as `Proxy` looks at."""
+    server = SimpleNamespace(host=f"http://127.0.0.1:{port}")
+    spawner = SimpleNamespace(ready=True, pending=None, proxy_spec=path(name), server=server, _log_name=name)
+    return SimpleNamespace(name=name, proxy_spec=path(name), spawners={"": spawner})
+
+
+def _application(name: str) -> web.Application:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=name)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    return app
+
+
+if __name__ == "__main__":
+    serve(Hub())

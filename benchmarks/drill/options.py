@@ -1,0 +1,74 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..options import RESULTS
+from .faults import FAULTS
+from .site import Size
+from .stores import STORES
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is to be done."""
+
+    backends: list[str]
+    faults: list[str]
+    minutes: float
+    size: Size
+    output: Path
+
+
+def parse(arguments: list[str] | None = None) -> Options:
+    default = Size()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.drill",
+        description="Kills, freezes and restarts each part under load, and says what users noticed.",
+        epilog="The exit status is 0 if all bounds were met, 1 if not.",
+    )
+    parser.add_argument("--backend", action="append", choices=list(STORES), help="only this one; may be repeated")
+    parser.add_argument(
+        "--fault", action="append", choices=[fault.name for fault in FAULTS], help="only this one; may be repeated"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=_between(0.01, 600),
+        default=4.0,
+        help="about how long a backend takes, with all faults (default: %(default)g)",
+    )
+    parser.add_argument("--replicas", type=_count(9), default=default.replicas, help="Traefiks (default: %(default)s)")
+    parser.add_argument("--users", type=_count(2000), default=default.users, help="users (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=_between(1, 2000), default=default.rate, help="requests a second (default: %(default)g)"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="where JSON and pictures go")
+    given = parser.parse_args(arguments)
+    return Options(
+        given.backend or list(STORES),
+        given.fault or [fault.name for fault in FAULTS],
+        given.minutes,
+        Size(replicas=given.replicas, users=given.users, rate=given.rate),
+        given.output,
+    )
+
+
+def _count(most: int) -> object:
+    def count(text: str) -> int:
+        if not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be from 1 to {most}")
+        return int(text)
+
+    return count
+
+
+def _between(least: float, most: float) -> object:
+    def between(text: str) -> float:
+        if not least <= float(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g}")
+        return float(text)
+
+    return between

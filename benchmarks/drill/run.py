@@ -1,0 +1,84 @@
+"""Runs the faults on a site, one after the other, and says meanwhile what goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..progress import Progress
+from .faults import Fault, Times
+from .judging import Marks, Row, tally
+from .report import Drill
+from .site import Site, Size
+from .timeline import bins
+
+# For HAProxy's log and the visitors' last words to arrive.
+_SETTLE = 0.5
+_ECHO = 10  # lines of progress a minute where it is no terminal: one in so many seconds
+
+
+async def drill(backend: str, faults: Sequence[Fault], times: Times, size: Size, progress: Progress) -> Drill:
+    """Run `faults` on a new site, as far as the store can have them. Raises BenchmarkError."""
+    with tempfile.TemporaryDirectory(prefix="kvproxy-drill-") as name:
+        progress.note(f"{backend}: starting")
+        async with Site(backend, size, Path(name)) as site:
+            began = time.monotonic()
+            rows = []
+            for fault in faults:
+                if fault.needs_processes and not site.store.parts:
+                    progress.skip(1)
+                    continue
+                progress.step(f"{backend}: {fault.title}")
+                rows.append(await _row(site, fault, times, progress))
+                for missed in rows[-1].missed:
+                    progress.say(f"{backend}: {fault.title}: {missed}")
+            events = [*site.visitors.events, *site.changes.events]
+            return Drill(backend, size, began, rows, bins(events, site.changes.done, began, time.monotonic()))
+
+
+async def _row(site: Site, fault: Fault, times: Times, progress: Progress) -> Row:
+    marks = Marks()
+    row = Row(fault.name, fault.title, time.monotonic(), 0.0, marks)
+    telling = asyncio.create_task(_tell(site, fault, row, progress))
+    try:
+        await asyncio.sleep(times.quiet)
+        await fault.do(site, marks, times)
+        if marks.fault is not None:
+            await asyncio.sleep(times.after)
+        await site.changes.pause()
+        found = await site.sweep()
+        site.visitors.check()
+        await asyncio.sleep(_SETTLE)
+    finally:
+        telling.cancel()
+    row.ended = time.monotonic()
+    sessions = site.balancer.sessions()
+    to_clock = time.time() - time.monotonic()
+    tally(
+        row,
+        [*site.visitors.events, *site.changes.events],
+        site.changes.done,
+        found,
+        lambda port, when: sessions.server(port, when + to_clock),
+        fault.bound,
+    )
+    site.changes.resume()
+    return row
+
+
+async def _tell(site: Site, fault: Fault, row: Row, progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(1 if sys.stderr.isatty() else _ECHO)
+        second = [event for event in site.visitors.events[-2000:] if event.ended > time.monotonic() - 1]
+        failed = sum(
+            event.outcome != "ok" and event.kind != "hub" and event.ended >= row.began for event in site.visitors.events
+        )
+        waiting = sum(change.returned is None and not change.error for change in site.changes.done[-200:])
+        progress.note(
+            f"{site.backend}: {fault.title}: {len(second)} requests/s, {failed} failed, "
+            f"{site.visitors.websockets} websockets, {waiting} changes under way"
+        )
