@@ -51,7 +51,7 @@ class Changes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def pause(self) -> None:
-        """Ask for nothing new; returns when everything that was asked for has come to an end."""
+        """Ask for nothing new; returns when everything that was asked for has come to an end, or was given up."""
         self._flow.clear()
         while self._tasks:
             await asyncio.wait(self._tasks)

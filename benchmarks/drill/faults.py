@@ -107,6 +107,7 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
     old.freeze()
     second = await site.new_hub()
     site.changes.burst(_BURST)  # of which the first hub hears when it goes on
+    await asyncio.sleep(times.quiet)
     old.give_up()
     await site.changes.pause()
     await site.boot(second)

@@ -15,11 +15,13 @@ from typing import Any
 
 import aiohttp
 
+from .book import path
 from .client import Broken, Connection
 from .events import HUB, Event, judged
 
 _TIMEOUT = 10.0
 _MOST_AT_ONCE, _MOST_KEPT = 64, 8
+_MOST_AT_HUB = 8  # a hub that hangs must not keep visitors from the users' servers
 _EVERY_HUB = 20  # one request in so many is for the hub
 _ECHO_INTERVAL, _AGAIN_AFTER, _REPORT_INTERVAL = 0.5, 1.0, 0.2
 
@@ -35,7 +37,7 @@ class Load:
         self._events: list[Event] = []
         self._open = 0
         self._kept: list[Connection] = []
-        self._gate = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._gate, self._hub_gate = asyncio.Semaphore(_MOST_AT_ONCE), asyncio.Semaphore(_MOST_AT_HUB)
 
     async def run(self) -> None:
         users = itertools.cycle(self._users)
@@ -55,15 +57,16 @@ class Load:
         for number in itertools.count():
             due += 1 / self._rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await self._gate.acquire()
             is_kept = bool(number % 2)
-            if number % _EVERY_HUB:
-                name, port = random.choice(self._users)
-                group.create_task(self._request("request", f"/user/{name}/", port, is_kept))
+            if number % _EVERY_HUB == 0 and not self._hub_gate.locked():
+                await self._hub_gate.acquire()
+                group.create_task(self._request("hub", "/hub/", HUB, self._hub_gate, is_kept))
             else:
-                group.create_task(self._request("hub", "/hub/", HUB, is_kept))
+                await self._gate.acquire()
+                name, port = random.choice(self._users)
+                group.create_task(self._request("request", path(name), port, self._gate, is_kept))
 
-    async def _request(self, kind: str, path: str, expected: str, is_kept: bool) -> None:
+    async def _request(self, kind: str, place: str, expected: str, gate: asyncio.Semaphore, is_kept: bool) -> None:
         started, connection = time.monotonic(), None
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -71,7 +74,7 @@ class Load:
                     found = self._kept.pop()
                     connection = found if found.is_open else None
                 connection = connection or await Connection.open(self._port)
-                answer = await connection.get(path)
+                answer = await connection.get(place)
             outcome, detail = judged(expected, answer.status, answer.body)
             if is_kept and connection.is_open and len(self._kept) < _MOST_KEPT:
                 self._kept.append(connection)
@@ -82,7 +85,7 @@ class Load:
             if connection:
                 connection.close()
         finally:
-            self._gate.release()
+            gate.release()
         port = connection.port if connection else 0
         self._note(Event(kind, started, time.monotonic(), outcome, port, detail))
 
@@ -92,7 +95,7 @@ class Load:
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     connection = await Connection.open(self._port)
-                answer = await connection.get(f"/user/{name}/slow")
+                answer = await connection.get(f"{path(name)}slow")
                 outcome, detail = ("ok", "") if answer.status == 200 else ("failed", f"status {answer.status}")
             except (Broken, OSError, TimeoutError) as error:
                 outcome, detail = "failed", _words(error)
@@ -105,7 +108,7 @@ class Load:
                 await asyncio.sleep(_AGAIN_AFTER)
 
     async def _chat(self, session: aiohttp.ClientSession, name: str, expected: str) -> None:
-        url = f"http://127.0.0.1:{self._port}/user/{name}/ws"
+        url = f"http://127.0.0.1:{self._port}{path(name)}ws"
         while True:
             started = time.monotonic()
             try:

@@ -18,7 +18,7 @@ from .timeline import bins
 
 # For HAProxy's log and the visitors' last words to arrive.
 _SETTLE = 0.5
-_ECHO = 10  # lines of progress a minute where it is no terminal: one in so many seconds
+_TELL_INTERVAL = 10.0  # where it is no terminal
 
 
 async def drill(backend: str, faults: Sequence[Fault], times: Times, size: Size, progress: Progress) -> Drill:
@@ -36,11 +36,15 @@ async def drill(backend: str, faults: Sequence[Fault], times: Times, size: Size,
                 rows.append(await _row(site, fault, times, progress))
                 for missed in rows[-1].missed:
                     progress.say(f"{backend}: {fault.title}: {missed}")
+                if (rows[-1].lost or rows[-1].wrong) and not await site.mend():
+                    progress.say(f"{backend}: what {fault.title} did could not be mended; what follows shows it")
+                site.changes.resume()
             events = [*site.visitors.events, *site.changes.events]
             return Drill(backend, size, began, rows, bins(events, site.changes.done, began, time.monotonic()))
 
 
 async def _row(site: Site, fault: Fault, times: Times, progress: Progress) -> Row:
+    """What came of `fault`. Afterwards no route changes, until they are resumed."""
     marks = Marks()
     row = Row(fault.name, fault.title, time.monotonic(), 0.0, marks)
     telling = asyncio.create_task(_tell(site, fault, row, progress))
@@ -66,13 +70,12 @@ async def _row(site: Site, fault: Fault, times: Times, progress: Progress) -> Ro
         lambda port, when: sessions.server(port, when + to_clock),
         fault.bound,
     )
-    site.changes.resume()
     return row
 
 
 async def _tell(site: Site, fault: Fault, row: Row, progress: Progress) -> None:
     while True:
-        await asyncio.sleep(1 if sys.stderr.isatty() else _ECHO)
+        await asyncio.sleep(1 if sys.stderr.isatty() else _TELL_INTERVAL)
         second = [event for event in site.visitors.events[-2000:] if event.ended > time.monotonic() - 1]
         failed = sum(
             event.outcome != "ok" and event.kind != "hub" and event.ended >= row.began for event in site.visitors.events

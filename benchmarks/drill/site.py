@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -110,6 +111,14 @@ class Site:
         except (BenchmarkError, HubGone) as error:
             found.lost.append(f"the table cannot be read: {error or 'the hub is gone'}")
         return found
+
+    async def mend(self) -> bool:
+        """Have the hub check its routes, so that the next fault meets a whole site; whether it is one then."""
+        with contextlib.suppress(BenchmarkError, HubGone):
+            await self.hub.call("poll", timeout=_TABLE_TIMEOUT)
+            await self._until_steady()
+            return True
+        return False
 
     async def _start(self) -> None:
         self.store = STORES[self.backend](self._directory)
