@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types tests suite bench docs clean
+.PHONY: help demo test lint types tests suite bench drill docs clean
 .NOTPARALLEL:
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo 'make test              everything that CI runs: lint, types, tests, suite (each also a target of its own)'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
+	@echo 'make drill             kills each part under load, and says what users notice, in 5 minutes a backend'
+	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make clean             removes what the others made'
 	@echo
@@ -55,6 +57,9 @@ suite-%: $(VENV)/.has-test
 
 bench: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+drill: $(VENV)/.has-bench
+	@$(BIN)/python -m benchmarks.drill $(DRILL)
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from .events import Change, Event
 from .sweep import Found
@@ -63,6 +62,8 @@ class Row:
     without_service: float = 0.0
     #: Seconds from the part's return, or the fault, until a route that was asked for since was live; None: never.
     live_again: float | None = None
+    #: The longest time, in seconds, from asking for a route (after the return, or the fault) until it was live.
+    slowest_route: float | None = None
     changes: int = 0
     changes_failed: int = 0
     #: The median of the seconds from asking for a route to the first answer from there.
@@ -72,9 +73,6 @@ class Row:
     #: What was seen, in words: the first of each.
     details: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 #: Who had the connection from our port that ended at this time (monotonic clock); "": nobody.
@@ -162,10 +160,13 @@ def _tally_changes(row: Row, changes: Sequence[Change]) -> None:
     took = sorted(change.live - change.asked for change in fresh if change.live is not None)
     row.change_seconds = took[len(took) // 2] if took else None
     marks = row.marks
+    begun = row.began if marks.fault is None else marks.fault
+    since = begun if marks.back is None else marks.back
+    lives = [change.live for change in fresh if change.live is not None and change.asked >= begun]
     if marks.fault is not None:
-        since = marks.fault if marks.back is None else marks.back
-        lives = [c.live for c in fresh if c.asked >= marks.fault and c.live is not None and c.live >= since]
-        row.live_again = min(lives) - since if lives else None
+        row.live_again = min((live - since for live in lives if live >= since), default=None)
+    after = [change.live - change.asked for change in fresh if change.live is not None and change.asked >= since]
+    row.slowest_route = max(after, default=None)
 
 
 def _note(row: Row, event: Event, is_own: bool) -> None:

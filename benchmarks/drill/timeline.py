@@ -89,7 +89,7 @@ def draw(backend: str, rows: Sequence[Row], began: float, counts: Bins, file: Pa
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(0, len(counts.good))
     for axes in (failures, changes):
-        axes.legend(loc="upper right", frameon=False, ncols=3, fontsize=8)
+        axes.legend(loc="upper right", framealpha=0.9, ncols=3, fontsize=8)
     for row in rows:
         sign = "\n(missed)" if row.missed else ""
         middle = (row.began + row.ended) / 2 - began
