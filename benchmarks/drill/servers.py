@@ -1,12 +1,13 @@
-"""The users' servers, in a process of their own: ``python -m benchmarks.drill.servers PORT...``.
+"""The users' servers, in a process of their own: ``python -m benchmarks.drill.servers COUNT``.
 
-Each says who it is, by its port. ``.../ws`` echoes messages, with the port before each; ``.../slow`` is a download
-of :data:`SECONDS`; everything else is answered at once.
+Prints their ports, as JSON. Each says who it is, by its port. ``.../ws`` echoes messages, with the port before
+each; ``.../slow`` is a download of :data:`SECONDS`; everything else is answered at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 
 from aiohttp import web
@@ -43,15 +44,16 @@ async def _slow(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def main(ports: list[int]) -> None:
+async def main(count: int) -> None:
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    for port in ports:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+    for _ in range(count):
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(json.dumps([port for _, port in runner.addresses]), flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main([int(port) for port in sys.argv[1:]]))
+    asyncio.run(main(int(sys.argv[1])))

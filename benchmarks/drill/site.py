@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -155,13 +156,17 @@ class Site:
         self.changes.start()
 
     async def _start_servers(self) -> list[str]:
-        ports = [free_port() for _ in range(self.size.users + _SPARE_SERVERS)]
-        command = ["-m", "benchmarks.drill.servers", *map(str, ports)]
-        servers = Part("the users' servers", [sys.executable, *command], self._directory / "servers.log")
+        log = self._directory / "servers.log"
+        command = [sys.executable, "-m", "benchmarks.drill.servers", str(self.size.users + _SPARE_SERVERS)]
+        servers = Part("the users' servers", command, log)
         self._stack.callback(servers.kill)
         servers.start()
-        await servers.until_port(ports[-1])
-        return [str(port) for port in ports]
+
+        async def have_told() -> bool:
+            return log.read_text().endswith("]\n")
+
+        await servers.until(have_told)
+        return [str(port) for port in json.loads(log.read_text())]
 
     async def _spawn(self, name: str, port: int) -> HubProcess:
         hub = await HubProcess.spawn(name, port, self._specification(), self._directory)

@@ -68,7 +68,7 @@ class RedisStore(Store):
 
 
 def _asked(port: int, command: str) -> str:
-    words = [find("redis-cli"), "-h", "127.0.0.1", "-p", str(port), "-t", "2", *shlex.split(command)]
+    words = [find("redis-cli"), "-h", "127.0.0.1", "-p", str(port), *shlex.split(command)]
     try:
         return subprocess.run(words, capture_output=True, text=True, timeout=3, check=False).stdout.strip()
     except subprocess.TimeoutExpired as error:
