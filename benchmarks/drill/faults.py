@@ -133,7 +133,7 @@ FAULTS = [
     Fault("store-frozen", "store frozen", Bound(), _store_frozen, needs_processes=True),
     Fault("store-emptied", "store emptied", Bound(grace=5.0), _store_emptied),
     Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),
-    Fault("hub-killed", "hub killed, and restarted", Bound(), _hub_killed),
-    # The lease must run out first.
-    Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=90.0), _hub_paused),
+    # The lease of the hub that is no more must run out first: KVProxy.lease_seconds.
+    Fault("hub-killed", "hub killed, and restarted", Bound(live_within=20.0), _hub_killed),
+    Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=20.0), _hub_paused),
 ]
