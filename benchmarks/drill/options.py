@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     )
 
 
-def _count(most: int) -> object:
+def _count(most: int) -> Callable[[str], int]:
     def count(text: str) -> int:
         if not 1 <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"must be from 1 to {most}")
@@ -65,7 +66,7 @@ def _count(most: int) -> object:
     return count
 
 
-def _between(least: float, most: float) -> object:
+def _between(least: float, most: float) -> Callable[[str], float]:
     def between(text: str) -> float:
         if not least <= float(text) <= most:
             raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g}")

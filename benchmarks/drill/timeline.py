@@ -74,6 +74,8 @@ def draw(backend: str, rows: Sequence[Row], began: float, counts: Bins, file: Pa
             (counts.dropped, _REFUSED, "dropped websockets", "xx"),
         ),
     )
+    failures.set_yscale("symlog", linthresh=10)  # a single one must be seen
+    failures.yaxis.set_major_formatter("{x:g}")
     failures.set_ylabel("failures/s")
     failures.set_ylim(
         bottom=0,
