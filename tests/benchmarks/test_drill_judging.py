@@ -118,7 +118,7 @@ def test_the_hub_itself_may_fail_and_other_rows_do_not_count():
 
 def test_new_routes_are_counted_from_the_return():
     marks = Marks(FAULT, FAULT + 10)
-    early = Change("add", FAULT - 1, FAULT - 0.5, FAULT + 0.5)
+    early = Change("add", FAULT - 1, FAULT + 11, FAULT + 11)
     refused = Change("add", FAULT + 1, FAULT + 5, None, "no store")
     waiting = Change("retarget", FAULT + 5, FAULT + 12, FAULT + 12)
     fresh = Change("add", FAULT + 11, FAULT + 14, FAULT + 14)
