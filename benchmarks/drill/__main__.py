@@ -49,7 +49,8 @@ async def _drill(options: Options) -> int:
     status = 0
     for backend in options.backends:
         try:
-            result = await drill(backend, faults, times, options.size, progress)
+            logs = options.output / f"drill-{backend}-logs"
+            result = await drill(backend, faults, times, options.size, progress, logs)
         finally:
             progress.end()
         files = write(result, about, options.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
@@ -21,26 +22,46 @@ _SETTLE = 0.5
 _TELL_INTERVAL = 10.0  # where it is no terminal
 
 
-async def drill(backend: str, faults: Sequence[Fault], times: Times, size: Size, progress: Progress) -> Drill:
-    """Run `faults` on a new site, as far as the store can have them. Raises BenchmarkError."""
+async def drill(
+    backend: str, faults: Sequence[Fault], times: Times, size: Size, progress: Progress, logs: Path
+) -> Drill:
+    """Run `faults` on a new site, as far as the store can have them; what hubs and Traefiks wrote goes into `logs`.
+
+    Raises BenchmarkError.
+    """
     with tempfile.TemporaryDirectory(prefix="kvproxy-drill-") as name:
         progress.note(f"{backend}: starting")
-        async with Site(backend, size, Path(name)) as site:
-            began = time.monotonic()
-            rows = []
-            for fault in faults:
-                if fault.needs_processes and not site.store.parts:
-                    progress.skip(1)
-                    continue
-                progress.step(f"{backend}: {fault.title}")
-                rows.append(await _row(site, fault, times, progress))
-                for missed in rows[-1].missed:
-                    progress.say(f"{backend}: {fault.title}: {missed}")
-                if (rows[-1].lost or rows[-1].wrong) and not await site.mend():
-                    progress.say(f"{backend}: what {fault.title} did could not be mended; what follows shows it")
-                site.changes.resume()
-            events = [*site.visitors.events, *site.changes.events]
-            return Drill(backend, size, began, rows, bins(events, site.changes.done, began, time.monotonic()))
+        try:
+            async with Site(backend, size, Path(name)) as site:
+                return await _drill(site, faults, times, progress)
+        finally:
+            _keep_logs(Path(name), logs)
+
+
+async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Progress) -> Drill:
+    backend, began = site.backend, time.monotonic()
+    rows = []
+    for fault in faults:
+        if fault.needs_processes and not site.store.parts:
+            progress.skip(1)
+            continue
+        progress.step(f"{backend}: {fault.title}")
+        rows.append(await _row(site, fault, times, progress))
+        for missed in rows[-1].missed:
+            progress.say(f"{backend}: {fault.title}: {missed}")
+        if (rows[-1].lost or rows[-1].wrong) and not await site.mend():
+            progress.say(f"{backend}: what {fault.title} did could not be mended; what follows shows it")
+        site.changes.resume()
+    events = [*site.visitors.events, *site.changes.events]
+    return Drill(backend, site.size, began, rows, bins(events, site.changes.done, began, time.monotonic()))
+
+
+def _keep_logs(directory: Path, logs: Path) -> None:
+    shutil.rmtree(logs, ignore_errors=True)  # those of another run would not go with this one
+    logs.mkdir(parents=True)
+    for pattern in ("hub-*.log", "traefik-*.log"):
+        for log in directory.glob(pattern):
+            shutil.copy(log, logs)
 
 
 async def _row(site: Site, fault: Fault, times: Times, progress: Progress) -> Row:

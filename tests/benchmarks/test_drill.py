@@ -63,6 +63,7 @@ def test_a_killed_traefik_costs_what_was_in_flight_on_it(tmp_path):
     assert row["failed"] == row["failed_own"]
     assert sum(content["timeline"]["good"]) > 0
     assert not list(tmp_path.glob("kvproxy-drill-*"))
+    assert (tmp_path / "out" / "drill-toml-logs" / "hub-1.log").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
