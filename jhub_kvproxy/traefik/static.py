@@ -29,7 +29,9 @@ def public_address(public_url: str) -> tuple[str, int, bool]:
 
 def static_config(
     *,
-    public_url: str,
+    public_host: str,
+    public_port: int,
+    tls: bool,
     api_address: str,
     dynamic_dir: str,
     providers: Mapping[str, Any],
@@ -38,7 +40,7 @@ def static_config(
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The static configuration of a Traefik that we start; `extra` is merged over it."""
-    host, port, tls = public_address(public_url)
+    host = f"[{public_host}]" if ":" in public_host else public_host
     return merge(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -46,7 +48,7 @@ def static_config(
             "api": {"dashboard": False},
             "entryPoints": {
                 PUBLIC: {
-                    "address": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                    "address": f"{host}:{public_port}",
                     "asDefault": True,
                     "http": {
                         # Paths reach user servers as they came, as with configurable-http-proxy.

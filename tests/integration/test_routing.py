@@ -75,13 +75,13 @@ async def test_another_routing_takes_over_without_a_wrong_answer(site, routings)
     one, hub = await site.server("one"), await site.server("hub")
     await first.add_route("/", hub, {})
     await asyncio.gather(*(first.add_route(routespec(name), one, {"n": 1}) for name in NAMES))
-    first._supervisor._watcher.cancel()  # its hub has gone, and left Traefik running
+    first._local.supervisors[0]._watcher.cancel()  # its hub has gone, and left Traefik running
     await first._readiness.close()
     async with visitors(site, dict.fromkeys(NAMES, "one"), "hub"):
         second = await site.started(routing=new)
         assert len(await second.get_all_routes()) == len(NAMES) + 1
         await second.add_route("/user/more/", one, {})
-    assert second._supervisor._pid == first._supervisor._pid
+    assert second._local.supervisors[0]._pid == first._local.supervisors[0]._pid
     fresh = type(second._writer.table)(second._writer.table.routing, second._writer.table.routes.values())
     stored = (await second._backend.load()).keys
     assert {key: value for key, value in stored.items() if "revision" not in key} == fresh.keys
@@ -91,7 +91,7 @@ async def test_commits_wait_until_traefik_is_done_with_the_last(site, monkeypatc
     proxy = await site.started()
     server = await site.server("a")
     batches = await count_commits(proxy, monkeypatch)
-    os.kill(proxy._supervisor._pid, signal.SIGSTOP)
+    os.kill(proxy._local.supervisors[0]._pid, signal.SIGSTOP)
     try:
         calls = [asyncio.create_task(proxy.add_route("/user/first/", server, {}))]
         await until(lambda: batches, "the first change did not go out at once")
@@ -100,7 +100,7 @@ async def test_commits_wait_until_traefik_is_done_with_the_last(site, monkeypatc
             await asyncio.sleep(0.01)
         assert len(batches) == 1
     finally:
-        os.kill(proxy._supervisor._pid, signal.SIGCONT)
+        os.kill(proxy._local.supervisors[0]._pid, signal.SIGCONT)
     await asyncio.gather(*calls)
     assert len(batches) == 2
     assert await site.client.server("/user/29/") == "a"
