@@ -80,7 +80,7 @@ class Replica:
     def await_alone(self) -> None:
         """Wait for it although it is behind: no other is up."""
         if self.standing is Standing.LAGGING:
-            self._log.warning("Route changes wait for Traefik at %s again: no other is up", self.api.name)
+            self._log.warning("Traefik at %s is behind, but no other is up; route changes wait for it", self.api.name)
         self.standing, self._missing = Standing.AWAITED, None
 
     async def _look(self, session: aiohttp.ClientSession, latest: Revision | None) -> None:
@@ -103,7 +103,7 @@ class Replica:
     def _failed(self, why: str) -> None:
         self._why_down = why
         if self.standing is not Standing.DOWN:
-            self._log.warning("%s. Route changes do not wait for it until it is back.", why.rstrip("."))
+            self._log.warning("%s; route changes do not wait for it until it is back", why.rstrip("."))
         # It may come back as another version, with another configuration.
         self.standing, self._is_version_checked, self._goal, self._missing = Standing.DOWN, False, None, None
 
@@ -119,7 +119,7 @@ class Replica:
         goal, self._goal = self._goal or latest, latest
         if self.revision is not None and (goal is None or self.serves(goal)):
             self.standing, self._missing = Standing.AWAITED, None
-            self._log.info("%s. Route changes wait for it.", self.state)
+            self._log.info("%s; route changes wait for it", self.state)
             return
         if goal:
             self.misses(goal)
@@ -130,8 +130,8 @@ class Replica:
             return
         if self.standing is not Standing.LAGGING:
             self._log.warning(
-                "%s, and has not taken in revision %s for %g s. Route changes do not wait for it until it has. "
-                "See its log, and whether it reaches the store.",
+                "%s, and has not taken in revision %s for %g s; route changes do not wait for it until it has. "
+                "Look at its log, and whether it reaches the store.",
                 self.state,
                 self._missing.text,
                 LAG_LIMIT,

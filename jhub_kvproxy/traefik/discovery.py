@@ -76,18 +76,22 @@ class Discovery:
     async def _resolve(self, url: str) -> None:
         if not _has_name(url):
             return
-        host = urlsplit(url).hostname
         try:
-            lookup = asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            answers = await asyncio.wait_for(lookup, _PATIENCE)
+            answers = await lookup(urlsplit(url).hostname or "")
         except OSError:
             return  # whoever asks the replica by its name is told why
-        self._known[url] = _addresses([answer[4][0] for answer in answers])
+        self._known[url] = _addresses(answers)
 
 
-def _addresses(answers: Sequence[object]) -> tuple[str, ...]:
+async def lookup(host: str) -> list[str]:
+    """The addresses that the name `host` has. Raises OSError when it has none, or nobody can tell in time."""
+    question = asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(answer[4][0]) for answer in await asyncio.wait_for(question, _PATIENCE)]
+
+
+def _addresses(answers: Sequence[str]) -> tuple[str, ...]:
     """Those of a name's addresses that are replicas of their own; an empty text: the name is one replica."""
-    addresses = sorted({ipaddress.ip_address(str(answer).partition("%")[0]) for answer in answers}, key=int)
+    addresses = sorted({ipaddress.ip_address(answer.partition("%")[0]) for answer in answers}, key=int)
     for version in (4, 6):
         several = tuple(str(address) for address in addresses if address.version == version)
         if len(several) > 1:
