@@ -345,7 +345,9 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         else:
             cert, key = run / "default-cert.pem", run / "default-key.pem"
             files[cert], files[key] = self_signed()
-        base = base_config(cert_file=str(cert), key_file=str(key), extra=self.extra_dynamic_config)
+        base = base_config(
+            provider=self._backend.provider, cert_file=str(cert), key_file=str(key), extra=self.extra_dynamic_config
+        )
         files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
 
         def static(api_address: str, public_port: int) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def static_config(
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
             "log": {"level": log_level, "noColor": True},
             "api": {"dashboard": False},
+            "ping": {"manualRouting": True},
             "entryPoints": {
                 PUBLIC: {
                     "address": f"{host}:{public_port}",
