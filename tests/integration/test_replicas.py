@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import ssl
 
+import aiohttp
 import pytest
+from aiohttp import web
 
-from jhub_kvproxy import RouteNotReady, replica
+from jhub_kvproxy import RouteNotReady, TraefikError, replica
 from jhub_kvproxy.traefik import discovery
+from jhub_kvproxy.traefik.api import TraefikAPI
+from jhub_kvproxy.traefik.certificate import self_signed
 from tests.hub import answers, until
 from tests.replicas import Replica
 from tests.servers import free_port
@@ -205,6 +210,37 @@ class FakeNames:
         if not self.addresses:
             raise OSError("Temporary failure in name resolution")
         return self.addresses
+
+
+async def test_a_certificate_must_be_for_the_name_and_not_for_the_address(tmp_path):
+    """The server is a stand-in, which tells what it was asked for."""
+    for name, content in zip(("cert", "key"), self_signed("traefik.test"), strict=True):
+        (tmp_path / name).write_bytes(content)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    asked = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+
+    async def version(request):
+        asked.append(request.headers["Host"])
+        return web.json_response({"Version": "3.7.15"})
+
+    app = web.Application()
+    app.router.add_get("/api/version", version)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.2", 0, ssl_context=context).start()
+    port = runner.addresses[0][1]
+    trusting = ssl.create_default_context(cafile=tmp_path / "cert")
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as session:
+            api = TraefikAPI(f"https://traefik.test:{port}", address="127.0.0.2")
+            assert await api.version(session) == "3.7.15"
+            assert asked == ["traefik.test", f"traefik.test:{port}"]
+            with pytest.raises(TraefikError, match=rf"https://other.test:{port} at 127.0.0.2 cannot be asked.*CERTIF"):
+                await TraefikAPI(f"https://other.test:{port}", address="127.0.0.2").version(session)
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ async def test_traefik_run_by_others(additions, tmp_path):
     (table / "jupyterhub" / "traefik" / "site.toml").write_text(dynamic)
     for name, content in zip(("cert", "key"), self_signed(), strict=True):
         (tmp_path / f"default-{name}.pem").write_bytes(content)
-    [shown] = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
+    shown, *_ = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
     config = load(shown, tmp_path)
     del config.TomlBackend.group  # this machine has no such group
     config.KVProxy.traefik_api_password = "sesame"
