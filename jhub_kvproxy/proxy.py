@@ -267,7 +267,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     async def _is_live(self, revision: Revision) -> None:
         # A replica that lags behind does not hold up the others for longer.
         with contextlib.suppress(RouteNotReady):
-            await self._readiness.wait(revision, None, _LONGEST_PACE)
+            await self._readiness.wait(revision, None, _LONGEST_PACE, for_silent_ones=False)
 
     async def _ready(self) -> None:
         """Open the store. JupyterHub may call any method first, and `start` not at all."""

@@ -24,6 +24,7 @@ _UP_INTERVAL, _OTHER_INTERVAL = 5.0, 1.0
 class _Waiter:
     revision: Revision
     router: str | None
+    is_patient: bool
     done: asyncio.Future[None]
 
 
@@ -69,8 +70,10 @@ class Readiness:
                 self._keepers[new] = asyncio.create_task(self._keep(new))
         self._settle()
 
-    async def wait(self, revision: Revision, name: str | None, timeout: float) -> None:
+    async def wait(self, revision: Revision, name: str | None, timeout: float, *, for_silent_ones: bool = True) -> None:
         """Wait until `revision` is live, and the router `name`, when given, is enabled on a replica at least.
+
+        Without `for_silent_ones`, a replica that takes long to answer is not waited for if there are others.
 
         Raises :class:`~jhub_kvproxy.errors.RouteNotReady` with the replica's own words as soon as one
         refuses the router, or after `timeout` seconds.
@@ -80,7 +83,7 @@ class Readiness:
         if self._latest is None or self._latest.epoch != revision.epoch or self._latest.number < revision.number:
             self._latest = revision
         router = name and f"{name}@{self._provider}"
-        waiter = _Waiter(revision, router, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(revision, router, for_silent_ones, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         self._hurry.set()
         if self._poller is None:
@@ -158,10 +161,11 @@ class Readiness:
 
     def _release(self) -> None:
         up = [replica for replica in self._replicas if replica.standing is Standing.AWAITED]
+        answering = [replica for replica in up if not replica.is_silent(_LONGEST_PAUSE / 2)] or up
         for waiter in list(self._waiters):
             if not up and waiter.router:
                 continue  # nobody serves it; without replicas up, a route that must go is gone
-            behind = [r for r in up if not r.serves(waiter.revision)]
+            behind = [r for r in (up if waiter.is_patient else answering) if not r.serves(waiter.revision)]
             if len(behind) < len(up):
                 for replica in behind:
                     replica.misses(waiter.revision)

@@ -45,6 +45,7 @@ class Replica:
         self._why_down = ""
         self._is_version_checked = False
         self._looking: asyncio.Task[None] | None = None
+        self._looking_since = 0.0
         self._goal: Revision | None = None
         self._missing: Revision | None = None
         self._missing_since = 0.0
@@ -65,7 +66,13 @@ class Replica:
         """Ask it what it serves, unless it is being asked; `latest` is the newest revision that anybody waited for."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(session, latest))
+            self._looking_since = time.monotonic()
         return self._looking
+
+    def is_silent(self, patience: float) -> bool:
+        """Whether it was asked over `patience` seconds ago, and has not answered."""
+        is_asked = self._looking is not None and not self._looking.done()
+        return is_asked and time.monotonic() - self._looking_since > patience
 
     async def close(self) -> None:
         if self._looking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -77,8 +78,8 @@ class TraefikAPI:
                 if answer.status != 200:
                     raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
                 return await answer.json()
-        except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, ValueError) as error:
+        except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, json.JSONDecodeError) as error:
             raise TraefikError(f"Traefik at {self.name} cannot be understood: {error}") from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise NoAnswer(f"Traefik at {self.name} cannot be asked: {why}") from error

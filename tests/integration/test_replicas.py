@@ -57,6 +57,13 @@ async def hub_of(site, replicas, **traits):
     return proxy
 
 
+async def next_look(replica):
+    """Wait until it has been asked once more, from now on."""
+    last = replica._looking
+    await until(lambda: replica._looking is not last, "it is not looked at")
+    await asyncio.wait([replica._looking])
+
+
 async def all_serve(replicas, path, name):
     return [await each.server(path) for each in replicas] == [name] * len(replicas)
 
@@ -71,6 +78,8 @@ async def test_a_replica_that_is_killed_is_reported_and_waited_for_again_when_it
     for number in range(5):
         await proxy.add_route(f"/user/{number}/", server, {})
         assert await all_serve(three[1:], f"/user/{number}/", "a")
+    for _ in range(3):
+        await next_look(proxy._readiness._replicas[0])
     assert caplog.text.count(f"{three[0].api_url} cannot be asked") == 1
     three[0].start()
     await until(lambda: "; route changes wait for it" in caplog.text, "the return is not reported")
@@ -150,6 +159,8 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     proxy.ready_timeout = 2
     with pytest.raises(RouteNotReady, match=rf"cannot be asked.*{urls[1]} serves revision"):
         await proxy.add_route("/user/late/", server, {})
+    with pytest.raises(RouteNotReady):
+        await proxy.delete_route("/user/0/")
 
 
 async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypatch):
