@@ -139,8 +139,12 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
             "/hub/jupyterhub_config.py".replace("/hub", str(machines.directory)), stores[kind] + ours, 1
         )
         configure(machines, machine, kind)
-        # Before its store.
         machines.start("traefik", machine)
+    # Before its store, a Traefik has its own files and no table.
+    for machine in (1, 2, 3):
+        await until(lambda machine=machine: status(machines, machine, 8099, "/api/version"), "Traefik does not start")
+        assert await status(machines, machine, 8099, "/api/version") == 401
+        assert await status(machines, machine, 8000, "/_chp_healthz") == 404
     for unit in STORES[kind]:
         for machine in (1, 2, 3):
             machines.start(unit, machine)
@@ -174,13 +178,18 @@ def configure(machines: Machines, machine: int, kind: str) -> None:
         machines.write(f"{places[name]}/{name}", result.out, machine)
 
 
-async def is_healthy(machines: Machines, machine: int) -> bool:
+async def status(machines: Machines, machine: int, port: int, path: str) -> int:
+    """The status that a machine answers with; 0: nobody answers, or Traefik has not read its files."""
     async with aiohttp.ClientSession() as session:
         try:
-            async with session.get(f"http://{machines.address(machine)}:8000/_chp_healthz") as answer:
-                return answer.status == 200
+            async with session.get(f"http://{machines.address(machine)}:{port}{path}") as answer:
+                return answer.status if port == 8000 or answer.status != 404 else 0
         except aiohttp.ClientError:
-            return False
+            return 0
+
+
+async def is_healthy(machines: Machines, machine: int) -> bool:
+    return await status(machines, machine, 8000, "/_chp_healthz") == 200
 
 
 async def all_are_healthy(machines: Machines) -> None:
