@@ -155,6 +155,8 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     assert await ended[1].server("/user/4/") == "a"
     assert caplog.text.count("; route changes") == 2
     # The last one that is up is waited for, however far behind.
+    await proxy.add_route("/user/more/", server, {})
+    assert proxy._readiness._replicas[1].standing is replica.Standing.LAGGING
     ended[0].end()
     proxy.ready_timeout = 2
     with pytest.raises(RouteNotReady, match=rf"cannot be asked.*{urls[1]} serves revision"):
