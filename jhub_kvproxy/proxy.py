@@ -15,7 +15,7 @@ import tomli_w
 from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from jupyterhub.traitlets import Command
-from traitlets import CaselessStrEnum, Dict, Float, List, TraitError, Type, Unicode, Union, default, validate
+from traitlets import CaselessStrEnum, Dict, Float, Integer, List, TraitError, Type, Unicode, Union, default, validate
 
 from .backend import Backend
 from .errors import BackendError, BackendNotFound, KVProxyError, RouteNotReady, TraefikError
@@ -32,11 +32,13 @@ from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
+from .traefik.discovery import Discovery
 from .traefik.document import Document
 from .traefik.dynamic import base_config
-from .traefik.feed import REST, Feed
-from .traefik.static import public_address, static_config
-from .traefik.supervisor import API_USER, Launch, Supervisor
+from .traefik.feed import Feed
+from .traefik.local import LocalReplicas
+from .traefik.static import REST, public_address, static_config
+from .traefik.supervisor import API_USER, Launch
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
@@ -79,8 +81,23 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         help="""
         URLs of the API of each Traefik replica, such as `http://10.0.0.1:8099`.
 
-        Needed when `KVProxy.should_start` is False. Otherwise the Hub starts one Traefik, with its
+        Needed when `KVProxy.should_start` is False. Otherwise the Hub starts Traefik, with its
         API on 127.0.0.1.
+
+        A URL whose host name has several addresses stands for a replica at each of them; the name is
+        looked up every few seconds, so that replicas join and leave, as with a headless service of
+        Kubernetes: `["http://traefik.hub.svc:8099"]`. With `https`, their certificates must be for that name.
+        """,
+    )
+    local_replicas = Integer(
+        1,
+        min=1,
+        config=True,
+        help="""
+        How many Traefiks the Hub starts on its own machine; more than one for demonstrations and tests.
+
+        The first has the port of `JupyterHub.bind_url`, the others the ports that follow it. A load
+        balancer, which is not a part of this, goes before them. Each has a directory in `runtime_dir`.
         """,
     )
     traefik_api_username = Unicode(
@@ -249,8 +266,11 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         self._writer = Writer(stored, pace)
         self._guard = Guard(self._backend, self._writer, stored, self._lease, self.log)
         self._document = Document()
-        self._feed = Feed(lambda: self._writer.revision.text, self._make_document, self.log)
-        self._supervisor = Supervisor(Path(self.runtime_dir).absolute(), self.log)
+        self._feed = Feed(
+            lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
+        )
+        self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
+        self._discovery: Discovery | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
         self._closer: asyncio.Task[None] | None = None
@@ -265,26 +285,34 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """Traefik's name for what it gets the table by."""
         return REST if self.is_fed else self._backend.provider
 
+    def traefik_provider_config(self) -> dict[str, Any]:
+        """What each Traefik has under ``providers`` in its static configuration, without secrets."""
+        return {REST: {}} if self.is_fed else self._backend.traefik_provider_config()
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        """What is merged over it, and must stand in no file."""
+        return {} if self.is_fed else self._backend.traefik_provider_secrets()
+
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
-        launch = await self._launch()
-        await self._supervisor.start(launch)
-        self._watch([self._supervisor.api])
+        await self._local.start(await self._launch())
+        self._watch(self._local.apis)
         try:
-            await self._check_versions([self._supervisor.api])
+            await self._check_versions(self._local.apis)
             await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
         except KVProxyError:
             # The hub ends now. Users keep a Traefik that was there before it.
-            if not self._supervisor.is_adopted:
-                await self.stop()
+            await self._readiness.close()
+            await self._local.stop(keep_adopted=True)
+            await self._close()
             raise
 
     async def stop(self) -> None:
         """Stop Traefik. The table stays in the store."""
         await self._readiness.close()
         await self._feed.close()
-        await self._supervisor.stop()
+        await self._local.stop()
         await self._close()
 
     async def add_route(self, routespec: str, target: str, data: dict[str, Any]) -> None:
@@ -349,7 +377,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         self._feed.wake()
         # A replica that lags behind does not hold up the others for longer.
         with contextlib.suppress(RouteNotReady):
-            await self._readiness.wait(revision, None, _LONGEST_PACE)
+            await self._readiness.wait(revision, None, _LONGEST_PACE, for_silent_ones=False)
 
     async def _make_document(self) -> tuple[str, bytes]:
         return await self._writer.look(lambda table, at: (at.text, self._document.of(table.keys, at.text)))
@@ -385,6 +413,8 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         closer, self._closer = self._closer, None
         if closer and closer is not asyncio.current_task():
             closer.cancel()
+        if self._discovery:
+            await self._discovery.close()
         await self._readiness.close()
         await self._feed.close()
         await self._guard.close()
@@ -410,26 +440,28 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
                 'such as ["http://127.0.0.1:8099"].'
             )
-        apis = [TraefikAPI(url, self.traefik_api_username, self.traefik_api_password) for url in self.traefik_api_urls]
+        name, password = self.traefik_api_username, self.traefik_api_password
+        self._discovery = Discovery(self.traefik_api_urls, name, password, self.log)
+        apis = await self._discovery.find()
         await self._check_versions(apis)
+        self._readiness.on_down = self._discovery.hurry
         self._watch(apis)
+        self._discovery.follow(self._watch, apis)
 
     async def _check_versions(self, apis: list[TraefikAPI]) -> None:
+        """Raises :class:`TraefikError` when one is too old; one that does not answer is looked at later."""
         async with aiohttp.ClientSession() as session:
-            for api in apis:
-                try:
-                    version = await api.version(session)
-                except TraefikError as error:
-                    self.log.warning("%s", error)
-                else:
-                    check_version(version, api.url)
+            versions = await asyncio.gather(*(api.version(session) for api in apis), return_exceptions=True)
+        for api, version in zip(apis, versions, strict=True):
+            if isinstance(version, str):
+                check_version(version, api.name)
 
     async def _launch(self) -> Launch:
         command = find_traefik(self.traefik_cmd)
         check_version(await installed_version(command), command[0])
         host, port, tls = public_address(self.public_url)
         run = Path(self.runtime_dir).absolute()
-        providers = {REST: {}} if self.is_fed else self._backend.traefik_provider_config()
+        providers = self.traefik_provider_config()
         # Traefik has one file provider: a backend that uses it shares its directory with us.
         dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
         files = {}
@@ -438,12 +470,16 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         else:
             cert, key = run / "default-cert.pem", run / "default-key.pem"
             files[cert], files[key] = self_signed()
-        base = base_config(cert_file=str(cert), key_file=str(key), is_fed=self.is_fed, extra=self.extra_dynamic_config)
+        base = base_config(
+            provider=self.traefik_provider, cert_file=str(cert), key_file=str(key), extra=self.extra_dynamic_config
+        )
         files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
 
-        def static(api_address: str) -> dict[str, Any]:
+        def static(api_address: str, public_port: int) -> dict[str, Any]:
             return static_config(
-                public_url=self.public_url,
+                public_host=host,
+                public_port=public_port,
+                tls=tls,
                 api_address=api_address,
                 dynamic_dir=str(dynamic_dir),
                 providers=providers,
@@ -452,7 +488,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
                 extra=self.extra_static_config,
             )
 
-        secrets = {} if self.is_fed else {"providers": self._backend.traefik_provider_secrets()}
+        secrets = {"providers": self.traefik_provider_secrets()}
         return Launch(command, host, port, static, secrets, files)
 
 

@@ -74,7 +74,7 @@ async def is_served(site: Site, path: str) -> bool:
 
 async def leave(proxy: KVProxy) -> None:
     """End `proxy` as its hub's end does with ``cleanup_proxy = False``: Traefik runs on, and nobody watches it."""
-    watcher = proxy._supervisor._watcher
+    watcher = proxy._local.supervisors[0]._watcher
     assert watcher
     watcher.cancel()
     await proxy._close()

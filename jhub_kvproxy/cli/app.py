@@ -105,7 +105,7 @@ class Command(Application):
             yield ""
 
     def _describe_options(self) -> Iterator[str]:
-        rows = [(_spelled(names) + " FILE", help) for names, (_, help) in self.aliases.items()]
+        rows = [(f"{_spelled(names)} {_value(names)}", help) for names, (_, help) in self.aliases.items()]
         rows += [(_spelled(names), help) for names, (_, help) in self.flags.items()]
         if self.takes_configuration:
             rows.append(("--CLASS.OPTION=VALUE", "an option of the configuration, as jupyterhub takes them"))
@@ -113,6 +113,12 @@ class Command(Application):
         yield "options:"
         yield from (f"  {line}" for line in aligned(rows))
         yield ""
+
+
+def _value(names: Any) -> str:
+    """What an option takes: ``--api-address`` an ADDRESS."""
+    name = names[-1] if isinstance(names, tuple) else names
+    return "FILE" if name == "config" else name.rpartition("-")[2].upper()
 
 
 def _spelled(names: Any) -> str:
@@ -141,6 +147,7 @@ class KVProxyApp(Command):
         "backends": (_lazily("backends.BackendsApp"), "list the stores that can keep the routing table"),
         "options": (_lazily("options.OptionsApp"), "list the options of KVProxy, or of a backend"),
         "check": (_lazily("check.CheckApp"), "try the store and Traefik with a hub's configuration"),
+        "traefik-config": (_lazily("traefik_config.TraefikConfigApp"), "print the configuration of a Traefik of yours"),
     }
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:

@@ -130,7 +130,7 @@ class CheckApp(Command):
         needs = None
         with report.step("traefik"):
             try:
-                needs = Needs.of(proxy, backend, report.secrets)
+                needs = Needs.of(proxy, report.secrets)
             except BackendError as error:
                 if proxy.should_start:
                     raise

@@ -20,7 +20,7 @@ from ..revision import Revision
 from ..table import REVISION_KEY
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
-from ..traefik.feed import REST
+from ..traefik.discovery import Discovery
 from .report import Report, StepFailed
 from .secrets import Secrets
 from .store import whole
@@ -40,12 +40,9 @@ class Needs:
     secrets: dict[str, str]
 
     @classmethod
-    def of(cls, proxy: KVProxy, backend: Backend, secrets: Secrets) -> Needs:
-        throttle = {"providersThrottleDuration": "0s"}
-        if proxy.is_fed:
-            return cls({"providers": {**throttle, REST: {}}}, {})
-        providers = {**throttle, **secrets.hide_leaves(backend.traefik_provider_config())}
-        options = _options({"providers": backend.traefik_provider_secrets()})
+    def of(cls, proxy: KVProxy, secrets: Secrets) -> Needs:
+        providers = {"providersThrottleDuration": "0s", **secrets.hide_leaves(proxy.traefik_provider_config())}
+        options = secret_options({"providers": proxy.traefik_provider_secrets()})
         # Traefik docs, "Install Configuration: Environment Variables".
         return cls({"providers": providers}, {name: f"TRAEFIK_{name.replace('.', '_').upper()}" for name in options})
 
@@ -68,10 +65,11 @@ class Needs:
         )
 
 
-def _options(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+def secret_options(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The names of the options in `tree`, such as ``providers.etcd.password``."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _options(value, f"{above}{name}.")
+            yield from secret_options(value, f"{above}{name}.")
         else:
             yield above + name
 
@@ -86,11 +84,11 @@ class Replica:
     serves_table: bool | None = None
 
     def facts(self, secrets: Secrets) -> dict[str, Any]:
-        url = secrets.hide(self.api.url)
+        url = secrets.hide(self.api.name)
         return {"url": url, "version": self.version, "serves_table": self.serves_table}
 
     def __str__(self) -> str:
-        return f"{self.api.url} (Traefik {self.version})"
+        return f"{self.api.name} (Traefik {self.version})"
 
 
 async def try_binary(proxy: KVProxy, report: Report) -> None:
@@ -112,7 +110,8 @@ async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) ->
                     'such as ["http://127.0.0.1:8099"].'
                 )
             name, password = proxy.traefik_api_username, proxy.traefik_api_password
-            replicas = [Replica(TraefikAPI(url, name, password)) for url in proxy.traefik_api_urls]
+            found = await Discovery(proxy.traefik_api_urls, name, password, proxy.log).find()
+            replicas = [Replica(api) for api in found]
         try:
             async with aiohttp.ClientSession() as session:
                 reached = await _reached(replicas, session, report)
@@ -131,7 +130,7 @@ async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, repo
             if isinstance(version, BaseException):
                 raise version
             replica.version = version
-            check_version(version, replica.api.url)
+            check_version(version, replica.api.name)
             reached.append(replica)
     return reached
 
@@ -181,7 +180,7 @@ async def _answer(replica: Replica, question: Awaitable[T]) -> T:
     try:
         return await question
     except (LookupError, TypeError) as error:
-        raise TraefikError(f"{replica.api.url} does not answer as Traefik does ({error!r}).") from error
+        raise TraefikError(f"{replica.api.name} does not answer as Traefik does ({error!r}).") from error
 
 
 def _explain(replica: Replica, served: str | None, stored: str, provider: str, patience: float) -> str:

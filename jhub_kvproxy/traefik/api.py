@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,20 +21,35 @@ _HAND_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _CHUNK = 1 << 16
 
 
+class NoAnswer(TraefikError):
+    """Nobody answers there, or not in time."""
+
+
 class TraefikAPI:
     """The API of one replica.
 
     Every method raises :class:`~jhub_kvproxy.errors.TraefikError` when the replica does not answer as
-    Traefik does. `session` is the caller's, to be reused and closed.
+    Traefik does; :class:`NoAnswer` when nobody does. `session` is the caller's, to be reused and closed.
+    With `address`, an IP address, it is asked there, by the host name in `url`.
     """
 
-    def __init__(self, url: str, username: str = "", password: str = "") -> None:
+    def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TraefikError(f"{url!r} is not the URL of a Traefik API; write it like http://127.0.0.1:8099.")
         credential = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credential}"} if password else {}
+        #: What tells it from other replicas.
+        self.name = f"{self.url} at {address}" if address else self.url
+        self._place = self.url
+        #: Whom a certificate must be for.
+        self._host = None
+        if address:
+            port = f":{parts.port}" if parts.port else ""
+            self._place = parts._replace(netloc=f"[{address}]{port}" if ":" in address else address + port).geturl()
+            self._host = parts.hostname
+            self._headers["Host"] = f"{parts.hostname}{port}"
 
     async def version(self, session: aiohttp.ClientSession) -> str:
         """Traefik's version, such as ``3.7.15``."""
@@ -66,7 +82,7 @@ class TraefikAPI:
         async with self._ask(session.put, path, data=chunks(), timeout=_HAND_TIMEOUT) as answer:
             if answer.status == 404:
                 raise TraefikError(
-                    f"Traefik at {self.url} takes no tables (404 for {path}); it needs the `rest` provider, "
+                    f"Traefik at {self.name} takes no tables (404 for {path}); it needs the `rest` provider, "
                     "and a router on its API's entry point to the service rest@internal"
                 )
             self._check(answer, path)
@@ -82,17 +98,21 @@ class TraefikAPI:
 
     def _check(self, answer: aiohttp.ClientResponse, path: str) -> None:
         if answer.status in (401, 403):
-            raise TraefikError(f"Traefik at {self.url} refuses our credential ({answer.status})")
+            raise TraefikError(f"Traefik at {self.name} refuses our credential ({answer.status})")
         if answer.status != 200:
-            raise TraefikError(f"{self.url}{path} answers {answer.status}; is it Traefik's API?")
+            raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
 
     @asynccontextmanager
     async def _ask(
         self, method: Callable[..., Any], path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with method(self.url + path, headers=self._headers, **options) as answer:
+            async with method(
+                self._place + path, headers=self._headers, server_hostname=self._host, **options
+            ) as answer:
                 yield answer
+        except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, json.JSONDecodeError) as error:
+            raise TraefikError(f"Traefik at {self.name} cannot be understood: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            raise TraefikError(f"Traefik at {self.url} cannot be asked: {why}") from error
+            raise NoAnswer(f"Traefik at {self.name} cannot be asked: {why}") from error

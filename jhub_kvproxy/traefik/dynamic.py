@@ -7,21 +7,34 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from .static import API, merge
+from ..table import REVISION_NAME
+from .static import API, PUBLIC, REST, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"
+#: As configurable-http-proxy has it.
+HEALTH_PATH = "/_chp_healthz"
+_ABOVE_ALL = 10**9
 
 
-def base_config(*, cert_file: str, key_file: str, is_fed: bool, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What a Traefik that we start needs beside the routes; `extra` is merged over it.
-
-    `is_fed`: it is handed the routes by its API.
+def base_config(*, provider: str, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Traefik needs beside the routes, which come from `provider`; `extra` is merged over it.
 
     The API's users come from Traefik's environment, by the Go template that its file provider runs.
     """
     at_api = {"entryPoints": [API], "middlewares": ["kvproxy-api-auth"]}
-    routers = {"kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api}}
-    if is_fed:
+    routers: dict[str, Any] = {
+        "kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api},
+        # Traefik answers /ping before it has the table. This router needs a part of the table, and is not
+        # there without it.
+        "kvproxy-health": {
+            "rule": f'Path("{HEALTH_PATH}")',
+            "entryPoints": [PUBLIC],
+            "priority": _ABOVE_ALL,
+            "service": "ping@internal",
+            "middlewares": [f"{REVISION_NAME}@{provider}"],
+        },
+    }
+    if provider == REST:
         routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
     return merge(
         {

@@ -12,9 +12,7 @@ import aiohttp
 
 from ..errors import TraefikError
 from .api import TraefikAPI
-
-#: What Traefik calls the provider.
-REST = "rest"
+from .static import REST
 
 _INTERVAL = 0.5
 # Of one that did not answer, and may just be starting.
@@ -28,19 +26,32 @@ class Feed:
 
     One that was started again, or handed something else by others, has the table again within a second.
     `newest` tells the newest revision; `make` makes what to hand out, and tells the revision that it is of.
+    While another hub may be the one that hands it out, `is_ours` says no, and nothing is.
     """
 
-    def __init__(self, newest: Callable[[], str], make: Callable[[], Awaitable[tuple[str, bytes]]], log: Any) -> None:
+    def __init__(
+        self,
+        newest: Callable[[], str],
+        make: Callable[[], Awaitable[tuple[str, bytes]]],
+        is_ours: Callable[[], bool],
+        log: Any,
+    ) -> None:
         self._newest = newest
         self._make = make
+        self._is_ours = is_ours
         self._log = log
         self._made = ("", b"")
         self._news = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def watch(self, apis: list[TraefikAPI]) -> None:
-        """These are the replicas."""
-        self._tasks = [asyncio.create_task(self._keep_fed(api)) for api in apis]
+        """These are the replicas from now on."""
+        known, self._tasks = self._tasks, {}
+        for api in apis:
+            fed = known.pop(api.name) if api.name in known else asyncio.create_task(self._keep_fed(api))
+            self._tasks[api.name] = fed
+        for task in known.values():
+            task.cancel()
 
     def wake(self) -> None:
         """There is a new revision."""
@@ -48,9 +59,8 @@ class Feed:
         self._news = asyncio.Event()
 
     async def close(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
+        tasks = list(self._tasks.values())
+        self.watch([])
         if tasks:
             await asyncio.wait(tasks)
 
@@ -63,7 +73,7 @@ class Feed:
                     is_new = handed is not None and handed != self._newest()
                     if not is_new and await api.revision(session, REST) == self._newest():
                         handed, until = self._newest(), 0.0
-                    elif is_new or time.monotonic() > until:
+                    elif self._is_ours() and (is_new or time.monotonic() > until):
                         revision, document = await self._document()
                         await api.hand(session, document)
                         handed, until = revision, time.monotonic() + _PATIENCE

@@ -10,6 +10,9 @@ from ..errors import TraefikError
 
 PUBLIC, API = "public", "api"
 
+#: The provider by which Traefik takes its table over its API.
+REST = "rest"
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -29,7 +32,9 @@ def public_address(public_url: str) -> tuple[str, int, bool]:
 
 def static_config(
     *,
-    public_url: str,
+    public_host: str,
+    public_port: int,
+    tls: bool,
     api_address: str,
     dynamic_dir: str,
     providers: Mapping[str, Any],
@@ -38,15 +43,16 @@ def static_config(
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The static configuration of a Traefik that we start; `extra` is merged over it."""
-    host, port, tls = public_address(public_url)
+    host = f"[{public_host}]" if ":" in public_host else public_host
     return merge(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
             "log": {"level": log_level, "noColor": True},
             "api": {"dashboard": False},
+            "ping": {"manualRouting": True},
             "entryPoints": {
                 PUBLIC: {
-                    "address": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                    "address": f"{host}:{public_port}",
                     "asDefault": True,
                     "http": {
                         # Paths reach user servers as they came, as with configurable-http-proxy.

@@ -22,6 +22,7 @@ from ..errors import TraefikError
 from ..files import write_atomically
 from .api import TraefikAPI
 from .dynamic import base_env
+from .hang import Hang
 from .ports import check_free, free_port, is_free
 from .static import merge
 
@@ -44,8 +45,8 @@ class Launch:
     command: list[str]
     public_host: str
     public_port: int
-    #: The static configuration, given the address that the API listens on.
-    static: Callable[[str], dict[str, Any]]
+    #: The static configuration, given the address that the API listens on, and the public port.
+    static: Callable[[str, int], dict[str, Any]]
     #: What is merged over the static configuration, and must stand in no file.
     secrets: Mapping[str, Any]
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
@@ -101,13 +102,25 @@ class Supervisor:
             await self._start_new(launch)
         self._watcher = asyncio.create_task(self._watch(launch))
 
-    async def stop(self) -> None:
-        """End Traefik, and remove what was written for it. Without a start, do nothing."""
+    async def stop(self, *, keep_files: bool = False) -> None:
+        """End Traefik, and remove what was written for it, unless others need it. Without a start, do nothing."""
         if self._watcher:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
             self._watcher = None
         await self._end()
+        if not keep_files:
+            self._remove_files()
+
+    async def end_left(self) -> None:
+        """End the Traefik that an earlier hub left here, if it runs, and remove what was written for it."""
+        self._files = [self._static_file, self._static_link, self._state_file]
+        if await asyncio.to_thread(self._find_running):
+            self._log.info("Ending the Traefik with pid %d, one more than KVProxy.local_replicas", self._pid)
+            await self._end()
+        self._remove_files()
+
+    def _remove_files(self) -> None:
         for path in self._files:
             path.unlink(missing_ok=True)
         ours = {path.parent for path in self._files if path.is_relative_to(self._directory)}
@@ -154,7 +167,7 @@ class Supervisor:
                     raise
 
     def _static(self, launch: Launch, secrets: Mapping[str, Any]) -> dict[str, Any]:
-        return merge(launch.static(f"127.0.0.1:{self._port}"), secrets)
+        return merge(launch.static(f"127.0.0.1:{self._port}", launch.public_port), secrets)
 
     def _running_config(self) -> bytes | None:
         """The static configuration that the running Traefik read when it started."""
@@ -220,8 +233,7 @@ class Supervisor:
         backoff = _FIRST_BACKOFF
         while True:
             started = time.monotonic()
-            while self._is_running():
-                await asyncio.sleep(_WATCH_INTERVAL)
+            await self._until_it_ends()
             if time.monotonic() - started > _STEADY_AFTER:
                 backoff = _FIRST_BACKOFF
             status = "" if self._process is None else f" with status {self._process.returncode}"
@@ -229,10 +241,21 @@ class Supervisor:
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             try:
+                await check_free(launch.public_host, launch.public_port)
                 await self._spawn(launch)
                 await self._wait_for_api()
             except (TraefikError, OSError) as error:
                 self._log.error("%s", error)
+
+    async def _until_it_ends(self) -> None:
+        """Wait until it has ended; one that hangs is ended."""
+        hang = Hang(self.api)
+        async with aiohttp.ClientSession() as session:
+            while self._is_running():
+                await asyncio.sleep(_WATCH_INTERVAL)
+                if await hang.is_over_limit(session) and self._is_running():
+                    self._log.error("Traefik (pid %d) hangs: %s; ending it", self._pid, hang.description)
+                    os.kill(self._pid, signal.SIGKILL)
 
     def _find_running(self) -> bool:
         """Take over the state of a Traefik that an earlier hub started from this directory, if it runs."""

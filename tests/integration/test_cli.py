@@ -193,7 +193,7 @@ def test_what_the_documentation_shows_is_what_is_seen(tmp_path):
     config.write_text(USES_KVPROXY)
     pages = [DOCS / "reference" / "cli.md", DOCS / "how-to" / "choose-a-backend.md"]
     found = [(page, *block) for page in pages for block in re.findall(COMMAND, page.read_text())]
-    assert len(found) == 6
+    assert len(found) == 7
     with ExitStack() as stack:
         for page, command, shown in found:
             words = command.split()

@@ -21,7 +21,7 @@ HOSTS = ["/", *(f"{name}.example.org/user/x/" for name in ("a", "ab", "abc", *(f
 
 
 async def ask(proxy, path):
-    api = proxy._supervisor.api
+    api = proxy._local.supervisors[0].api
     async with aiohttp.ClientSession(headers=api._headers) as session, session.get(api.url + path) as answer:
         assert answer.status == 200, await answer.text()
         return await answer.json()
@@ -49,7 +49,7 @@ async def not_served(site, path):
 
 def forget(proxy):
     """Leave its Traefik running, as a hub does that is killed."""
-    proxy._supervisor._watcher.cancel()
+    proxy._local.supervisors[0]._watcher.cancel()
     for task in proxy._feed._tasks:
         task.cancel()
 
@@ -84,9 +84,9 @@ async def test_changes_are_live_when_the_call_returns(site):
 async def test_a_traefik_that_is_started_again_has_its_routes_again(site):
     proxy = await site.started(delivery="hub")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    pid = proxy._supervisor._pid
+    pid = proxy._local.supervisors[0]._pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy._supervisor._pid != pid, "Traefik was not started again")
+    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik was not started again")
     await site.client.close()
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert await site.client.server("/user/a/") == "a"
@@ -96,7 +96,7 @@ async def test_a_traefik_that_others_gave_a_table_has_ours_again(site):
     proxy = await site.started(delivery="hub")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     async with aiohttp.ClientSession() as session:
-        await proxy._supervisor.api.hand(session, b'{"http": {"middlewares": {"x": {"stripPrefix": {}}}}}')
+        await proxy._local.supervisors[0].api.hand(session, b'{"http": {"middlewares": {"x": {"stripPrefix": {}}}}}')
     await until(lambda: not_served(site, "/user/a/"), "the other table was not taken")
     await until(lambda: is_served(site, "/user/a/"), "its routes were lost")
 
@@ -120,7 +120,7 @@ async def test_the_next_hub_finds_the_table_handed_out(site, monkeypatch):
     monkeypatch.setattr(second._feed, "_make", lambda: made.append(1))
     batches = await count_commits(second, monkeypatch)
     await second.start()
-    assert second._supervisor.is_adopted
+    assert second._local.supervisors[0].is_adopted
     assert list(await second.get_all_routes()) == ["/user/a/"]
     assert await site.client.server("/user/a/") == "a"
     assert (made, batches) == ([], [])
@@ -132,20 +132,20 @@ async def test_another_delivery_takes_over(site, deliveries):
     await first.add_route("/user/a/", await site.server("a"), {})
     forget(first)
     second = await site.started(delivery=deliveries[1])
-    assert not second._supervisor.is_adopted
+    assert not second._local.supervisors[0].is_adopted
     await site.client.close()
     assert await site.client.server("/user/a/") == "a"
 
 
 async def test_a_replica_that_takes_no_tables_is_explained(site, caplog):
     store = await site.started()
-    api = store._supervisor.api
+    api = store._local.supervisors[0].api
     proxy = site.proxy(
         delivery="hub",
         should_start=False,
         traefik_api_urls=[api.url],
         traefik_api_username="kvproxy",
-        traefik_api_password=store._supervisor._password,
+        traefik_api_password=store._local.supervisors[0]._password,
         ready_timeout=1,
         prefix="other",
     )

@@ -189,7 +189,7 @@ async def test_one_caller_that_gives_up_does_not_stop_the_others(site):
 async def test_a_later_call_is_not_taken_back(site):
     proxy = await site.started(ready_timeout=1)
     one, two = await site.server("one"), await site.server("two")
-    os.kill(proxy._supervisor._pid, signal.SIGSTOP)
+    os.kill(proxy._local.supervisors[0]._pid, signal.SIGSTOP)
     try:
         failing = asyncio.create_task(proxy.add_route("/user/a/", one, {}))
         await until(lambda: "p.user.a" in proxy._writer.table.routes, "the first call was not committed")
@@ -198,7 +198,7 @@ async def test_a_later_call_is_not_taken_back(site):
         with pytest.raises(RouteNotReady):
             await failing
     finally:
-        os.kill(proxy._supervisor._pid, signal.SIGCONT)
+        os.kill(proxy._local.supervisors[0]._pid, signal.SIGCONT)
     await later
     assert await site.client.server("/user/a/") == "two"
     assert (await proxy.get_route("/user/a/"))["target"] == two

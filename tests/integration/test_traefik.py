@@ -29,7 +29,7 @@ from tests.site import leave
 
 
 def pid_of(proxy):
-    return proxy._supervisor._pid
+    return proxy._local.supervisors[0]._pid
 
 
 def is_alive(pid):
@@ -77,9 +77,9 @@ async def test_files_are_for_their_owner_only_and_hold_no_secret(site):
     assert len(files) >= 7
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-        assert proxy._supervisor._password.encode() not in path.read_bytes(), path
+        assert proxy._local.supervisors[0]._password.encode() not in path.read_bytes(), path
     arguments = Path(f"/proc/{pid_of(proxy)}/cmdline").read_bytes()
-    assert proxy._supervisor._password.encode() not in arguments
+    assert proxy._local.supervisors[0]._password.encode() not in arguments
 
 
 @pytest.mark.parametrize("log_level", ["ERROR", "TRACE"])
@@ -97,7 +97,7 @@ async def test_a_stores_secret_reaches_traefik_and_nothing_else(site, log_level,
 
 async def test_the_api_wants_our_credential_and_listens_on_loopback(site):
     proxy = await site.started()
-    url = proxy._supervisor.api.url
+    url = proxy._local.supervisors[0].api.url
     assert url.startswith("http://127.0.0.1:")
     async with aiohttp.ClientSession() as session:
         for auth in ({}, {"Authorization": "Basic a3Zwcm94eTp3cm9uZw=="}):

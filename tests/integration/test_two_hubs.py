@@ -54,7 +54,7 @@ async def test_a_hub_killed_while_it_adds_500_routes_is_started_again_and_finish
         assert (await second.get_all_routes()).keys() == set(names)
         for name in names:
             assert await site.client.server(name) == "a"
-        assert second._supervisor.is_adopted
+        assert second._local.supervisors[0].is_adopted
         await second.stop()
 
 

@@ -1,0 +1,145 @@
+"""``jhub-kvproxy traefik-config``: the configuration of a Traefik that others start, from the hub's."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomli_w
+from traitlets import Bool, TraitError, Unicode
+from traitlets.config import Config
+
+from ..errors import KVProxyError
+from ..proxy import KVProxy
+from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
+from ..traefik.static import merge, public_address, static_config
+from .app import Command
+from .config import DEFAULT_FILE, chosen_proxy, load
+from .replicas import secret_options
+
+_API_PORT = 8099
+# A load balancer has this long to notice that the replica is about to end (/_chp_healthz answers 503), and
+# then what is under way has this long to end.
+_LIFE_CYCLE = {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
+
+
+class TraefikConfigApp(Command):
+    """The command."""
+
+    usage = "traefik-config [--config FILE] [--dynamic | --env] [--secrets] [--json] [--CLASS.OPTION=VALUE ...]"
+    description = f"""
+    Print the static configuration of a Traefik that the hub does not start, made from the hub's
+    configuration; with --dynamic, the dynamic configuration that goes beside it; with --env, its
+    environment, which has the credential of its API and always is secret.
+
+    The file (by default {DEFAULT_FILE}, if it is here) is loaded as JupyterHub does it. The store's
+    secrets are left out, and named in a comment, unless --secrets is given.
+    """
+    examples = """
+    jhub-kvproxy traefik-config --secrets > /etc/traefik/traefik.toml
+    jhub-kvproxy traefik-config --dynamic > /etc/traefik/dynamic/jupyterhub.toml
+    jhub-kvproxy traefik-config --env > /etc/traefik/traefik.env
+    """
+    takes_configuration = True
+    aliases = {  # noqa: RUF012
+        ("f", "config"): ("TraefikConfigApp.config_file", "the hub's configuration file"),
+        "api-address": ("TraefikConfigApp.api_address", "where its API listens (default: as the hub asks)"),
+        "directory": ("TraefikConfigApp.directory", "where its files are (default: /etc/traefik)"),
+    }
+    flags = {  # noqa: RUF012
+        **Command.flags,
+        "dynamic": ({"TraefikConfigApp": {"dynamic": True}}, "print the dynamic configuration"),
+        "env": ({"TraefikConfigApp": {"env": True}}, "print the environment, for a unit's EnvironmentFile"),
+        "secrets": ({"TraefikConfigApp": {"secrets": True}}, "print the store's secrets too"),
+    }
+
+    config_file = Unicode(config=True, help="The hub's configuration file.")
+    api_address = Unicode(config=True, help="Where the API listens.")
+    directory = Unicode("/etc/traefik", config=True, help="Where Traefik's files are.")
+    dynamic = Bool(config=True, help="Print the dynamic configuration.")
+    env = Bool(config=True, help="Print the environment.")
+    secrets = Bool(config=True, help="Print the secrets.")
+
+    def run(self) -> None:
+        if self.dynamic and self.env:
+            self._misused("--dynamic and --env are two things; ask for one")
+        try:
+            hub, proxy = self._configured()
+            if self.env:
+                self._print_env(proxy)
+            elif self.dynamic:
+                self._print_config(self._dynamic(proxy))
+            else:
+                self._print_static(hub, proxy)
+        except KVProxyError as error:
+            self.fail(str(error))
+        except (TraitError, ValueError) as error:
+            self.fail(f"{self.config_file or DEFAULT_FILE}: {error}")
+
+    def _configured(self) -> tuple[Config, KVProxy]:
+        """JupyterHub's part of the configuration, and the proxy as the hub would make it."""
+        file = self.config_file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
+        config = load(file) if file else Config()
+        config.merge(self.cli_config)
+        chosen = chosen_proxy(config)
+        proxy_class = chosen if chosen is not None and issubclass(chosen, KVProxy) else KVProxy
+        log = logging.Logger("jhub-kvproxy")
+        log.addHandler(logging.NullHandler())
+        return config.JupyterHub, proxy_class(config=config, log=log)
+
+    def _print_static(self, hub: Config, proxy: KVProxy) -> None:
+        host, port, tls = public_address(str(hub.get("bind_url", "http://:8000")))
+        static = static_config(
+            public_host=host,
+            public_port=port,
+            tls=tls or bool(hub.get("ssl_key")),
+            api_address=self.api_address or f":{_api_port(proxy.traefik_api_urls)}",
+            dynamic_dir=str(Path(self.directory) / "dynamic"),
+            providers=proxy.traefik_provider_config(),
+            trusted_ips=list(hub.get("trusted_downstream_ips", [])),
+            log_level=proxy.traefik_log_level,
+            extra=merge(
+                {"entryPoints": {"public": {"transport": {"lifeCycle": _LIFE_CYCLE}}}}, proxy.extra_static_config
+            ),
+        )
+        hidden = {"providers": proxy.traefik_provider_secrets()}
+        if self.secrets:
+            static = merge(static, hidden)
+        elif not self.as_json:
+            for option in secret_options(hidden):
+                self.print(f"# Secret, and shown by --secrets only: {option}")
+        self._print_config(static)
+
+    def _dynamic(self, proxy: KVProxy) -> dict[str, Any]:
+        directory = Path(self.directory)
+        return base_config(
+            provider=proxy.traefik_provider,
+            cert_file=str(directory / "default-cert.pem"),
+            key_file=str(directory / "default-key.pem"),
+            extra=proxy.extra_dynamic_config,
+        )
+
+    def _print_env(self, proxy: KVProxy) -> None:
+        if not proxy.traefik_api_password:
+            self.fail(
+                "The hub has no password for Traefik's API: set KVPROXY_TRAEFIK_API_PASSWORD in the environment, or "
+                "KVProxy.traefik_api_password."
+            )
+        variables = base_env(proxy.traefik_api_username, proxy.traefik_api_password)
+        if self.as_json:
+            self.print_json(variables)
+        else:
+            self.print(f'{API_USERS_ENV}="{variables[API_USERS_ENV]}"')
+
+    def _print_config(self, config: dict[str, Any]) -> None:
+        if self.as_json:
+            self.print_json(config)
+        else:
+            self.print(tomli_w.dumps(config).rstrip())
+
+
+def _api_port(urls: list[str]) -> int:
+    """The port that the hub asks at; the first URL is as good as the others."""
+    return (urlsplit(urls[0]).port if urls else None) or _API_PORT

@@ -1,0 +1,146 @@
+"""One replica of Traefik as the hub sees it: whether route changes wait for it, and what it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from typing import Any
+
+import aiohttp
+
+from .errors import TraefikError
+from .revision import Revision
+from .traefik.api import TraefikAPI
+from .traefik.binary import check_version
+
+#: Seconds after which a replica that lacks what another serves is not waited for any longer.
+LAG_LIMIT = 10.0
+
+
+class Standing(enum.Enum):
+    """Whether route changes wait for a replica (docs/adr/0008-replicas.md)."""
+
+    AWAITED = enum.auto()
+    #: It has joined or come back, and has not served the table since.
+    CATCHING_UP = enum.auto()
+    #: It answers, but has lacked for too long what others serve.
+    LAGGING = enum.auto()
+    #: It does not answer as Traefik does.
+    DOWN = enum.auto()
+
+
+class Replica:
+    """One replica. Each change of its standing is one line in `log`."""
+
+    def __init__(self, api: TraefikAPI, provider: str, log: Any, standing: Standing) -> None:
+        self.api = api
+        self.standing = standing
+        #: The revision that it serves; None: not known, or none.
+        self.revision: str | None = None
+        #: Traefik's words about each router that it does not serve.
+        self.errors: dict[str, str] = {}
+        self._provider = provider
+        self._log = log
+        self._why_down = ""
+        self._is_version_checked = False
+        self._looking: asyncio.Task[None] | None = None
+        self._looking_since = 0.0
+        self._goal: Revision | None = None
+        self._missing: Revision | None = None
+        self._missing_since = 0.0
+
+    @property
+    def state(self) -> str:
+        """What it was last seen to do, as a sentence without its full stop."""
+        if self.standing is Standing.DOWN:
+            return self._why_down
+        if self.revision is None:
+            return f"Traefik at {self.api.name} serves no table of ours, so it may not read our prefix"
+        return f"Traefik at {self.api.name} serves revision {self.revision}"
+
+    def serves(self, revision: Revision) -> bool:
+        return self.revision is not None and revision.is_reached_by(self.revision)
+
+    def look(self, session: aiohttp.ClientSession, latest: Revision | None) -> asyncio.Task[None]:
+        """Ask it what it serves, unless it is being asked; `latest` is the newest revision that anybody waited for."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(session, latest))
+            self._looking_since = time.monotonic()
+        return self._looking
+
+    def is_silent(self, patience: float) -> bool:
+        """Whether it was asked over `patience` seconds ago, and has not answered."""
+        is_asked = self._looking is not None and not self._looking.done()
+        return is_asked and time.monotonic() - self._looking_since > patience
+
+    async def close(self) -> None:
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    def misses(self, revision: Revision) -> None:
+        """Another replica serves `revision`, and this one does not."""
+        if self._missing is None:
+            self._missing, self._missing_since = revision, time.monotonic()
+
+    def await_alone(self) -> None:
+        """Wait for it although it is behind: no other is up."""
+        if self.standing is Standing.LAGGING:
+            self._log.warning("Traefik at %s is behind, but no other is up; route changes wait for it", self.api.name)
+        self.standing, self._missing = Standing.AWAITED, None
+
+    async def _look(self, session: aiohttp.ClientSession, latest: Revision | None) -> None:
+        errors = self.errors
+        try:
+            if not self._is_version_checked:
+                check_version(await self.api.version(session), f"That at {self.api.name}")
+            revision = await self.api.revision(session, self._provider)
+            if revision != self.revision or self.standing is Standing.DOWN:
+                errors = await self.api.errors(session)
+        except TraefikError as error:
+            self._failed(str(error))
+        except (LookupError, TypeError) as error:
+            self._failed(f"{self.api.name} does not answer as Traefik does ({error!r})")
+        else:
+            self._is_version_checked = True
+            self.errors, self.revision = errors, revision
+            self._answered(latest)
+
+    def _failed(self, why: str) -> None:
+        self._why_down = why
+        if self.standing is not Standing.DOWN:
+            self._log.warning("%s; route changes do not wait for it until it is back", why.rstrip("."))
+        # It may come back as another version, with another configuration.
+        self.standing, self._is_version_checked, self._goal, self._missing = Standing.DOWN, False, None, None
+
+    def _answered(self, latest: Revision | None) -> None:
+        if self._missing and self.serves(self._missing):
+            self._missing = None
+        if self.standing is Standing.AWAITED:
+            self._check_lag()
+            return
+        if self.standing is Standing.DOWN:
+            self.standing = Standing.CATCHING_UP
+        # What was the latest at the look before: one that is a look behind has caught up, while changes keep coming.
+        goal, self._goal = self._goal or latest, latest
+        if self.revision is not None and (goal is None or self.serves(goal)):
+            self.standing, self._missing = Standing.AWAITED, None
+            self._log.info("%s; route changes wait for it", self.state)
+            return
+        if goal:
+            self.misses(goal)
+        self._check_lag()
+
+    def _check_lag(self) -> None:
+        if self._missing is None or time.monotonic() - self._missing_since < LAG_LIMIT:
+            return
+        if self.standing is not Standing.LAGGING:
+            self._log.warning(
+                "%s, and has not taken in revision %s for %g s; route changes do not wait for it until it has. "
+                "Look at its log, and whether it reaches the store.",
+                self.state,
+                self._missing.text,
+                LAG_LIMIT,
+            )
+            self.standing, self._goal = Standing.LAGGING, None
