@@ -47,6 +47,7 @@ class Site:
         config.KVProxy.backend_class = type(self._backend)
         config.KVProxy.prefix = prefix or self._backend.prefix
         config.KVProxy.runtime_dir = str(self._run)
+        config.KVProxy.delivery = "store"
         log = logging.getLogger(f"{__name__}.{self.port}")
         proxy = KVProxy(public_url=f"http://127.0.0.1:{self.port}/", config=config, log=log)
         self._stack.push_async_callback(proxy.stop)
@@ -156,9 +157,10 @@ class TraefikSuite(Suite):
         assert repr((await proxy.get_route("/user/3/") or {})["data"]) == repr(data)
         await proxy.add_route("/user/3/", server, {})
         assert (await proxy.get_route("/user/3/") or {})["data"] == {}
-        # Another object, as after a restart of the hub.
+        before = await proxy.get_all_routes()
+        await proxy.stop()
         routes = await site.proxy().get_all_routes()
-        assert routes == await proxy.get_all_routes()
+        assert routes == before, "After a restart of the hub, the routes must be as they were."
         assert len(routes) == 12
         assert repr(routes["/user/11/"]["data"]) == repr(data)
 

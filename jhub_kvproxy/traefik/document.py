@@ -9,7 +9,7 @@ from typing import Any
 from ..changes import difference
 from ..fragments import Fragments
 from ..table import REVISION_KEY, TRAEFIK
-from .dynamic import unflatten
+from .dynamic import HEALTH_ROUTER, unflatten
 
 # Traefik reads texts from keys and TOML, and here the types that its fields have (pkg/config/dynamic).
 _TYPED: dict[str, Callable[[str], Any]] = {
@@ -29,7 +29,7 @@ class Document:
         """The document of a table with these `keys`, at `revision`."""
         served = {key: value for key, value in keys.items() if key.startswith(TRAEFIK)}
         self._fragments.update(difference(self._fragments.keys, {**served, REVISION_KEY: revision}))
-        sections: dict[str, list[str]] = {}
+        sections = {"routers": [f'"kvproxy-health":{json.dumps(HEALTH_ROUTER)}']}
         for element, text in self._fragments.texts.items():
             sections.setdefault(element.split("/")[2], []).append(text)
         http = ",".join(f'"{section}":{{{",".join(texts)}}}' for section, texts in sections.items())

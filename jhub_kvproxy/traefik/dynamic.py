@@ -11,9 +11,8 @@ from ..table import REVISION_NAME
 from .static import API, PUBLIC, REST, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"
-#: As configurable-http-proxy has it.
-HEALTH_PATH = "/_chp_healthz"
-_ABOVE_ALL = 10**9
+#: Traefik answers /ping before it has the table. The path is configurable-http-proxy's, the priority above all others.
+HEALTH_ROUTER = {"rule": 'Path("/_chp_healthz")', "service": "ping@internal", "priority": 10**9}
 
 
 def base_config(*, provider: str, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,20 +21,13 @@ def base_config(*, provider: str, cert_file: str, key_file: str, extra: Mapping[
     The API's users come from Traefik's environment, by the Go template that its file provider runs.
     """
     at_api = {"entryPoints": [API], "middlewares": ["kvproxy-api-auth"]}
-    routers: dict[str, Any] = {
-        "kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api},
-        # Traefik answers /ping before it has the table. This router needs a part of the table, and is not
-        # there without it.
-        "kvproxy-health": {
-            "rule": f'Path("{HEALTH_PATH}")',
-            "entryPoints": [PUBLIC],
-            "priority": _ABOVE_ALL,
-            "service": "ping@internal",
-            "middlewares": [f"{REVISION_NAME}@{provider}"],
-        },
-    }
+    routers: dict[str, Any] = {"kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api}}
     if provider == REST:
         routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
+    else:
+        # This router needs a part of the table, and is not there without it.
+        middlewares = [f"{REVISION_NAME}@{provider}"]
+        routers["kvproxy-health"] = {**HEALTH_ROUTER, "entryPoints": [PUBLIC], "middlewares": middlewares}
     return merge(
         {
             "http": {

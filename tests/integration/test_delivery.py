@@ -12,7 +12,7 @@ import pytest
 
 from jhub_kvproxy import RouteNotReady
 from tests.hub import until
-from tests.site import count_commits, is_served
+from tests.site import count_commits, is_served, leave
 from tests.stores import on_every_store
 
 NAMES = ["a", "a/named", "ab", "%2B", "a%40b", "%E4%B8%AD", "%22%60", *(f"student{number}" for number in range(60))]
@@ -38,20 +38,17 @@ async def serves(proxy):
     for service in served["services"].values():
         service.get("loadBalancer", {}).update(DEFAULTS)
     return {
-        kind: {name: value for name, value in served[kind].items() if name.endswith("@ours") and "-api" not in name}
+        kind: {
+            name: value
+            for name, value in served[kind].items()
+            if name.endswith("@ours") and not name.startswith(("kvproxy-api", "kvproxy-health"))
+        }
         for kind in ("routers", "services")
     }
 
 
 async def not_served(site, path):
     return not await is_served(site, path)
-
-
-def forget(proxy):
-    """Leave its Traefik running, as a hub does that is killed."""
-    proxy._local.supervisors[0]._watcher.cancel()
-    for task in proxy._feed._tasks:
-        task.cancel()
 
 
 @on_every_store
@@ -114,7 +111,7 @@ async def test_users_do_not_notice_that_the_store_loses_the_table(site, monkeypa
 async def test_the_next_hub_finds_the_table_handed_out(site, monkeypatch):
     first = await site.started(delivery="hub")
     await first.add_route("/user/a/", await site.server("a"), {})
-    forget(first)
+    await leave(first)
     second = site.proxy(delivery="hub")
     made = []
     monkeypatch.setattr(second._feed, "_make", lambda: made.append(1))
@@ -130,7 +127,7 @@ async def test_the_next_hub_finds_the_table_handed_out(site, monkeypatch):
 async def test_another_delivery_takes_over(site, deliveries):
     first = await site.started(delivery=deliveries[0])
     await first.add_route("/user/a/", await site.server("a"), {})
-    forget(first)
+    await leave(first)
     second = await site.started(delivery=deliveries[1])
     assert not second._local.supervisors[0].is_adopted
     await site.client.close()

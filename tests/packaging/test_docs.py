@@ -169,7 +169,7 @@ async def test_traefik_run_by_others(way, tmp_path):
     static, *more = map(adapted, blocks("toml", first_line, [EXTERNAL]) + blocks("toml", first_line, [BEHIND]))
     [handing] = [block for block in more if "providers.rest" in block]
     [dynamic] = map(adapted, blocks("toml", "# /var/lib/jupyterhub", [EXTERNAL]))
-    shown, shown_handing = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
+    shown, shown_handing, *_ = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
     directory = table / "jupyterhub" / "traefik"
     match way:
         case "with what may be added":

@@ -403,7 +403,7 @@ async def test_a_driver_that_swallows_a_cancellation_holds_up_nobody(hubs):
 
 async def test_the_store_is_lost_before_a_route_is_confirmed(hubs):
     """A route whose second commit, which Traefik needs (lists_at_once), cannot be made."""
-    hub = hubs.new(ready_timeout=0.3)
+    hub = hubs.new(ready_timeout=0.3, delivery="store")
     hub._backend.lists_at_once = False
     await hub.get_all_routes()
     apply, batches = hub._backend.apply, []
