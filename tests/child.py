@@ -68,7 +68,8 @@ class Child:
 @asynccontextmanager
 async def child(site: Site, **traits: Any) -> AsyncIterator[Child]:
     """A KVProxy on the port and the store of `site`, with these traits; Traefik comes with the call of ``start``."""
-    proxy = {"runtime_dir": str(site.directory / "run"), "prefix": site.store.prefix, **traits}
+    ours = {"runtime_dir": str(site.directory / "run"), "prefix": site.store.prefix, "delivery": "store"}
+    proxy = {**ours, **traits}
     section = type(site.proxy()._backend).__name__
     config = {"KVProxy": {"backend_class": site.store.name, **proxy}, section: dict(site.store.traits)}
     process = await asyncio.create_subprocess_exec(

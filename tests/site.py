@@ -74,9 +74,9 @@ async def is_served(site: Site, path: str) -> bool:
 
 async def leave(proxy: KVProxy) -> None:
     """End `proxy` as its hub's end does with ``cleanup_proxy = False``: Traefik runs on, and nobody watches it."""
-    watcher = proxy._local.supervisors[0]._watcher
-    assert watcher
-    watcher.cancel()
+    for supervisor in proxy._local.supervisors:
+        assert supervisor._watcher
+        supervisor._watcher.cancel()
     await proxy._close()
 
 

@@ -49,7 +49,8 @@ async def serves(directory: Path, store: Store) -> None:
 
 async def test_traefik_uses_the_token(tmp_path):
     prefix = "h%b/*é?"
-    rule = f'key_prefix "{ConsulBackend(prefix=prefix).root}/" {{ policy = "write" }}'
+    may_write = '{ policy = "write" }'
+    rule = f'key_prefix "{ConsulBackend(prefix=prefix).root}/" {may_write} session_prefix "" {may_write}'
     with ConsulServer(tmp_path / "consul", acl=True) as server:
         await serves(tmp_path, Store("consul", {"url": server.url, "token": server.token(rule)}, prefix))
 

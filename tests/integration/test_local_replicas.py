@@ -13,6 +13,7 @@ from jhub_kvproxy.traefik import hang, supervisor
 from tests.hub import processes_of, until
 from tests.replicas import freeze, served_at
 from tests.servers import free_port
+from tests.site import leave
 
 
 @pytest.fixture
@@ -40,13 +41,6 @@ async def served_everywhere(site, path, count=3):
     return [await served_at(site.port + number, path) for number in range(count)]
 
 
-async def left_running(proxy):
-    """As when its hub has been killed."""
-    for each in proxy._local.supervisors:
-        each._watcher.cancel()
-    await proxy._readiness.close()
-
-
 @pytest.mark.parametrize("store", ["toml", "etcd"], indirect=True)
 async def test_three_local_replicas_live_through_their_deaths_and_their_hubs(many, caplog):
     caplog.set_level("INFO")
@@ -67,12 +61,12 @@ async def test_three_local_replicas_live_through_their_deaths_and_their_hubs(man
     await until(again, "the new one does not serve the table")
     assert [pids(first)[0], pids(first)[2]] == [before[0], before[2]]
 
-    await left_running(first)
+    await leave(first)
     second = await many.started(local_replicas=3)
     assert pids(second) == pids(first)
     await second.add_route("/user/c/", server, {})
     assert await served_everywhere(many, "/user/c/") == ["a"] * 3
-    await left_running(second)
+    await leave(second)
     third = await many.started(local_replicas=1)
     assert pids(third) == pids(first)[:1]
     assert await served_everywhere(many, "/user/c/") == ["a", None, None]

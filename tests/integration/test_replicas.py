@@ -37,6 +37,7 @@ def ended():
 @pytest.fixture
 async def three(site, ended):
     """Three replicas that serve the table of a site, not started by the hub."""
+    await make_directories(site)
     ended += [Replica(site.directory / "replicas", provider(site)) for _ in range(3)]
     for each in ended:
         each.start()
@@ -126,14 +127,20 @@ async def stuck(site, ended):
     return keep_up
 
 
+async def make_directories(site):
+    proxy = site.proxy()
+    await proxy.get_all_routes()
+    await proxy.stop()
+
+
 async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(site, stuck, ended, caplog, monkeypatch):
     caplog.set_level("INFO")
     provider(site)
-    await site.proxy().get_all_routes()  # makes the directories
+    await make_directories(site)
     for each in ended:
         each.start()
     urls = [each.api_url for each in ended]
-    proxy = site.proxy(should_start=False, traefik_api_urls=urls)
+    proxy = site.proxy(should_start=False, traefik_api_urls=urls, rebuild_share=1.0)
     await proxy.get_all_routes()
     stuck()
     server = await site.server("a")
@@ -175,7 +182,7 @@ async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypa
     table = provider(site)
     ended += [Replica(site.directory / "replicas", table, host=host, api_port=port) for host in hosts]
     first, second, third = ended
-    await site.proxy().get_all_routes()  # makes the directory
+    await make_directories(site)
     for each in (first, second):
         each.start()
     proxy = site.proxy(should_start=False, traefik_api_urls=[f"http://traefik.test:{port}"])
