@@ -265,7 +265,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         stored = StoredTable(RoutingTable(Routing(self.routing)), self._backend, self._lease, pace, self.log)
         self._writer = Writer(stored, pace)
         self._guard = Guard(self._backend, self._writer, stored, self._lease, self.log)
-        self._document = Document()
+        self._document = Document(has_health=bool(self.should_start))
         self._feed = Feed(
             lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
         )
@@ -471,7 +471,12 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
             cert, key = run / "default-cert.pem", run / "default-key.pem"
             files[cert], files[key] = self_signed()
         base = base_config(
-            provider=self.traefik_provider, cert_file=str(cert), key_file=str(key), extra=self.extra_dynamic_config
+            provider=self.traefik_provider,
+            # It would be an error in Traefik's log, until the table comes.
+            has_health=not self.is_fed,
+            cert_file=str(cert),
+            key_file=str(key),
+            extra=self.extra_dynamic_config,
         )
         files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
 

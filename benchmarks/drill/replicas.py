@@ -44,7 +44,9 @@ def make_replicas(count: int, providers: dict[str, Any], directory: Path) -> lis
 def _make_replica(number: int, providers: dict[str, Any], dynamic: Path, directory: Path) -> Replica:
     port, api_port = free_port(), free_port()
     static = static_config(
-        public_url=f"http://127.0.0.1:{port}",
+        public_host="127.0.0.1",
+        public_port=port,
+        tls=False,
         api_address=f"127.0.0.1:{api_port}",
         dynamic_dir=str(dynamic),
         providers=providers,

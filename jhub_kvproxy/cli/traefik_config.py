@@ -116,6 +116,7 @@ class TraefikConfigApp(Command):
         directory = Path(self.directory)
         return base_config(
             provider=proxy.traefik_provider,
+            has_health=True,
             cert_file=str(directory / "default-cert.pem"),
             key_file=str(directory / "default-key.pem"),
             extra=proxy.extra_dynamic_config,

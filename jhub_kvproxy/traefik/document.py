@@ -20,16 +20,20 @@ _TYPED: dict[str, Callable[[str], Any]] = {
 
 
 class Document:
-    """What Traefik is to serve, of which only the parts are made again that a change touches."""
+    """What Traefik is to serve, of which only the parts are made again that a change touches.
 
-    def __init__(self) -> None:
+    With `has_health` the path for load balancers is in it; Traefik must have ``ping`` then.
+    """
+
+    def __init__(self, has_health: bool) -> None:
         self._fragments = Fragments(_render)
+        self._routers = [f'"kvproxy-health":{json.dumps(HEALTH_ROUTER)}'] if has_health else []
 
     def of(self, keys: Mapping[str, str], revision: str) -> bytes:
         """The document of a table with these `keys`, at `revision`."""
         served = {key: value for key, value in keys.items() if key.startswith(TRAEFIK)}
         self._fragments.update(difference(self._fragments.keys, {**served, REVISION_KEY: revision}))
-        sections = {"routers": [f'"kvproxy-health":{json.dumps(HEALTH_ROUTER)}']}
+        sections = {"routers": self._routers.copy()}
         for element, text in self._fragments.texts.items():
             sections.setdefault(element.split("/")[2], []).append(text)
         http = ",".join(f'"{section}":{{{",".join(texts)}}}' for section, texts in sections.items())

@@ -15,8 +15,12 @@ API_USERS_ENV = "KVPROXY_API_USERS"
 HEALTH_ROUTER = {"rule": 'Path("/_chp_healthz")', "service": "ping@internal", "priority": 10**9}
 
 
-def base_config(*, provider: str, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+def base_config(
+    *, provider: str, has_health: bool, cert_file: str, key_file: str, extra: Mapping[str, Any]
+) -> dict[str, Any]:
     """What a Traefik needs beside the routes, which come from `provider`; `extra` is merged over it.
+
+    Without `has_health` the path for load balancers is left out: it is in the table.
 
     The API's users come from Traefik's environment, by the Go template that its file provider runs.
     """
@@ -24,7 +28,7 @@ def base_config(*, provider: str, cert_file: str, key_file: str, extra: Mapping[
     routers: dict[str, Any] = {"kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api}}
     if provider == REST:
         routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
-    else:
+    if has_health:
         # This router needs a part of the table, and is not there without it.
         middlewares = [f"{REVISION_NAME}@{provider}"]
         routers["kvproxy-health"] = {**HEALTH_ROUTER, "entryPoints": [PUBLIC], "middlewares": middlewares}

@@ -20,6 +20,7 @@ from benchmarks.options import DOCS, RESULTS
 from benchmarks.options import parse as parse_options
 from benchmarks.results import Results
 from benchmarks.wrk import Load, parse
+from tests.hub import heed_signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,6 +127,7 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_signals,
     )
 
 

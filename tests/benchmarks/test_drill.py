@@ -23,6 +23,7 @@ from benchmarks.drill.site import Size
 from benchmarks.drill.timeline import bins
 from benchmarks.errors import Missing
 from benchmarks.processes import descendants
+from tests.hub import heed_signals
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "drill.md"
@@ -45,6 +46,7 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_signals,
     )
 
 

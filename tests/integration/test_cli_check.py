@@ -119,7 +119,7 @@ def test_a_traefik_that_is_handed_the_table_needs_the_provider_for_it(store, tmp
         config.KVProxy.update({"should_start": False, "delivery": "hub", "traefik_api_urls": [url]})
         asyncio.run(add_a_route(KVProxy(config=config, public_url="http://127.0.0.1:1/")))
         result = run(*words, f"--KVProxy.traefik_api_urls={url}")
-    assert result.status == 0, result
+    assert result.status == 0, result.out
     assert result.steps[-1] == "ok traefik"
 
 

@@ -78,6 +78,13 @@ async def test_changes_are_live_when_the_call_returns(site):
         assert await site.client.server("/user/a/") == "hub"
 
 
+async def test_a_load_balancer_is_told_when_the_table_is_served(site):
+    await site.started(delivery="hub")
+    url = f"http://127.0.0.1:{site.port}/_chp_healthz"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert (answer.status, await answer.text()) == (200, "OK")
+
+
 async def test_a_traefik_that_is_started_again_has_its_routes_again(site):
     proxy = await site.started(delivery="hub")
     await proxy.add_route("/user/a/", await site.server("a"), {})

@@ -91,7 +91,7 @@ async def test_a_replica_that_is_killed_is_reported_and_waited_for_again_when_it
 
 async def test_a_frozen_replica_delays_one_change_and_no_other(site, three, caplog):
     caplog.set_level("INFO")
-    proxy = await hub_of(site, three)
+    proxy = await hub_of(site, three, rebuild_share=1.0)
     caplog.clear()
     server = await site.server("a")
     three[1].freeze()
