@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from .revision import Revision
 
-# A few changes one after another need not wait, even if each takes Traefik long.
-_CREDIT = 3.0
+# So many changes one after another need not wait, however long each takes Traefik.
+_FREE = 4
 # Nobody's change waits longer than that for the sake of others' requests.
 _LONGEST_REST = 3.0
 
@@ -48,6 +48,7 @@ class Pace:
         started = time.monotonic()
         await self._is_live(revision)
         now = time.monotonic()
-        spent_until = max(self._spent_until, started) + (now - started) / self._share
-        self._spent_until = min(spent_until, now + _CREDIT + _LONGEST_REST)
-        await asyncio.sleep(self._spent_until - _CREDIT - now)
+        spent = (now - started) / self._share
+        free = now + _FREE * spent
+        self._spent_until = min(max(self._spent_until, started) + spent, free + _LONGEST_REST)
+        await asyncio.sleep(self._spent_until - free)

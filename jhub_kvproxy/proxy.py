@@ -155,7 +155,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         """,
     )
     rebuild_share = Float(
-        0.1,
+        0.25,
         min=0.01,
         max=1.0,
         config=True,
@@ -163,8 +163,8 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         How much of its time Traefik may spend on taking in changes of the routes, while they keep coming.
 
         A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes there
-        are, and changes that come meanwhile go out together when that while is over. When that goes on for more than
-        some seconds, Traefik has a rest before each, of 3 s at most.
+        are, and changes that come meanwhile go out together when that while is over. When more than a
+        few have gone out one after another, Traefik has a rest before each, of 3 s at most.
         """,
     )
     ready_timeout = Float(
