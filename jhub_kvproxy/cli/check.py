@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from traitlets import Bool, TraitError, Unicode
-from traitlets.config import Config
 
 from ..backend import Backend
 from ..errors import BackendError
 from ..proxy import KVProxy
 from ..registry import installed_backends
 from .app import Command
-from .config import DEFAULT_FILE, ConfigurationError, chosen_proxy, load, mistakes
+from .config import (
+    DEFAULT_FILE,
+    ConfigurationError,
+    chosen_proxy,
+    load_for_hub,
+    mistakes,
+    proxy_class_for,
+    silent_log,
+)
 from .replicas import Needs, try_binary, try_replicas
 from .report import Report, StepFailed
 from .secrets import Secrets
@@ -84,23 +90,18 @@ class CheckApp(Command):
                 table = backend if state is Table.OPEN else None
                 if state is not Table.FAILED:
                     await try_store(proxy, table, report)
-                await self._try_traefik(proxy, backend, table, report)
+                await self._try_traefik(proxy, table, report)
             finally:
                 await whole(backend.close())
 
     def _configured(self, report: Report) -> KVProxy:
         """The proxy as the hub would make it; nothing is started, and nothing opened."""
-        file = self.config_file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
-        config = load(file) if file else Config()
-        config.merge(self.cli_config)
+        file, config = load_for_hub(self.config_file, self.cli_config)
         for section in config.values():
             report.secrets.learn(section)
-        chosen = chosen_proxy(config)
-        proxy_class = chosen if chosen is not None and issubclass(chosen, KVProxy) else KVProxy
-        log = logging.Logger("jhub-kvproxy")
-        log.addHandler(logging.NullHandler())
+        proxy_class, log = proxy_class_for(config), silent_log()
         try:
-            proxy: KVProxy = proxy_class(config=config, log=log)
+            proxy = proxy_class(config=config, log=log)
             backend = backend_for(proxy, proxy.prefix)
         except (TraitError, ValueError) as error:
             raise ConfigurationError(str(error)) from error
@@ -117,7 +118,7 @@ class CheckApp(Command):
             raise StepFailed
         where = str(Path(file).absolute()) if file else f"No {DEFAULT_FILE} here"
         report.ok("config", f"{where}: {type(backend).__name__}, prefix {proxy.prefix!r}.")
-        if file and chosen is not proxy_class:
+        if file and chosen_proxy(config) is not proxy_class:
             report.note("config", 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.')
         for section in sorted(others & config.keys()):
             report.note(
@@ -126,7 +127,7 @@ class CheckApp(Command):
         report.facts |= {"backend": type(backend).__name__, "prefix": proxy.prefix}
         return proxy
 
-    async def _try_traefik(self, proxy: KVProxy, backend: Backend, table: Backend | None, report: Report) -> None:
+    async def _try_traefik(self, proxy: KVProxy, table: Backend | None, report: Report) -> None:
         needs = None
         with report.step("traefik"):
             try:

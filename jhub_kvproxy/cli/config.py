@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from traitlets.config import Config, Configurable
 from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
 
 from ..errors import KVProxyError
+from ..proxy import KVProxy
 from ..registry import describe
 from .text import did_you_mean, nearest
 
@@ -55,6 +57,30 @@ def load(file: str) -> Config:
             "and there is neither."
         )
     return config
+
+
+def load_for_hub(file: str, over: Config) -> tuple[str, Config]:
+    """The file that the hub reads (`file`, or else the default one if it is here, or else none), and what it sets.
+
+    `over` is laid over that. Raises :class:`ConfigurationError`.
+    """
+    file = file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
+    config = load(file) if file else Config()
+    config.merge(over)
+    return file, config
+
+
+def proxy_class_for(config: Config) -> type[KVProxy]:
+    """The class that `config` chooses, if it is one of ours."""
+    chosen = chosen_proxy(config)
+    return chosen if chosen is not None and issubclass(chosen, KVProxy) else KVProxy
+
+
+def silent_log() -> logging.Logger:
+    """For a proxy that no hub runs."""
+    log = logging.Logger("jhub-kvproxy")
+    log.addHandler(logging.NullHandler())
+    return log
 
 
 def _explain(path: Path, error: BaseException) -> str:

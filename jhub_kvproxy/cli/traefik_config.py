@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
 from ..traefik.static import merge, public_address, static_config
 from .app import Command
-from .config import DEFAULT_FILE, chosen_proxy, load
+from .config import DEFAULT_FILE, load_for_hub, proxy_class_for, silent_log
 from .replicas import secret_options
 
 _API_PORT = 8099
@@ -80,14 +79,8 @@ class TraefikConfigApp(Command):
 
     def _configured(self) -> tuple[Config, KVProxy]:
         """JupyterHub's part of the configuration, and the proxy as the hub would make it."""
-        file = self.config_file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
-        config = load(file) if file else Config()
-        config.merge(self.cli_config)
-        chosen = chosen_proxy(config)
-        proxy_class = chosen if chosen is not None and issubclass(chosen, KVProxy) else KVProxy
-        log = logging.Logger("jhub-kvproxy")
-        log.addHandler(logging.NullHandler())
-        return config.JupyterHub, proxy_class(config=config, log=log)
+        _, config = load_for_hub(self.config_file, self.cli_config)
+        return config.JupyterHub, proxy_class_for(config)(config=config, log=silent_log())
 
     def _print_static(self, hub: Config, proxy: KVProxy) -> None:
         host, port, tls = public_address(str(hub.get("bind_url", "http://:8000")))

@@ -18,7 +18,7 @@ _PATIENCE = 3.0
 
 
 class Discovery:
-    """Follows the replicas that `urls` stand for, from :meth:`start` to :meth:`close`.
+    """Follows the replicas that `urls` stand for, from :meth:`follow` to :meth:`close`.
 
     A host name with several addresses stands for a replica at each of them. Those of IPv4 count, if there
     are several, otherwise those of IPv6: a machine with one of each is one replica. A name that cannot be
