@@ -5,254 +5,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import tomli_w
 from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
-from jupyterhub.traitlets import Command
-from traitlets import CaselessStrEnum, Dict, Float, Integer, List, TraitError, Type, Unicode, Union, default, validate
+from traitlets import TraitType
 
 from .backend import Backend
-from .errors import BackendError, BackendNotFound, KVProxyError, RouteNotReady, TraefikError
+from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
 from .guard import Guard
+from .launching import launch_of
 from .lease import Lease
 from .opening import open_store
+from .options.routing import Delivery, RoutingOptions
+from .options.store import StoreOptions
+from .options.traefik import TraefikOptions
 from .pace import Pace
 from .readiness import Readiness
-from .registry import find_backend
 from .revision import Revision
 from .routes import Pattern, Route, copy_json
 from .stored import StoredTable
 from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
-from .traefik.binary import check_version, find_traefik, installed_version
-from .traefik.certificate import self_signed
+from .traefik.binary import check_version
 from .traefik.discovery import Discovery
 from .traefik.document import Document
-from .traefik.dynamic import base_config
 from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
-from .traefik.static import REST, public_address, static_config
-from .traefik.supervisor import API_USER, Launch
+from .traefik.static import REST
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
 
 
-class Delivery(StrEnum):
-    """Who brings the routing table to Traefik."""
-
-    STORE = "store"
-    HUB = "hub"
-
-
-class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
     :class:`jupyterhub.proxy.Proxy`.
     """
 
-    backend_class = Union(
-        [Unicode(), Type(klass=Backend)],
-        default_value="toml",
-        config=True,
-        help="""
-        The store that keeps the routing table: the name of an installed backend, such as `toml`,
-        or the import path of a class, or the class. Default: `toml`, the table in files.
-        """,
-    )
-    prefix = Unicode(
-        "jupyterhub",
-        config=True,
-        help="""
-        Name of this hub's part of the store. Hubs that share a store need different ones; everything
-        below the prefix is the hub's, and what it did not write there is removed.
-        """,
-    )
-    traefik_api_urls = List(
-        Unicode(),
-        config=True,
-        help="""
-        URLs of the API of each Traefik replica, such as `http://10.0.0.1:8099`.
-
-        Needed when `KVProxy.should_start` is False. Otherwise the Hub starts Traefik, with its
-        API on 127.0.0.1.
-
-        A URL whose host name has several addresses stands for a replica at each of them; the name is
-        looked up every few seconds, so that replicas join and leave, as with a headless service of
-        Kubernetes: `["http://traefik.hub.svc:8099"]`. With `https`, their certificates must be for that name.
-        """,
-    )
-    local_replicas = Integer(
-        1,
-        min=1,
-        config=True,
-        help="""
-        How many Traefiks the Hub starts on its own machine; more than one for demonstrations and tests.
-
-        The first has the port of `JupyterHub.bind_url`, the others the ports that follow it. A load
-        balancer, which is not a part of this, goes before them. Each has a directory in `runtime_dir`.
-        """,
-    )
-    traefik_api_username = Unicode(
-        API_USER, config=True, help="User name for the API of replicas that the Hub does not start (HTTP basic)."
-    )
-    traefik_api_password = Unicode(
-        config=True,
-        help="""
-        Password for the API of replicas that the Hub does not start (HTTP basic); empty: none is sent.
-
-        Default: the environment variable KVPROXY_TRAEFIK_API_PASSWORD.
-        """,
-    )
-    traefik_cmd = Command(
-        ["traefik"],
-        config=True,
-        help="The command that starts Traefik, `traefik` by default; looked for beside the Hub's Python, then on PATH.",
-    )
-    traefik_log_level = CaselessStrEnum(
-        ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
-        "ERROR",
-        config=True,
-        help="How much the Traefik that the Hub starts logs; its log goes where the Hub's goes.",
-    )
-    runtime_dir = Unicode(
-        "kvproxy-run",
-        config=True,
-        help="""
-        Directory for the generated configuration of the Traefik that the Hub starts, relative to the
-        Hub's working directory. A hub that is started again finds its running Traefik by it.
-        """,
-    )
-    routing = CaselessStrEnum(
-        [Routing.TREE, Routing.FLAT],
-        Routing.TREE,
-        config=True,
-        help="""
-        How the routes are laid out for Traefik: as a `tree`, in which many routes are as fast as few, or `flat`.
-
-        `flat` is for comparison. A hub that is started with the other one changes its table, and requests are served
-        meanwhile.
-        """,
-    )
-    delivery = CaselessStrEnum(
-        [Delivery.HUB, Delivery.STORE],
-        config=True,
-        help="""
-        How Traefik gets the routes: the `hub` hands them out, or each Traefik reads them from the `store`.
-
-        Default: `hub` if the Hub starts Traefik, otherwise `store`.
-
-        With `hub`, changes of large tables are live many times faster, and Traefik does not notice when the store is
-        down or loses the table. But a Traefik that is started while no hub runs has no routes until one does.
-        Replicas that the Hub does not start need the `rest` provider then, and each of them serves one hub only.
-        """,
-    )
-    rebuild_share = Float(
-        0.25,
-        min=0.01,
-        max=1.0,
-        config=True,
-        help="""
-        How much of its time Traefik may spend on taking in changes of the routes, while they keep coming.
-
-        A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes there
-        are, and changes that come meanwhile go out together when that while is over. When more than a
-        few have gone out one after another, Traefik has a rest before each, of 3 s at most.
-        """,
-    )
-    ready_timeout = Float(
-        30.0,
-        config=True,
-        help="""
-        Seconds that a new route may take until every Traefik that is up serves it; then adding it fails.
-
-        A store that does not take the route is tried again for as long, and then adding it fails with what is
-        wrong with the store.
-        """,
-    )
-    store_timeout = Float(
-        60.0,
-        min=0,
-        config=True,
-        help="""
-        Seconds that the Hub, when it starts, waits for a store that is away. Then it ends, and says what is wrong.
-
-        A store that refuses the Hub, for a wrong password say, is not waited for.
-        """,
-    )
-    lease_seconds = Float(
-        10.0,
-        min=0,
-        config=True,
-        help="""
-        For how long after a Hub was killed, or has lost the store, no other Hub may write to the same prefix.
-
-        The Hub that runs renews its right to write (the lease) every third of it. So a Hub that is started again
-        after it was killed waits for up to this time; one that was stopped leaves nothing to wait for. 0: there is no
-        lease. See to it yourself then that no two Hubs use the same prefix.
-        """,
-    )
-    when_held = CaselessStrEnum(
-        ["wait", "fail"],
-        "wait",
-        config=True,
-        help="""
-        What a Hub does, when it starts, while another Hub has the lease of the same prefix: `wait`, or `fail`.
-
-        With `wait` it takes over when the other has ended, for however long that takes. With `fail` it waits for twice
-        `lease_seconds`, so that the lease of a Hub that was killed has run out, and then ends. Both say in the log,
-        every few seconds, who has the lease, and since when.
-        """,
-    )
-    extra_static_config = Dict(
-        config=True,
-        help="""
-        Static configuration for the Traefik that the Hub starts, merged over what the Hub generates.
-
-        As in Traefik's documentation, with Python values:
-        `{"entryPoints": {"public": {"address": ":8443"}}}`. The Hub's entry points are `public` and `api`.
-        """,
-    )
-    extra_dynamic_config = Dict(
-        config=True,
-        help="""
-        Dynamic configuration for the Traefik that the Hub starts: routers, services, middlewares of your own.
-
-        They stand beside the Hub's routes. A router of yours comes before routes without a host unless
-        you give it a lower `priority`; routes with one (`JupyterHub.subdomain_host`) have priorities
-        above 1000000. Traefik runs Go templates over the values.
-        """,
-    )
-
-    @default("delivery")
-    def _default_delivery(self) -> Delivery:
-        return Delivery.HUB if self.should_start else Delivery.STORE
-
-    @default("traefik_api_password")
-    def _default_password(self) -> str:
-        return os.environ.get("KVPROXY_TRAEFIK_API_PASSWORD", "")
-
-    @validate("backend_class")
-    def _validate_backend_class(self, proposal: Any) -> type[Backend]:
-        if isinstance(proposal.value, type):
-            return proposal.value
-        try:
-            return find_backend(proposal.value)
-        except BackendNotFound as error:
-            raise TraitError(str(error)) from error
-
-    @validate("prefix")
-    def _validate_prefix(self, proposal: Any) -> str:
-        if not proposal.value.strip("/"):
-            raise TraitError("KVProxy.prefix must not be empty: it is the name of this hub's part of the store.")
-        return str(proposal.value)
+    @classmethod
+    def class_own_traits(cls, **metadata: Any) -> dict[str, TraitType[Any, Any]]:
+        """Those of the classes of options too: `jupyterhub --generate-config` has sections for owners of traits."""
+        traits = cls.class_traits(**metadata).items()
+        return {name: trait for name, trait in traits if getattr(Proxy, name, None) is not trait}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -296,7 +95,7 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
-        await self._local.start(await self._launch())
+        await self._local.start(await launch_of(self))
         self._watch(self._local.apis)
         try:
             await self._check_versions(self._local.apis)
@@ -455,46 +254,6 @@ class KVProxy(Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
         for api, version in zip(apis, versions, strict=True):
             if isinstance(version, str):
                 check_version(version, api.name)
-
-    async def _launch(self) -> Launch:
-        command = find_traefik(self.traefik_cmd)
-        check_version(await installed_version(command), command[0])
-        host, port, tls = public_address(self.public_url)
-        run = Path(self.runtime_dir).absolute()
-        providers = self.traefik_provider_config()
-        # Traefik has one file provider: a backend that uses it shares its directory with us.
-        dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
-        files = {}
-        if tls and self.ssl_cert and self.ssl_key:
-            cert, key = Path(self.ssl_cert).absolute(), Path(self.ssl_key).absolute()
-        else:
-            cert, key = run / "default-cert.pem", run / "default-key.pem"
-            files[cert], files[key] = self_signed()
-        base = base_config(
-            provider=self.traefik_provider,
-            # It would be an error in Traefik's log, until the table comes.
-            has_health=not self.is_fed,
-            cert_file=str(cert),
-            key_file=str(key),
-            extra=self.extra_dynamic_config,
-        )
-        files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
-
-        def static(api_address: str, public_port: int) -> dict[str, Any]:
-            return static_config(
-                public_host=host,
-                public_port=public_port,
-                tls=tls,
-                api_address=api_address,
-                dynamic_dir=str(dynamic_dir),
-                providers=providers,
-                trusted_ips=self.app.trusted_downstream_ips if self.app else [],
-                log_level=self.traefik_log_level,
-                extra=self.extra_static_config,
-            )
-
-        secrets = {"providers": self.traefik_provider_secrets()}
-        return Launch(command, host, port, static, secrets, files)
 
 
 def _described_by_routespec(routes: list[Route]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from .errors import RouteRejected
 from .names import escape_name, shortened, spread
 from .routes import HOST_PRIORITY, Route, target_has_path
 from .rules import prefix_rule
+from .serving import PLAIN, Serving
 from .tree import ROOT, Moves, Tree
 
 RECORDS = "routes/"
@@ -48,10 +49,11 @@ class Routing(StrEnum):
 class RoutingTable:
     """The routes that the store is known to hold, by name, and the keys that they have there."""
 
-    def __init__(self, routing: Routing, routes: Iterable[Route] = ()) -> None:
+    def __init__(self, routing: Routing, routes: Iterable[Route] = (), serving: Serving = PLAIN) -> None:
         self.routing = routing
+        self.serving = serving
         self.routes: dict[str, Route] = {route.name: route for route in routes}
-        self.keys: dict[str, str] = {}
+        self.keys: dict[str, str] = {TRAEFIK + key: value for key, value in serving.fixtures.items()}
         self._by_tree_key = {route.pattern.key: route for route in self.routes.values()}
         self._tree = Tree(self._by_tree_key) if routing is Routing.TREE else None
         for route in self.routes.values():
@@ -73,7 +75,7 @@ class RoutingTable:
         return changes
 
     def _become(self, routes: Mapping[str, Route | None]) -> Changes:
-        new = RoutingTable(self.routing, filter(None, routes.values()))
+        new = RoutingTable(self.routing, filter(None, routes.values()), self.serving)
         changes = difference(self.keys, new.keys)
         vars(self).update(vars(new))
         return changes
@@ -112,11 +114,12 @@ class RoutingTable:
     def _route_keys(self, route: Route) -> Changes:
         """The record of `route`, its router but for its place in the tree, and its service."""
         router = self.router(route)
-        server = f"{_SERVICES}{router}/loadBalancer/servers/0"
-        keys: Changes = {RECORDS + route.name: route.to_record(), f"{server}/url": route.target}
+        balancer = f"{_SERVICES}{router}/loadBalancer"
+        keys: Changes = {RECORDS + route.name: route.to_record(), f"{balancer}/servers/0/url": route.target}
         if target_has_path(route.target):
-            keys[f"{server}/preservePath"] = "true"
-        keys |= _router_keys(router, route.pattern.rule, router)
+            keys[f"{balancer}/servers/0/preservePath"] = "true"
+        keys |= {f"{balancer}/{key}": value for key, value in self.serving.service(route).items()}
+        keys |= self._served_keys(router, route)
         return keys if self._tree else {**keys, f"{ROUTERS}{router}/priority": str(route.pattern.priority)}
 
     def _tree_keys(self, tree: Tree, moves: Moves) -> Changes:
@@ -153,9 +156,14 @@ class RoutingTable:
     def _cover_keys(self, route: Route, nodes: list[str]) -> Changes:
         """A second router of `route`, for the requests that it gets because nothing below `nodes` takes them."""
         router = spread(f"f.{route.name}")
-        keys = _router_keys(router, route.pattern.rule, self.router(route))
+        keys = self._served_keys(router, route)
         keys |= _place_keys(router, nodes, 0, route.pattern.priority_below)
         return keys if nodes else dict.fromkeys(keys)
+
+    def _served_keys(self, router: str, route: Route) -> Changes:
+        """`router` as one of `route`, but for its place."""
+        keys = _router_keys(router, route.pattern.rule, self.router(route))
+        return keys | {f"{ROUTERS}{router}/{key}": value for key, value in self.serving.router(route).items()}
 
     def _bridged(self, tree: Tree) -> list[str]:
         """The nodes below which the routes without a host must stand too, if there are any."""
@@ -212,4 +220,4 @@ def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingT
             routes.append(Route.from_record(record))
         except RouteRejected as error:
             damaged[key] = str(error)
-    return RoutingTable(known.routing, routes), damaged
+    return RoutingTable(known.routing, routes, known.serving), damaged

@@ -11,11 +11,22 @@ from ..fragments import Fragments
 from ..table import REVISION_KEY, TRAEFIK
 from .dynamic import HEALTH_ROUTER, unflatten
 
+
+def _flag(text: str) -> bool:
+    return text == "true"
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
 # Traefik reads texts from keys and TOML, and here the types that its fields have (pkg/config/dynamic).
 _TYPED: dict[str, Callable[[str], Any]] = {
+    "middlewares": _names,
+    "parentRefs": _names,
+    "passHostHeader": _flag,
+    "preservePath": _flag,
     "priority": int,
-    "parentRefs": lambda names: names.split(","),
-    "preservePath": lambda text: text == "true",
 }
 
 
