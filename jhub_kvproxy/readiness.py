@@ -122,6 +122,8 @@ class Readiness:
                     self._hurry.clear()
                     pause = _FIRST_PAUSE
                 awaited = [r for r in self._replicas if r.standing is Standing.AWAITED]
+                # One that joins right now must not be missed. The answers of the others hold up nobody.
+                self._ask(self._replicas)
                 # One that hangs holds up its own look, not those at the others.
                 await self._look(awaited or self._replicas, _LONGEST_PAUSE)
                 self._release()
@@ -142,11 +144,14 @@ class Readiness:
 
     async def _look(self, replicas: list[Replica], patience: float | None) -> None:
         """Ask `replicas` what they serve, and wait for the answers `patience` seconds (None: as they take)."""
+        if replicas:
+            await asyncio.wait(self._ask(replicas), timeout=patience)
+        self._settle()
+
+    def _ask(self, replicas: list[Replica]) -> list[asyncio.Task[None]]:
         if self._session is None:
             self._session = aiohttp.ClientSession()
-        if replicas:
-            await asyncio.wait([r.look(self._session, self._latest) for r in replicas], timeout=patience)
-        self._settle()
+        return [replica.look(self._session, self._latest) for replica in replicas]
 
     def _settle(self) -> None:
         """Look what has become of the replicas; with none to wait for, those that are behind are better than none."""
@@ -162,11 +167,13 @@ class Readiness:
     def _release(self) -> None:
         up = [replica for replica in self._replicas if replica.standing is Standing.AWAITED]
         answering = [replica for replica in up if not replica.is_silent(_LONGEST_PAUSE / 2)] or up
+        joining = [replica for replica in self._replicas if replica.is_joining]
         for waiter in list(self._waiters):
             if not up and waiter.router:
                 continue  # nobody serves it; without replicas up, a route that must go is gone
-            behind = [r for r in (up if waiter.is_patient else answering) if not r.serves(waiter.revision)]
-            if len(behind) < len(up):
+            awaited = [*(up if waiter.is_patient else answering), *joining]
+            behind = [replica for replica in awaited if not replica.serves(waiter.revision)]
+            if len(behind) < len(awaited):
                 for replica in behind:
                     replica.misses(waiter.revision)
             refused = [r for r in up if r not in behind and waiter.router in r.errors]

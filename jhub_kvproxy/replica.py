@@ -14,8 +14,11 @@ from .revision import Revision
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version
 
-#: Seconds after which a replica that lacks what another serves is not waited for any longer.
-LAG_LIMIT = 10.0
+#: Seconds after which a replica that lacks what another serves is not waited for any longer. A Traefik whose store
+#: was away takes up to 20 of them until it tries the store again (pkg/job/job.go, NextBackOff).
+LAG_LIMIT = 25.0
+#: Seconds for which one that has just joined or come back, with a table that is not the newest, is waited for.
+JOIN_LIMIT = 3.0
 
 
 class Standing(enum.Enum):
@@ -49,6 +52,12 @@ class Replica:
         self._goal: Revision | None = None
         self._missing: Revision | None = None
         self._missing_since = 0.0
+        self._joining_until: float | None = None
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether it has begun to serve a table, so that users may be sent there, and not taken in the newest since."""
+        return self.standing is Standing.CATCHING_UP and time.monotonic() < (self._joining_until or 0)
 
     @property
     def state(self) -> str:
@@ -121,7 +130,9 @@ class Replica:
             self._check_lag()
             return
         if self.standing is Standing.DOWN:
-            self.standing = Standing.CATCHING_UP
+            self.standing, self._joining_until = Standing.CATCHING_UP, None
+        if self.revision is not None and self._joining_until is None:
+            self._joining_until = time.monotonic() + JOIN_LIMIT
         # What was the latest at the look before: one that is a look behind has caught up, while changes keep coming.
         goal, self._goal = self._goal or latest, latest
         if self.revision is not None and (goal is None or self.serves(goal)):

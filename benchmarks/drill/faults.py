@@ -129,8 +129,8 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
 FAULTS = [
     Fault("changes", "route changes alone", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
-    # The longer a store is away, the longer Traefik rests between two attempts to reach it: 10 s after 20 s.
-    Fault("store-killed", "store killed, and returned", Bound(live_within=20.0), _store_killed, needs_processes=True),
+    # The longer a store is away, the longer Traefik rests between two attempts to reach it, up to some 20 s.
+    Fault("store-killed", "store killed, and returned", Bound(live_within=25.0), _store_killed, needs_processes=True),
     Fault("store-frozen", "store frozen", Bound(), _store_frozen, needs_processes=True),
     Fault("store-emptied", "store emptied", Bound(grace=5.0), _store_emptied),
     Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),

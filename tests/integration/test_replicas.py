@@ -172,6 +172,26 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
         await proxy.delete_route("/user/0/")
 
 
+async def test_one_that_joins_with_an_old_table_is_waited_for_at_first(site, stuck, ended, monkeypatch):
+    monkeypatch.setattr(replica, "JOIN_LIMIT", 1000)
+    await make_directories(site)
+    first, second = ended
+    first.start()
+    proxy = site.proxy(should_start=False, traefik_api_urls=[first.api_url, second.api_url], rebuild_share=1.0)
+    server = await site.server("a")
+    await proxy.add_route("/user/old/", server, {})
+    stuck()
+    await proxy.add_route("/user/newer/", server, {})
+    second.start()
+    await until(lambda: proxy._readiness._replicas[1].is_joining, "it is not seen to join")
+    adding = asyncio.create_task(proxy.add_route("/user/new/", server, {}))
+    await until(lambda: all_serve([first], "/user/new/", "a"), "the first replica does not serve the route")
+    assert not adding.done()
+    stuck()
+    await adding
+    assert await second.server("/user/new/") == "a"
+
+
 async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypatch):
     """Replicas on 127.0.0.1 to .3, one port; the name is a fake's, because this machine has no DNS to write to."""
     caplog.set_level("INFO")
