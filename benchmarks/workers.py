@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import json
 import os
 import signal
 from collections.abc import Mapping
@@ -13,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .calls import LINE_LIMIT, Calls, Gone
 from .errors import BenchmarkError
 from .processes import descendants, last_words
 from .tools import ROOT
 
-_LINE_LIMIT = 1 << 24
 _STOP_TIMEOUT = 30.0
 
 
@@ -41,9 +39,7 @@ class Worker:
         self._name = name
         self._process = process
         self._log = log
-        self._numbers = itertools.count()
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._reading = asyncio.create_task(self._read())
+        self._calls = Calls(name, process)
 
     @classmethod
     async def spawn(cls, name: str, python: str, directory: Path, env: Mapping[str, str]) -> Worker:
@@ -59,7 +55,7 @@ class Worker:
                 stderr=errors,
                 cwd=directory,
                 env={**env, "PYTHONPATH": os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(ROOT)]))},
-                limit=_LINE_LIMIT,
+                limit=LINE_LIMIT,
                 start_new_session=True,
             )
         return cls(name, process, log)
@@ -70,22 +66,13 @@ class Worker:
 
     async def call(self, do: str, *, timeout: float, **arguments: Any) -> Reply:
         """Tell the worker to do something. Raises BenchmarkError when that fails, or takes too long."""
-        if self._reading.done():
-            raise BenchmarkError(self._last_words())
-        number = next(self._numbers)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps({"id": number, "do": do, **arguments}).encode() + b"\n")
         try:
-            async with asyncio.timeout(timeout):
-                reply = await future
-        except TimeoutError:
-            raise BenchmarkError(f"{self._name}: '{do}' was not done within {timeout:g} s") from None
-        finally:
-            del self._waiting[number]
-        if "error" in reply:
-            raise BenchmarkError(f"{self._name}: '{do}' failed: {reply['error']}")
-        return Reply(reply["started"], reply["ended"], reply["result"])
+            answer = await self._calls.call(do, timeout=timeout, **arguments)
+        except Gone:
+            raise BenchmarkError(f"{self._name}: the worker ended: {last_words(self._log)}") from None
+        if "error" in answer:
+            raise BenchmarkError(f"{self._name}: '{do}' failed: {answer['error']}")
+        return Reply(answer["started"], answer["ended"], answer["result"])
 
     async def stop(self) -> None:
         """End the proxy, then the worker; at once what does not end by itself."""
@@ -98,21 +85,8 @@ class Worker:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-        finally:
-            self._reading.cancel()
         for pid, name in children.items():
             with contextlib.suppress(OSError):
                 if Path(f"/proc/{pid}/comm").read_text().strip() == name:
                     os.kill(pid, signal.SIGKILL)
-
-    async def _read(self) -> None:
-        assert self._process.stdout
-        while line := await self._process.stdout.readline():
-            reply = json.loads(line)
-            if future := self._waiting.get(reply["id"]):
-                future.set_result(reply)
-        for future in self._waiting.values():
-            future.set_result({"error": self._last_words()})
-
-    def _last_words(self) -> str:
-        return f"{self._name}: the worker ended: {last_words(self._log)}"
+        await self._calls.end()

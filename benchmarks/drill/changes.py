@@ -7,11 +7,12 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
+from ..calls import Gone
 from ..errors import BenchmarkError
 from .book import Book, path
 from .client import Broken, get
 from .events import HUB, Change, Event, judged
-from .hubs import HubGone, HubProcess
+from .hubs import HubProcess
 
 _INTERVAL = 0.2
 _MOST_USERS, _MOST_AT_ONCE = 30, 60
@@ -97,7 +98,7 @@ class Changes:
                 self._book.put(name, expected)
                 await self._hub().call("add", timeout=_CALL_TIMEOUT, name=name, port=expected)
             change.returned = time.monotonic()
-        except HubGone:
+        except Gone:
             # The database has the server, and the next hub looks there.
             change.error = "the hub is gone"
         except BenchmarkError as error:

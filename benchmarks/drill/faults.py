@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ..calls import Gone
 from ..errors import BenchmarkError
-from .hubs import HubGone
 from .judging import Bound, Marks
 from .part import Part
 from .site import Site
@@ -121,7 +121,7 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
         try:
             await old.call(do, timeout=_INTRUDER_TIMEOUT, **arguments)
             marks.notes.append(f"the first hub could still {do}")
-        except (BenchmarkError, HubGone) as error:
+        except (BenchmarkError, Gone) as error:
             marks.notes.append(f"the first hub could not {do}: {error}")
     await old.kill()
 

@@ -17,13 +17,14 @@ from traitlets.config import Config
 from jhub_kvproxy.registry import find_backend
 from jhub_kvproxy.traefik.static import merge
 
+from ..calls import Gone
 from ..errors import BenchmarkError
 from ..processes import free_port
 from ..routes import user
 from .balancer import Balancer
 from .book import Book
 from .changes import Changes
-from .hubs import HubGone, HubProcess
+from .hubs import HubProcess
 from .part import Part
 from .replicas import Replica, make_replicas
 from .stores import STORES, Store
@@ -95,7 +96,7 @@ class Site:
             try:
                 await hub.call("boot", timeout=_BOOT_TIMEOUT, users=self.book.users)
                 break
-            except HubGone:
+            except Gone:
                 raise BenchmarkError(f"{hub.name} ended while it booted") from None
             except BenchmarkError:
                 if time.monotonic() > deadline:
@@ -109,13 +110,13 @@ class Site:
         found = await sweep(self.replicas, expected, self.hub.name)
         try:
             compare_table(found, expected, await self.hub.call("routes", timeout=_TABLE_TIMEOUT))
-        except (BenchmarkError, HubGone) as error:
+        except (BenchmarkError, Gone) as error:
             found.lost.append(f"the table cannot be read: {error or 'the hub is gone'}")
         return found
 
     async def mend(self) -> bool:
         """Have the hub check its routes, so that the next fault meets a whole site; whether it is one then."""
-        with contextlib.suppress(BenchmarkError, HubGone):
+        with contextlib.suppress(BenchmarkError, Gone):
             await self.hub.call("poll", timeout=_TABLE_TIMEOUT)
             await self._until_steady()
             return True
