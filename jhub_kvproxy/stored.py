@@ -16,11 +16,11 @@ from .lease import Lease
 from .pace import Pace
 from .revision import Revision
 from .routes import Route
-from .table import REVISION_KEY, RoutingTable, read_records
+from .table import RECORDS, REVISION_KEY, TRAEFIK, RoutingTable, read_records
 
 _SHOWN = 5
 _ANY = 1 << 30
-_ROUTE_OPS = 7  # about the keys of a new route, and its share in those of the tree
+_ROUTE_OPS = 7  # about the keys of a new route for Traefik, and its share in those of the tree
 _REVISION_BYTES = 256  # of the revision's key and value, generously
 
 Wanted = Mapping[str, Route | None]
@@ -33,9 +33,13 @@ class StoredTable:
     unknown, or because the lease was not held for a while, the next call reads the store first. What it finds there
     is the truth for a new writer, and when another hub has written since. Otherwise the table is, and the store is
     brought back to it, whatever happened there.
+
+    The store holds the records of the routes, and if it `is_for_traefik`, what that reads there.
     """
 
-    def __init__(self, table: RoutingTable, backend: Backend, lease: Lease, pace: Pace, log: Any) -> None:
+    def __init__(
+        self, table: RoutingTable, backend: Backend, lease: Lease, pace: Pace, log: Any, *, is_for_traefik: bool
+    ) -> None:
         self.table = table
         #: The revision that the store is at.
         self.revision = Revision.first()
@@ -48,6 +52,8 @@ class StoredTable:
         self._pace = pace
         self._log = log
         self._is_truth = False
+        self._kept = (RECORDS, TRAEFIK) if is_for_traefik else (RECORDS,)
+        self._route_ops = _ROUTE_OPS if is_for_traefik else 1
 
     async def check(self) -> None:
         """Compare the store with the table; repair the one, or take over the other."""
@@ -95,11 +101,12 @@ class StoredTable:
         Returns their names, the changes, and what undoes them.
         """
         limits = self._limits
-        count = min(len(names), max(1, (limits.ops or _ANY) // _ROUTE_OPS))
+        count = min(len(names), max(1, (limits.ops or _ANY) // self._route_ops))
         while True:
             part = names[:count]
             undo = {name: self.table.routes.get(name) for name in part}
-            changes = self.table.put({name: wanted[name] for name in part})
+            all_changes = self.table.put({name: wanted[name] for name in part})
+            changes = {key: value for key, value in all_changes.items() if key.startswith(self._kept)}
             if count == 1 or limits.allow(len(changes), size_of(changes)):
                 return part, changes, undo
             self.table.put(undo)
@@ -138,7 +145,7 @@ class StoredTable:
         keys = (await self._backend.load()).keys
         stored = keys.get(REVISION_KEY, "")
         is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
-        drift = await asyncio.to_thread(self.table.drift, keys)
+        drift = await asyncio.to_thread(self.table.drift, keys, self._kept)
         self.read_at, self.read_seconds = began, time.monotonic() - began
         if drift and is_truth:
             words = await asyncio.to_thread(in_words, drift, keys)
@@ -146,7 +153,7 @@ class StoredTable:
         elif drift:
             self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
             self._report(damaged)
-            drift = await asyncio.to_thread(self.table.drift, keys)
+            drift = await asyncio.to_thread(self.table.drift, keys, self._kept)
         if not is_truth and stored not in ("", self.revision.text):
             self.revision = self.revision.found(stored)
         self._is_truth = is_truth  # what was taken over is so once it is whole

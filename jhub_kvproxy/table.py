@@ -96,10 +96,10 @@ class RoutingTable:
                 changes |= self._tree_keys(self._tree, self._tree.remove(old.pattern.key))
         return self._take(changes)
 
-    def drift(self, keys: Mapping[str, str]) -> Changes:
-        """What to change in a store that holds `keys` so that it holds this table and nothing more."""
+    def drift(self, keys: Mapping[str, str], kept: tuple[str, ...] = (RECORDS, TRAEFIK)) -> Changes:
+        """What to change in a store that holds `keys` so that it holds what begins with `kept`, and nothing more."""
         ours = {k: v for k, v in keys.items() if k.startswith((RECORDS, TRAEFIK)) and k != REVISION_KEY}
-        return difference(ours, self.keys)
+        return difference(ours, {k: v for k, v in self.keys.items() if k.startswith(kept)})
 
     def _take(self, changes: Mapping[str, str | None]) -> Changes:
         """Take note of `changes`; returns those that are some."""

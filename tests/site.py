@@ -87,4 +87,4 @@ def writer_for(backend: Backend) -> Writer:
         pass
 
     pace, lease = Pace(1.0, at_once), Lease(backend, 0, backend.log)
-    return Writer(StoredTable(RoutingTable(Routing.TREE), backend, lease, pace, backend.log), pace)
+    return Writer(StoredTable(RoutingTable(Routing.TREE), backend, lease, pace, backend.log, is_for_traefik=True), pace)

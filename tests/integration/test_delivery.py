@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady
+from jhub_kvproxy.routes import Pattern
+from jhub_kvproxy.table import REVISION_KEY
 from tests.hub import until
 from tests.site import count_commits, is_served, leave
 from tests.stores import on_every_store
@@ -62,6 +64,21 @@ async def test_traefik_gets_the_same_table_either_way(site, specs):
         await proxy.stop()
     assert len(served[0]["services"]) == len(specs)
     assert served[0] == served[1]
+
+
+@on_every_store
+async def test_the_store_holds_what_somebody_reads_there(site):
+    kept = {}
+    for delivery in ("hub", "store", "hub"):
+        proxy = await site.started(delivery=delivery)
+        await asyncio.gather(*(proxy.add_route(spec, "http://127.0.0.1:1", {}) for spec in PATHS))
+        kept.setdefault(delivery, []).append(set((await proxy._backend.load()).keys))
+        await proxy.stop()
+    records = {f"routes/{Pattern.parse(spec).name}" for spec in PATHS}
+    assert kept["hub"] == [records | {REVISION_KEY}] * 2
+    [for_traefik] = kept["store"]
+    assert for_traefik > records
+    assert len(for_traefik) > 4 * len(records)
 
 
 @on_every_store
