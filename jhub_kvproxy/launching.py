@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
-    check_version(await installed_version(command), command[0])
+    check_version(await installed_version(command), command[0], error_pages=bool(proxy.error_target))
     host, port, tls = public_address(proxy.public_url)
     run = Path(proxy.runtime_dir).absolute()
     providers = proxy.traefik_provider_config()

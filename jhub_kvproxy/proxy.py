@@ -19,6 +19,7 @@ from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
 from .opening import open_store
+from .options.routes import RouteOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
 from .options.traefik import TraefikOptions
@@ -40,7 +41,7 @@ from .writer import Writer
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
@@ -61,7 +62,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
         self._readiness = Readiness(self.traefik_provider, self.log)
         pace = Pace(self.rebuild_share, self._deliver)
         self._lease = Lease(self._backend, self.lease_seconds, self.log)
-        table = RoutingTable(Routing(self.routing))
+        table = RoutingTable(Routing(self.routing), serving=self.serving)
         stored = StoredTable(table, self._backend, self._lease, pace, self.log, is_for_traefik=not self.is_fed)
         self._writer = Writer(stored, pace)
         self._guard = Guard(self._backend, self._writer, stored, self._lease, self.log)
@@ -254,7 +255,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
             versions = await asyncio.gather(*(api.version(session) for api in apis), return_exceptions=True)
         for api, version in zip(apis, versions, strict=True):
             if isinstance(version, str):
-                check_version(version, api.name)
+                check_version(version, api.name, error_pages=bool(self.error_target))
 
 
 def _described_by_routespec(routes: list[Route]) -> dict[str, dict[str, Any]]:

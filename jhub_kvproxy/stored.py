@@ -20,7 +20,7 @@ from .table import RECORDS, REVISION_KEY, TRAEFIK, RoutingTable, read_records
 
 _SHOWN = 5
 _ANY = 1 << 30
-_ROUTE_OPS = 7  # about the keys of a new route for Traefik, and its share in those of the tree
+_ROUTE_OPS = 8  # about the keys of a new route for Traefik, and its share in those of the tree
 _REVISION_BYTES = 256  # of the revision's key and value, generously
 
 Wanted = Mapping[str, Route | None]

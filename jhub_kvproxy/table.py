@@ -12,7 +12,7 @@ from functools import lru_cache
 from .changes import Changes, difference
 from .errors import RouteRejected
 from .names import escape_name, shortened, spread
-from .routes import HOST_PRIORITY, Route, target_has_path
+from .routes import HOST_PRIORITY, Route
 from .rules import prefix_rule
 from .serving import PLAIN, Serving
 from .tree import ROOT, Moves, Tree
@@ -28,6 +28,7 @@ REVISION_KEY = f"{TRAEFIK}http/middlewares/{REVISION_NAME}/headers/customRespons
 
 ROUTERS = f"{TRAEFIK}http/routers/"
 _SERVICES = f"{TRAEFIK}http/services/"
+_MIDDLEWARES = f"{TRAEFIK}http/middlewares/"
 
 #: Building a table anew takes as long as putting one in this many of its routes.
 _MANY = 15
@@ -116,9 +117,8 @@ class RoutingTable:
         router = self.router(route)
         balancer = f"{_SERVICES}{router}/loadBalancer"
         keys: Changes = {RECORDS + route.name: route.to_record(), f"{balancer}/servers/0/url": route.target}
-        if target_has_path(route.target):
-            keys[f"{balancer}/servers/0/preservePath"] = "true"
         keys |= {f"{balancer}/{key}": value for key, value in self.serving.service(route).items()}
+        keys |= {f"{_MIDDLEWARES}{router}/{key}": value for key, value in self.serving.middleware(route).items()}
         keys |= self._served_keys(router, route)
         return keys if self._tree else {**keys, f"{ROUTERS}{router}/priority": str(route.pattern.priority)}
 
@@ -162,8 +162,9 @@ class RoutingTable:
 
     def _served_keys(self, router: str, route: Route) -> Changes:
         """`router` as one of `route`, but for its place."""
-        keys = _router_keys(router, route.pattern.rule, self.router(route))
-        return keys | {f"{ROUTERS}{router}/{key}": value for key, value in self.serving.router(route).items()}
+        name = self.router(route)
+        keys = _router_keys(router, route.pattern.rule, name)
+        return keys | {f"{ROUTERS}{router}/{key}": value for key, value in self.serving.router(route, name).items()}
 
     def _bridged(self, tree: Tree) -> list[str]:
         """The nodes below which the routes without a host must stand too, if there are any."""

@@ -16,9 +16,12 @@ from ..errors import TraefikError
 #: (CVE-2024-45410, CVE-2025-47952, CVE-2025-66490, CVE-2026-40912, CVE-2026-48020, CVE-2026-65600).
 FLOORS = ((3, 6, 23), (3, 7, 7))
 
+#: The first line whose services have middlewares and failover by status (Traefik docs, "Service Middlewares").
+_ERROR_PAGES_SINCE = (3, 7)
 
-def check_version(version: str, where: str) -> None:
-    """Raises :class:`TraefikError` unless `version`, such as ``3.7.15``, is new enough."""
+
+def check_version(version: str, where: str, *, error_pages: bool = False) -> None:
+    """Raises :class:`TraefikError` unless `version`, such as ``3.7.15``, is new enough, also for `error_pages`."""
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
     found = tuple(map(int, match.groups())) if match else ()
     if not any(found >= floor and (found[:2] == floor[:2] or floor == FLOORS[-1]) for floor in FLOORS):
@@ -26,6 +29,11 @@ def check_version(version: str, where: str) -> None:
         raise TraefikError(
             f"{where} is Traefik {version}, but {floors} or newer is needed (older ones have known security holes). "
             'Upgrade it; pip install "jhub-kvproxy[traefik]" brings one.'
+        )
+    if error_pages and found < _ERROR_PAGES_SINCE:
+        raise TraefikError(
+            f"{where} is Traefik {version}, but error pages need {'.'.join(map(str, FLOORS[-1]))} or newer. "
+            "Upgrade it, or set KVProxy.error_target to an empty text."
         )
 
 

@@ -22,11 +22,19 @@ def _names(text: str) -> list[str]:
 
 # Traefik reads texts from keys and TOML, and here the types that its fields have (pkg/config/dynamic).
 _TYPED: dict[str, Callable[[str], Any]] = {
+    "allowedHosts": _names,
+    "errorRequestHeaders": _names,
+    "hostsProxyHeaders": _names,
     "middlewares": _names,
     "parentRefs": _names,
     "passHostHeader": _flag,
     "preservePath": _flag,
     "priority": int,
+    "regex": _names,
+    "rejectStatusCode": int,
+    "sourceRange": _names,
+    "status": _names,
+    "statusRewrites/*": int,
 }
 
 
@@ -57,4 +65,6 @@ def _render(element: str, keys: Mapping[str, str]) -> str:
 
 
 def _typed(key: str, value: str) -> Any:
-    return _TYPED.get(key.rpartition("/")[2], str)(value)
+    above, _, name = key.rpartition("/")
+    of_all = _TYPED.get(f"{above.rpartition('/')[2]}/*", str)
+    return _TYPED.get(name, of_all)(value)

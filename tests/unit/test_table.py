@@ -8,10 +8,11 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from jhub_kvproxy import tree
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.routes import Pattern, Route
+from jhub_kvproxy.serving import PLAIN, Serving
 from jhub_kvproxy.table import REVISION_KEY, Routing, RoutingTable, read_records
 from jhub_kvproxy.traefik.dynamic import unflatten
 from tests.model import winner
@@ -19,7 +20,18 @@ from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, r
 from tests.traefik_model import TraefikModel
 
 targets = st.sampled_from(["http://127.0.0.1:1", "http://127.0.0.1:2", "https://h:3/base/path", "http://[::1]:4/"])
-routes = st.builds(Route, routespecs, targets, data)
+# The hub's own route is served otherwise.
+routes = st.builds(Route, routespecs, targets, data | st.just({"hub": True}))
+selections = st.booleans() | st.frozensets(routespecs.map(Pattern.parse), max_size=3)
+servings = st.just(PLAIN) | st.builds(
+    Serving,
+    transport=st.sampled_from(["", "t@file"]),
+    error_target=st.sampled_from(["", "http://hub:8081/hub/error", "https://[::1]:8081/e/"]),
+    tells_url=st.booleans(),
+    change_origin=selections,
+    strip_prefix=selections,
+    prepend_path=selections,
+)
 
 
 def written(store: dict, changes: dict) -> dict:
@@ -42,10 +54,10 @@ def small_nodes():
 class TableAgainstAFreshOne(RuleBasedStateMachine):
     routing = Routing.TREE
 
-    def __init__(self):
-        super().__init__()
-        self.table = RoutingTable(self.routing)
-        self.store = {}
+    @initialize(serving=servings)
+    def start(self, serving):
+        self.table = RoutingTable(self.routing, serving=serving)
+        self.store = written({}, self.table.drift({}))
 
     @rule(wanted=st.lists(routes, max_size=4), gone=st.integers(0, 3), rng=st.randoms(use_true_random=False))
     def change(self, wanted, gone, rng):
@@ -62,13 +74,13 @@ class TableAgainstAFreshOne(RuleBasedStateMachine):
 
     @invariant()
     def keys_follow_from_the_routes_alone(self):
-        fresh = RoutingTable(self.routing, self.table.routes.values())
+        fresh = RoutingTable(self.routing, self.table.routes.values(), self.table.serving)
         assert self.store == self.table.keys == fresh.keys
         assert self.table.drift({**self.store, REVISION_KEY: "any"}) == {}
 
     @invariant()
     def records_bring_the_table_back(self):
-        found, damaged = read_records(self.store, RoutingTable(self.routing))
+        found, damaged = read_records(self.store, RoutingTable(self.routing, serving=self.table.serving))
         assert found.keys == self.store
         assert not damaged
 
@@ -85,11 +97,12 @@ for case in (TestTableAgainstAFreshOne, TestFlatTableAgainstAFreshOne):
 
 @given(
     st.lists(routes, max_size=5),
+    servings,
     st.dictionaries(st.text(max_size=3).map("traefik/x/".__add__), st.text(max_size=3)),
     st.data(),
 )
-def test_drift_repairs_any_store(wanted, foreign, draw):
-    table = RoutingTable(Routing.TREE, {route.name: route for route in wanted}.values())
+def test_drift_repairs_any_store(wanted, serving, foreign, draw):
+    table = RoutingTable(Routing.TREE, {route.name: route for route in wanted}.values(), serving)
     lost = draw.draw(st.sets(st.sampled_from(sorted(table.keys)))) if table.keys else set()
     store = {key: value for key, value in table.keys.items() if key not in lost} | foreign
     store["lease"] = "not the table's"
@@ -120,17 +133,34 @@ def test_a_change_of_type_in_data_is_a_change():
     assert table.put({"p.a": Route("/a/", "http://127.0.0.1:1", {"n": True})})
 
 
+def _names(text):
+    return text.split(",") if text else []
+
+
 @pytest.mark.parametrize("routing", Routing)
-@given(wanted=st.lists(routes, max_size=12))
-def test_traefiks_part_is_complete(routing, wanted):
-    table = RoutingTable(routing, {route.name: route for route in wanted}.values())
+@given(wanted=st.lists(routes, max_size=12), serving=servings)
+def test_traefiks_part_is_complete(routing, wanted, serving):
+    table = RoutingTable(routing, {route.name: route for route in wanted}.values(), serving)
     nested = unflatten({key: value for key, value in table.keys.items() if key.startswith("traefik/")})
-    http = nested["traefik"]["http"] if nested else {"routers": {}, "services": {}}
+    http = {"routers": {}, "services": {}, **(nested["traefik"]["http"] if nested else {})}
     served = {router["service"] for router in http["routers"].values() if "service" in router}
-    assert http["services"].keys() == served == {table.router(route) for route in table.routes.values()}
-    for service in http["services"].values():
+    assert served == {table.router(route) for route in table.routes.values()}
+    assert served == {name for name in http["services"] if not name.startswith("kvproxy-")}
+    for name in served:
+        service = http["services"][name]
         (server,) = service["loadBalancer"]["servers"]
         assert server["url"].startswith("http")
+    named = {name for router in http["routers"].values() for name in _names(router.get("middlewares"))}
+    for service in http["services"].values():
+        named.update(_names(service.get("middlewares")))
+        below = service.get("failover", {})
+        assert {below[part] for part in ("service", "fallback") if part in below} <= http["services"].keys()
+    middlewares = http.get("middlewares", {})
+    assert named <= middlewares.keys()
+    assert {name for name in middlewares if not name.startswith("kvproxy-")} <= named
+    asked = {m["errors"]["service"] for m in middlewares.values() if "errors" in m}
+    assert asked <= http["services"].keys()
+    assert all(table.keys.values()), "Redis loses an empty value on its way to Traefik"
     for router in http["routers"].values():
         assert int(router["priority"]) > 0 if "parentRefs" not in router else router.get("priority") != "0"
 
