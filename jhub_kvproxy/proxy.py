@@ -22,10 +22,12 @@ from .opening import open_store
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
 from .options.traefik import TraefikOptions
+from .options.upstream import UpstreamOptions
 from .pace import Pace
 from .readiness import Readiness
 from .revision import Revision
 from .routes import Pattern, Route, copy_json
+from .serving import Serving
 from .stored import StoredTable
 from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
@@ -35,12 +37,15 @@ from .traefik.document import Document
 from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
 from .traefik.static import REST
+from .traefik.upstream import TRANSPORT
+from .upstream import client_files, watch_client_files
+from .watched import WatchedFiles
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, UpstreamOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
@@ -61,7 +66,9 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
         self._readiness = Readiness(self.traefik_provider, self.log)
         pace = Pace(self.rebuild_share, self._deliver)
         self._lease = Lease(self._backend, self.lease_seconds, self.log)
-        stored = StoredTable(RoutingTable(Routing(self.routing)), self._backend, self._lease, pace, self.log)
+        serving = Serving(transport=TRANSPORT if client_files(self.app) else "")
+        table = RoutingTable(Routing(self.routing), serving=serving)
+        stored = StoredTable(table, self._backend, self._lease, pace, self.log)
         self._writer = Writer(stored, pace)
         self._guard = Guard(self._backend, self._writer, stored, self._lease, self.log)
         self._document = Document(has_health=bool(self.should_start))
@@ -69,6 +76,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
             lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
         )
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
+        self._client_files: WatchedFiles | None = None
         self._discovery: Discovery | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -95,7 +103,11 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
-        await self._local.start(await launch_of(self))
+        launch = await launch_of(self)
+        self._client_files = watch_client_files(self, launch.files)
+        if self._client_files:
+            await self._client_files.start()
+        await self._local.start(launch)
         self._watch(self._local.apis)
         try:
             await self._check_versions(self._local.apis)
@@ -188,8 +200,6 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
         async with self._opening:
             if self._is_open:
                 return
-            if self.app and self.app.internal_ssl:
-                raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
             try:
                 await open_store(
                     self._backend,
@@ -214,6 +224,8 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
             closer.cancel()
         if self._discovery:
             await self._discovery.close()
+        if self._client_files:
+            await self._client_files.close()
         await self._readiness.close()
         await self._feed.close()
         await self._guard.close()
