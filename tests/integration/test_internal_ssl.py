@@ -44,6 +44,8 @@ web.run_app(app, host="127.0.0.1", port=urlsplit(os.environ["JUPYTERHUB_SERVICE_
 """
 INTERNAL = """
 c.JupyterHub.internal_ssl = True
+# Users' servers are started elsewhere.
+c.JupyterHub.internal_certs_location = os.path.abspath("internal-ssl")
 notes = [sys.executable, os.path.abspath("notes.py")]
 c.JupyterHub.services = [{"name": "notes", "url": "https://127.0.0.1:<SERVICE_PORT>", "command": notes}]
 
