@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
+import re
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
+import tomli_w
 
+from jhub_kvproxy.errors import RouteNotReady
 from jhub_kvproxy.files import write_atomically
 from jhub_kvproxy.traefik.binary import find_traefik
+from tests import shell
 from tests.command import USES_KVPROXY, run
 from tests.hub import Hub, browsing, until
 from tests.internal_ssl import Authorities, app_with_certificates, secure_server
 from tests.servers import Client, free_port
-from tests.site import leave
+from tests.site import Site, leave
 from tests.stores import on_every_store
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "internal-ssl.md"
 PATH = "/user/alice/"
 SERVICE = """
 import os
@@ -193,18 +198,21 @@ c.KVProxy.traefik_api_password = "sesame"
 """
 
 
-async def test_the_printed_configuration_of_a_traefik_that_others_start(site, unchanged_app, tmp_path):
+async def test_the_printed_configuration_serves_a_traefik_that_others_start(site, unchanged_app, tmp_path):
     api_port, directory = free_port(), tmp_path / "traefik"
     (directory / "dynamic").mkdir(parents=True)
     lines = EXTERNAL.replace("<PORT>", str(site.port)).replace("<API_PORT>", str(api_port))
     (tmp_path / "jupyterhub_config.py").write_text(USES_KVPROXY + lines)
     command = ["traefik-config", "--directory", directory]
     (directory / "traefik.toml").write_text(run(*command, cwd=tmp_path).out)
-    (directory / "dynamic" / "jupyterhub.toml").write_text(run(*command, "--dynamic", cwd=tmp_path).out)
+    printed = run(*command, "--dynamic", cwd=tmp_path).out
+    other = tomllib.loads(printed)
+    del other["http"]["serversTransports"]
+    dynamic = directory / "dynamic" / "jupyterhub.toml"
+    dynamic.write_text(tomli_w.dumps(other))
     variable = run(*command, "--env", cwd=tmp_path).out.strip().replace('"', "").partition("=")
-    pair = unchanged_app.internal_proxy_certs["proxy-client"]
-    for file in (pair["certfile"], pair["keyfile"], unchanged_app.internal_trust_bundles["proxy-client-ca"]):
-        shutil.copy(file, directory)
+    copy, touch = shown_commands(Path(unchanged_app.internal_certs_location), directory)
+    shell.run("sh", "-e", "-c", copy)
     traefik = await asyncio.create_subprocess_exec(
         *find_traefik(["traefik"]),
         f"--configFile={directory}/traefik.toml",
@@ -217,14 +225,36 @@ async def test_the_printed_configuration_of_a_traefik_that_others_start(site, un
             delivery="hub",
             traefik_api_urls=[f"http://127.0.0.1:{api_port}"],
             traefik_api_password="sesame",
+            ready_timeout=2,
         )
         async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
+            with pytest.raises(RouteNotReady, match="transport not found kvproxy@file"):
+                await proxy.add_route(PATH, url, {})
+            dynamic.write_text(printed)
             await proxy.add_route(PATH, url, {})
             assert await site.client.server(PATH) == seen[0]
+            cert, key = Authorities(unchanged_app).renewed(tmp_path / "renewed")
+            write_atomically(directory / "proxy-client.crt", cert)
+            write_atomically(directory / "proxy-client.key", key)
+            shell.run("sh", "-e", "-c", touch)
+            await until(lambda: is_changed(site, seen[0]), "the new certificate is not shown")
         await proxy.stop()
     finally:
         traefik.kill()
         await traefik.wait()
+
+
+def shown_commands(certificates: Path, traefik: Path) -> list[str]:
+    """Those of the page, for other directories and this user."""
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    other = {"/srv/jupyterhub/internal-ssl": str(certificates), "/etc/traefik": str(traefik), "-o traefik ": ""}
+    for old, new in other.items():
+        blocks = [block.replace(old, new) for block in blocks]
+    return [re.sub("^# ", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+async def is_changed(site: Site, serial: str) -> bool:
+    return await site.client.server(PATH) != serial
 
 
 class Requests:
