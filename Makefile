@@ -46,7 +46,8 @@ tests: $(VENV)/.has-test
 suite: $(VENV)/.has-test
 	@$(MAKE) --keep-going --no-print-directory suite-toml suite-etcd suite-consul suite-redis
 
-suite-toml: MODULES = test_proxy test_named_servers test_spawner test_services test_singleuser test_api
+suite-toml: MODULES = test_proxy test_named_servers test_spawner test_services test_singleuser test_api \
+    test_internal_ssl_connections
 suite-etcd suite-consul suite-redis: MODULES = test_proxy
 suite-%: $(VENV)/.has-test
 	$(call step,JupyterHub suite on $*) KVPROXY_SUITE_STORE=$* \

@@ -10,8 +10,10 @@ import tomli_w
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
-from .traefik.static import public_address, static_config
+from .traefik.static import merge, public_address, static_config
 from .traefik.supervisor import Launch
+from .traefik.upstream import upstream_dynamic, upstream_static
+from .upstream import client_files, time_limits
 
 if TYPE_CHECKING:
     from .proxy import KVProxy
@@ -32,13 +34,14 @@ async def launch_of(proxy: KVProxy) -> Launch:
     else:
         cert, key = run / "default-cert.pem", run / "default-key.pem"
         files[cert], files[key] = self_signed()
+    limits = time_limits(proxy)
     base = base_config(
         provider=proxy.traefik_provider,
         # It would be an error in Traefik's log, until the table comes.
         has_health=not proxy.is_fed,
         cert_file=str(cert),
         key_file=str(key),
-        extra=proxy.extra_dynamic_config,
+        extra=merge(upstream_dynamic(limits, client_files(proxy.app)), proxy.extra_dynamic_config),
     )
     files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
 
@@ -52,7 +55,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
             providers=providers,
             trusted_ips=proxy.app.trusted_downstream_ips if proxy.app else [],
             log_level=proxy.traefik_log_level,
-            extra=proxy.extra_static_config,
+            extra=merge(upstream_static(limits), proxy.extra_static_config),
         )
 
     secrets = {"providers": proxy.traefik_provider_secrets()}

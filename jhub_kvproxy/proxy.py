@@ -23,6 +23,7 @@ from .options.routes import RouteOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
 from .options.traefik import TraefikOptions
+from .options.upstream import UpstreamOptions
 from .pace import Pace
 from .readiness import Readiness
 from .revision import Revision
@@ -36,12 +37,14 @@ from .traefik.document import Document
 from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
 from .traefik.static import REST
+from .upstream import watch_client_files
+from .watched import WatchedFiles
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, UpstreamOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
@@ -71,6 +74,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Proxy)
             lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
         )
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
+        self._client_files: WatchedFiles | None = None
         self._discovery: Discovery | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -97,7 +101,11 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Proxy)
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
-        await self._local.start(await launch_of(self))
+        launch = await launch_of(self)
+        self._client_files = watch_client_files(self, launch.files)
+        if self._client_files:
+            await self._client_files.start()
+        await self._local.start(launch)
         self._watch(self._local.apis)
         try:
             await self._check_versions(self._local.apis)
@@ -190,8 +198,6 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Proxy)
         async with self._opening:
             if self._is_open:
                 return
-            if self.app and self.app.internal_ssl:
-                raise TraefikError("KVProxy cannot do JupyterHub.internal_ssl yet; set it to False.")
             try:
                 await open_store(
                     self._backend,
@@ -216,6 +222,8 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Proxy)
             closer.cancel()
         if self._discovery:
             await self._discovery.close()
+        if self._client_files:
+            await self._client_files.close()
         await self._readiness.close()
         await self._feed.close()
         await self._guard.close()

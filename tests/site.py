@@ -32,15 +32,22 @@ class Site:
         self.log = logging.getLogger(f"site-{self.port}")
         self._stack = stack
 
-    def proxy(self, *, host_routing: bool = False, prefix: str = "", **traits: Any) -> KVProxy:
-        """A proxy that is stopped with the test, with these traits of KVProxy; Traefik reads the store by default."""
+    def proxy(self, *, host_routing: bool = False, prefix: str = "", app: Any = None, **traits: Any) -> KVProxy:
+        """A proxy that is stopped with the test, with these traits of KVProxy; Traefik reads the store by default.
+
+        `app` is the JupyterHub that it belongs to, if it is to know one.
+        """
         config = Config(self.store.config)
         config.KVProxy.delivery = "store"
         config.KVProxy.runtime_dir = str(self.directory / "run")
         config.KVProxy.prefix = self.store.prefix + prefix
         config.KVProxy.update(traits)
         proxy = KVProxy(
-            public_url=f"http://127.0.0.1:{self.port}/", host_routing=host_routing, config=config, log=self.log
+            public_url=f"http://127.0.0.1:{self.port}/",
+            host_routing=host_routing,
+            app=app,
+            config=config,
+            log=self.log,
         )
         self._stack.push_async_callback(proxy.stop)
         return proxy

@@ -13,7 +13,9 @@ from traitlets.config import Config
 from ..errors import KVProxyError
 from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
-from ..traefik.static import merge, public_address, static_config
+from ..traefik.static import PUBLIC, merge, public_address, static_config
+from ..traefik.upstream import upstream_dynamic, upstream_static
+from ..upstream import client_files_in, time_limits
 from .app import Command
 from .config import DEFAULT_FILE, load_for_hub, proxy_class_for, silent_log
 from .replicas import secret_options
@@ -69,7 +71,7 @@ class TraefikConfigApp(Command):
             if self.env:
                 self._print_env(proxy)
             elif self.dynamic:
-                self._print_config(self._dynamic(proxy))
+                self._print_config(self._dynamic(hub, proxy))
             else:
                 self._print_static(hub, proxy)
         except KVProxyError as error:
@@ -94,7 +96,11 @@ class TraefikConfigApp(Command):
             trusted_ips=list(hub.get("trusted_downstream_ips", [])),
             log_level=proxy.traefik_log_level,
             extra=merge(
-                {"entryPoints": {"public": {"transport": {"lifeCycle": _LIFE_CYCLE}}}}, proxy.extra_static_config
+                merge(
+                    upstream_static(time_limits(proxy)),
+                    {"entryPoints": {PUBLIC: {"transport": {"lifeCycle": _LIFE_CYCLE}}}},
+                ),
+                proxy.extra_static_config,
             ),
         )
         hidden = {"providers": proxy.traefik_provider_secrets()}
@@ -105,14 +111,15 @@ class TraefikConfigApp(Command):
                 self.print(f"# Secret, and shown by --secrets only: {option}")
         self._print_config(static)
 
-    def _dynamic(self, proxy: KVProxy) -> dict[str, Any]:
+    def _dynamic(self, hub: Config, proxy: KVProxy) -> dict[str, Any]:
         directory = Path(self.directory)
+        files = client_files_in(directory) if hub.get("internal_ssl") else None
         return base_config(
             provider=proxy.traefik_provider,
             has_health=True,
             cert_file=str(directory / "default-cert.pem"),
             key_file=str(directory / "default-key.pem"),
-            extra=proxy.extra_dynamic_config,
+            extra=merge(upstream_dynamic(time_limits(proxy), files), proxy.extra_dynamic_config),
         )
 
     def _print_env(self, proxy: KVProxy) -> None:

@@ -38,6 +38,7 @@ STORE = os.environ.get("KVPROXY_SUITE_STORE", "toml")
 # Tests which can say nothing about another proxy class: {name: why}.
 DESELECTED = {
     "test_external_proxy": "starts configurable-http-proxy itself and moves its api_url and auth_token",
+    "test_connection_proxy_api_wrong_certs": "asks configurable-http-proxy's API, at its api_url",
     "test_proxy_bind_ip": "instantiates ConfigurableHTTPProxy itself and reads its command line",
 }
 

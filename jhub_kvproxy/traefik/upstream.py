@@ -1,0 +1,72 @@
+"""How Traefik speaks with the servers behind it: time limits, and the TLS inside the hub. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .static import PUBLIC
+
+#: The transport for TLS inside the hub: its name in the dynamic configuration, and that by which routes refer to it.
+_TRANSPORT = "kvproxy"
+TRANSPORT = f"{_TRANSPORT}@file"
+
+#: Traefik's own, but for transports in the dynamic configuration, which would keep 2 idle connections to the hub too.
+_MAX_IDLE_PER_HOST = 200
+_LONGEST_DIAL = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """In seconds; 0: none. What they mean is told by :class:`~jhub_kvproxy.options.upstream.UpstreamOptions`."""
+
+    timeout: float
+    proxy_timeout: float
+    server_keep_alive_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFiles:
+    """The files (PEM) by which Traefik shows servers who it is, and checks who they are (JupyterHub.internal_ssl)."""
+
+    cert: str
+    key: str
+    #: The authorities of the servers' certificates.
+    ca: str
+
+
+def upstream_static(limits: TimeLimits) -> dict[str, Any]:
+    """The part of the static configuration that sets `limits`."""
+    responding = {"readTimeout": _duration(limits.timeout)}
+    return {
+        "entryPoints": {PUBLIC: {"transport": {"respondingTimeouts": responding}}},
+        "serversTransport": _transport(limits),
+    }
+
+
+def upstream_dynamic(limits: TimeLimits, files: ClientFiles | None) -> dict[str, Any]:
+    """The part of the dynamic configuration that has the transport with `files`; nothing without them.
+
+    Traefik compares the name or address in a route's target with the names in the server's certificate.
+    """
+    if not files:
+        return {}
+    certificates = [{"certFile": files.cert, "keyFile": files.key}]
+    transport = {"rootCAs": [files.ca], "certificates": certificates, **_transport(limits)}
+    return {"http": {"serversTransports": {_TRANSPORT: transport}}}
+
+
+def _transport(limits: TimeLimits) -> dict[str, Any]:
+    answer = limits.proxy_timeout
+    return {
+        "maxIdleConnsPerHost": _MAX_IDLE_PER_HOST,
+        "forwardingTimeouts": {
+            "dialTimeout": _duration(min(answer or _LONGEST_DIAL, _LONGEST_DIAL)),
+            "responseHeaderTimeout": _duration(answer),
+            "idleConnTimeout": _duration(limits.server_keep_alive_timeout),
+        },
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

@@ -1,0 +1,289 @@
+"""JupyterHub.internal_ssl: Traefik and the servers behind it show each other certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import tomli_w
+
+from jhub_kvproxy.errors import RouteNotReady
+from jhub_kvproxy.files import write_atomically
+from jhub_kvproxy.traefik.binary import find_traefik
+from tests import shell
+from tests.command import USES_KVPROXY, run
+from tests.hub import Hub, browsing, until
+from tests.internal_ssl import Authorities, app_with_certificates, secure_server
+from tests.servers import Client, free_port
+from tests.site import Site, leave
+from tests.stores import on_every_store
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "internal-ssl.md"
+PATH = "/user/alice/"
+SERVICE = """
+import os
+from aiohttp import ClientSession, web
+from jupyterhub.utils import make_ssl_context
+import ssl
+from urllib.parse import urlsplit
+
+files = [os.environ[f"JUPYTERHUB_SSL_{name}"] for name in ("KEYFILE", "CERTFILE", "CLIENT_CA")]
+
+async def answer(request):
+    url, token = os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"]
+    async with ClientSession(headers={"Authorization": f"token {token}"}) as session:
+        async with session.get(url + "/", ssl=make_ssl_context(*files)) as said:
+            return web.json_response({"server": "notes", "hub": await said.json()})
+
+app = web.Application()
+app.router.add_get("/services/notes/", answer)
+context = make_ssl_context(*files, purpose=ssl.Purpose.CLIENT_AUTH)
+web.run_app(app, host="127.0.0.1", port=urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port, ssl_context=context)
+"""
+INTERNAL = """
+c.JupyterHub.internal_ssl = True
+# Users' servers are started elsewhere.
+c.JupyterHub.internal_certs_location = os.path.abspath("internal-ssl")
+notes = [sys.executable, os.path.abspath("notes.py")]
+c.JupyterHub.services = [{"name": "notes", "url": "https://127.0.0.1:<SERVICE_PORT>", "command": notes}]
+
+# JupyterHub 6.1 asks a service whether it is up with a TLS context for servers, which fails, and then ends.
+from jupyterhub.app import JupyterHub
+start_service = JupyterHub.start_service
+JupyterHub.start_service = lambda self, name, service, ssl_context=None: start_service(self, name, service)
+"""
+REQUESTS, WEBSOCKETS, AT_ONCE = 1000, 50, 10
+#: What the hub, Traefik and JupyterLab write about TLS only when something is wrong with it.
+TROUBLE = ("SSL Error", "SSLError", "SSLCertVerificationError", "tls:", "x509:", "bad certificate", "Unclosed")
+
+
+async def test_hub_service_and_jupyterlab_speak_tls_with_traefik(tmp_path):
+    (tmp_path / "notes.py").write_text(SERVICE)
+    async with Hub(tmp_path, INTERNAL.replace("<SERVICE_PORT>", str(free_port()))) as hub:
+        await hub.start()
+        async with browsing(hub.url, "alice") as alice:
+            await alice.spawn()
+            urls = [f"{alice.server_url}api/me", f"{hub.url}/hub/api/", f"{hub.url}/services/notes/"]
+            statuses = set()
+
+            async def ask(number: int) -> None:
+                for turn in range(REQUESTS // AT_ONCE):
+                    # Mostly JupyterLab, as with users.
+                    url = urls[0] if (number + turn) % 10 else urls[turn // 10 % 3]
+                    statuses.add((await alice.get(url))[0])
+
+            async with alice.kernel() as kernel, websockets(alice, WEBSOCKETS) as opened:
+                await asyncio.gather(*map(ask, range(AT_ONCE)))
+                assert statuses == {200}
+                for websocket in opened:
+                    await websocket.ping(b"still there")
+                    assert (await websocket.receive()).data == b"still there"
+                assert await kernel.execute("1 + 1") == "2"
+        await hub.stop()
+        assert [word for word in TROUBLE if word in hub.log] == []
+
+
+@asynccontextmanager
+async def websockets(user, number: int) -> AsyncIterator[list[aiohttp.ClientWebSocketResponse]]:
+    url = f"{user.server_url}api/events/subscribe"
+    opened = [await user._session.ws_connect(url, autoping=False) for _ in range(number)]
+    try:
+        yield opened
+    finally:
+        for websocket in opened:
+            await websocket.close()
+
+
+@pytest.fixture(scope="module")
+def unchanged_app(tmp_path_factory):
+    return asyncio.run(app_with_certificates(tmp_path_factory.mktemp("internal-ssl")))
+
+
+@on_every_store
+async def test_a_server_is_reached_by_tls_with_a_certificate_shown(site, unchanged_app):
+    proxy = await site.started(app=unchanged_app)
+    async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
+        await proxy.add_route(PATH, url, {})
+        assert await site.client.server(PATH) == seen[0]
+        plain = await site.server("plain")
+        await proxy.add_route("/user/bob/", plain, {})
+        assert await site.client.server("/user/bob/") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("names", "authority"),
+    [(["DNS:elsewhere.example.org"], "notebooks-ca"), (["DNS:localhost", "IP:127.0.0.1"], "services-ca")],
+    ids=["of another name", "of an authority that is not trusted"],
+)
+async def test_no_request_reaches_a_server(site, unchanged_app, names, authority):
+    proxy = await site.started(app=unchanged_app, delivery="hub")
+    context = Authorities(unchanged_app).server("user-mallory", *names, authority=authority)
+    async with secure_server(context) as (url, seen):
+        await proxy.add_route(PATH, url, {})
+        status, said = await site.client.get(PATH)
+        assert (status >= 500, said, seen) == (True, None, [])
+
+
+@pytest.mark.parametrize("delivery", ["hub", "store"])
+async def test_a_renewed_certificate_is_shown_and_no_request_fails(site, tmp_path, delivery, caplog):
+    app = await app_with_certificates(tmp_path / "certificates")
+    authorities = Authorities(app)
+    cert, key = authorities.renewed(tmp_path / "renewed")
+    files = app.internal_proxy_certs["proxy-client"]
+    proxy = await site.started(app=app, delivery=delivery)
+    async with (
+        secure_server(authorities.server("user-alice")) as (url, seen),
+        Requests(site.port, PATH) as requests,
+        aiohttp.ClientSession() as session,
+    ):
+        await proxy.add_route(PATH, url, {})
+        requests.start()
+        async with session.ws_connect(f"http://127.0.0.1:{site.port}{PATH}ws") as websocket:
+            await until(lambda: seen, "there is no request")
+            write_atomically(Path(files["certfile"]), cert)
+            await until(lambda: "do not make a new one" in caplog.text, "half of a pair is taken for a whole one")
+            write_atomically(Path(files["keyfile"]), key)
+            await until(lambda: len(seen) == 2, "the new certificate is not shown")
+            await websocket.send_str("still there")
+            assert (await websocket.receive(30)).data == "still there"
+        await requests.stop()
+        assert requests.statuses == {200}
+
+
+async def test_the_next_hub_brings_new_authorities_to_the_traefik_that_it_finds(site, tmp_path):
+    app = await app_with_certificates(tmp_path / "certificates")
+    proxy = await site.started(app=app, delivery="hub")
+    async with secure_server(Authorities(app).server("user-alice")) as (url, _):
+        await proxy.add_route(PATH, url, {})
+        assert await site.client.server(PATH)
+    pid = proxy._local.supervisors[0]._pid
+    await leave(proxy)
+    app = await app_with_certificates(tmp_path / "certificates", anew=True)
+    proxy = await site.started(app=app, delivery="hub")
+    assert proxy._local.supervisors[0]._pid == pid
+    async with secure_server(Authorities(app).server("user-alice")) as (url, seen):
+        await proxy.add_route(PATH, url, {})
+        await until(lambda: site.client.server(PATH), "the server that trusts the new authorities is out of reach")
+        assert len(seen) == 1
+
+
+async def test_a_hub_without_internal_ssl_takes_over_and_back(site, unchanged_app):
+    """The routes of the first one refer to a transport that the second one's Traefik does not have."""
+    async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, _):
+        for app in (unchanged_app, None, unchanged_app):
+            proxy = await site.started(app=app)
+            await proxy.add_route(PATH, url, {})
+            assert (await site.client.server(PATH) is not None) == bool(app)
+            plain = await site.server("plain")
+            await proxy.add_route("/user/bob/", plain, {})
+            assert await site.client.server("/user/bob/") == "plain"
+            await proxy.stop()
+            await site.client.close()
+
+
+EXTERNAL = """
+c.JupyterHub.internal_ssl = True
+c.JupyterHub.bind_url = "http://127.0.0.1:<PORT>"
+c.KVProxy.should_start = False
+c.KVProxy.delivery = "hub"
+c.KVProxy.traefik_api_urls = ["http://127.0.0.1:<API_PORT>"]
+c.KVProxy.traefik_api_password = "sesame"
+"""
+
+
+async def test_the_printed_configuration_serves_a_traefik_that_others_start(site, unchanged_app, tmp_path):
+    api_port, directory = free_port(), tmp_path / "traefik"
+    (directory / "dynamic").mkdir(parents=True)
+    lines = EXTERNAL.replace("<PORT>", str(site.port)).replace("<API_PORT>", str(api_port))
+    (tmp_path / "jupyterhub_config.py").write_text(USES_KVPROXY + lines)
+    command = ["traefik-config", "--directory", directory]
+    (directory / "traefik.toml").write_text(run(*command, cwd=tmp_path).out)
+    printed = run(*command, "--dynamic", cwd=tmp_path).out
+    other = tomllib.loads(printed)
+    del other["http"]["serversTransports"]
+    dynamic = directory / "dynamic" / "jupyterhub.toml"
+    dynamic.write_text(tomli_w.dumps(other))
+    variable = run(*command, "--env", cwd=tmp_path).out.strip().replace('"', "").partition("=")
+    copy, touch = shown_commands(Path(unchanged_app.internal_certs_location), directory)
+    shell.run("sh", "-e", "-c", copy)
+    traefik = await asyncio.create_subprocess_exec(
+        *find_traefik(["traefik"]),
+        f"--configFile={directory}/traefik.toml",
+        env=os.environ | {variable[0]: variable[2]},
+    )
+    try:
+        proxy = site.proxy(
+            app=unchanged_app,
+            should_start=False,
+            delivery="hub",
+            traefik_api_urls=[f"http://127.0.0.1:{api_port}"],
+            traefik_api_password="sesame",
+            ready_timeout=2,
+        )
+        async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
+            with pytest.raises(RouteNotReady, match="transport not found kvproxy@file"):
+                await proxy.add_route(PATH, url, {})
+            dynamic.write_text(printed)
+            await proxy.add_route(PATH, url, {})
+            assert await site.client.server(PATH) == seen[0]
+            cert, key = Authorities(unchanged_app).renewed(tmp_path / "renewed")
+            write_atomically(directory / "proxy-client.crt", cert)
+            write_atomically(directory / "proxy-client.key", key)
+            shell.run("sh", "-e", "-c", touch)
+            await until(lambda: is_changed(site, seen[0]), "the new certificate is not shown")
+        await proxy.stop()
+    finally:
+        traefik.kill()
+        await traefik.wait()
+
+
+def shown_commands(certificates: Path, traefik: Path) -> list[str]:
+    """Those of the page, for other directories and this user."""
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    other = {"/srv/jupyterhub/internal-ssl": str(certificates), "/etc/traefik": str(traefik), "-o traefik ": ""}
+    for old, new in other.items():
+        blocks = [block.replace(old, new) for block in blocks]
+    return [re.sub("^# ", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+async def is_changed(site: Site, serial: str) -> bool:
+    return await site.client.server(PATH) != serial
+
+
+class Requests:
+    """One request after another, from :meth:`start` to :meth:`stop`, and with what status they were answered."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self.statuses: set[int] = set()
+        self._path = path
+        self._client = Client(port)
+        self._goes_on = True
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Requests:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task:
+            self._task.cancel()
+        await self._client.close()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._ask())
+
+    async def stop(self) -> None:
+        assert self._task
+        self._goes_on = False
+        await self._task
+
+    async def _ask(self) -> None:
+        while self._goes_on:
+            status, _ = await self._client.get(self._path)
+            self.statuses.add(status)
