@@ -19,8 +19,10 @@ from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
 from .opening import open_store
+from .options.front import FrontOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
+from .options.tls import TLSOptions
 from .options.traefik import TraefikOptions
 from .pace import Pace
 from .readiness import Readiness
@@ -34,13 +36,21 @@ from .traefik.discovery import Discovery
 from .traefik.document import Document
 from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
+from .traefik.renewal import Renewal
 from .traefik.static import REST
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(
+    StoreOptions,
+    TraefikOptions,
+    RoutingOptions,
+    TLSOptions,
+    FrontOptions,
+    Proxy,  # type: ignore[misc]  # jupyterhub has no type hints
+):
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
@@ -70,6 +80,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
         )
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
         self._discovery: Discovery | None = None
+        self._renewal: Renewal | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
         self._closer: asyncio.Task[None] | None = None
@@ -95,7 +106,8 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
-        await self._local.start(await launch_of(self))
+        launch = await launch_of(self)
+        await self._local.start(launch)
         self._watch(self._local.apis)
         try:
             await self._check_versions(self._local.apis)
@@ -106,9 +118,13 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
             await self._local.stop(keep_adopted=True)
             await self._close()
             raise
+        self._renewal = launch.renewal
+        if self._renewal:
+            self._renewal.start()
 
     async def stop(self) -> None:
         """Stop Traefik. The table stays in the store."""
+        await self._close_renewal()
         await self._readiness.close()
         await self._feed.close()
         await self._local.stop()
@@ -212,6 +228,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
         closer, self._closer = self._closer, None
         if closer and closer is not asyncio.current_task():
             closer.cancel()
+        await self._close_renewal()
         if self._discovery:
             await self._discovery.close()
         await self._readiness.close()
@@ -219,6 +236,10 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
         await self._guard.close()
         await self._writer.close()
         await self._close_store()
+
+    async def _close_renewal(self) -> None:
+        if self._renewal:
+            await self._renewal.close()
 
     async def _close_store(self) -> None:
         self._lease.lost()

@@ -11,9 +11,11 @@ from traitlets import Bool, TraitError, Unicode
 from traitlets.config import Config
 
 from ..errors import KVProxyError
+from ..fronting import address_of, front_of
 from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
-from ..traefik.static import merge, public_address, static_config
+from ..traefik.front import Front
+from ..traefik.static import merge, static_config
 from .app import Command
 from .config import DEFAULT_FILE, load_for_hub, proxy_class_for, silent_log
 from .replicas import secret_options
@@ -21,7 +23,9 @@ from .replicas import secret_options
 _API_PORT = 8099
 # A load balancer has this long to notice that the replica is about to end (/_chp_healthz answers 503), and
 # then what is under way has this long to end.
-_LIFE_CYCLE = {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
+_LIFE_CYCLE = {
+    "entryPoints": {"public": {"transport": {"lifeCycle": {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}}}}
+}
 
 
 class TraefikConfigApp(Command):
@@ -69,7 +73,7 @@ class TraefikConfigApp(Command):
             if self.env:
                 self._print_env(proxy)
             elif self.dynamic:
-                self._print_config(self._dynamic(proxy))
+                self._print_config(self._dynamic(hub, proxy))
             else:
                 self._print_static(hub, proxy)
         except KVProxyError as error:
@@ -83,20 +87,19 @@ class TraefikConfigApp(Command):
         return config.JupyterHub, proxy_class_for(config)(config=config, log=silent_log())
 
     def _print_static(self, hub: Config, proxy: KVProxy) -> None:
-        host, port, tls = public_address(str(hub.get("bind_url", "http://:8000")))
+        host, port, front = self._front(hub, proxy)
         static = static_config(
             public_host=host,
             public_port=port,
-            tls=tls or bool(hub.get("ssl_key")),
+            tls=front.tls,
             api_address=self.api_address or f":{_api_port(proxy.traefik_api_urls)}",
             dynamic_dir=str(Path(self.directory) / "dynamic"),
             providers=proxy.traefik_provider_config(),
             trusted_ips=list(hub.get("trusted_downstream_ips", [])),
             log_level=proxy.traefik_log_level,
-            extra=merge(
-                {"entryPoints": {"public": {"transport": {"lifeCycle": _LIFE_CYCLE}}}}, proxy.extra_static_config
-            ),
+            extra=merge(merge(_LIFE_CYCLE, front.static(host, port)), proxy.extra_static_config),
         )
+        static = front.with_headers(static)
         hidden = {"providers": proxy.traefik_provider_secrets()}
         if self.secrets:
             static = merge(static, hidden)
@@ -105,14 +108,22 @@ class TraefikConfigApp(Command):
                 self.print(f"# Secret, and shown by --secrets only: {option}")
         self._print_config(static)
 
-    def _dynamic(self, proxy: KVProxy) -> dict[str, Any]:
+    def _front(self, hub: Config, proxy: KVProxy) -> tuple[str, int, Front]:
+        """Host and port of the public entry point, and what it does."""
+        host, port, tls = address_of(proxy, str(hub.get("bind_url", "http://:8000")))
+        tls = tls or bool(hub.get("ssl_key"))
+        return host, port, front_of(proxy, port=port, tls=tls, acme_storage=str(Path(self.directory) / "acme.json"))
+
+    def _dynamic(self, hub: Config, proxy: KVProxy) -> dict[str, Any]:
         directory = Path(self.directory)
+        _, _, front = self._front(hub, proxy)
+        client_ca = str(directory / "client-ca.pem") if proxy.client_ca else ""
         return base_config(
             provider=proxy.traefik_provider,
             has_health=True,
             cert_file=str(directory / "default-cert.pem"),
             key_file=str(directory / "default-key.pem"),
-            extra=proxy.extra_dynamic_config,
+            extra=merge(front.dynamic(client_ca), proxy.extra_dynamic_config),
         )
 
     def _print_env(self, proxy: KVProxy) -> None:
