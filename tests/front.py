@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 from cryptography import x509
+from yarl import URL
 
 from jhub_kvproxy.proxy import KVProxy
 from tests.site import Site
@@ -80,7 +81,7 @@ async def served_name(port: int, host: str = "127.0.0.1", **hello: Any) -> str:
     return "".join(str(part.value) for part in subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
 
 
-async def get(url: str, context: ssl.SSLContext | None = None, **options: Any) -> aiohttp.ClientResponse:
+async def get(url: str | URL, context: ssl.SSLContext | None = None, **options: Any) -> aiohttp.ClientResponse:
     """The answer to one request on a connection of its own, redirects not followed, and read to its end."""
     connector = aiohttp.TCPConnector(ssl=context if context is not None else True)
     async with (
