@@ -15,7 +15,8 @@ from traitlets import TraitError
 from yarl import URL
 
 from jhub_kvproxy import TraefikError
-from tests.front import Certificates, get, started_with_tls, tls_proxy
+from jhub_kvproxy.traefik import renewal
+from tests.front import Certificates, get, served_name, started_with_tls, tls_proxy
 from tests.hub import until
 from tests.servers import free_port
 from tests.stores import on_every_store
@@ -207,3 +208,37 @@ async def test_the_access_log_can_go_where_the_hubs_does(site, capfd):
 async def test_an_access_log_that_cannot_be_written_is_said_when_the_hub_starts(site):
     with pytest.raises(TraefikError, match=r"KVProxy\.access_log: /absent/x cannot be written: No such file"):
         await site.proxy(access_log="/absent/x").start()
+
+
+async def test_several_traefiks_share_the_front_door(site, certificates, monkeypatch):
+    monkeypatch.setattr(renewal, "_INTERVAL", 0.05)
+    plain = two_ports()
+    site.port = two_ports()
+    await started_with_tls(site, certificates, redirect_http=plain, local_replicas=2)
+
+    async def names():
+        return [await served_name(site.port + n) for n in (0, 1)]
+
+    for n in (0, 1):
+        answer = await get(f"http://127.0.0.1:{plain + n}/hub/home")
+        assert answer.headers["Location"] == f"https://127.0.0.1:{site.port + n}/hub/home"
+    assert await names() == ["first", "first"]
+    certificates.renew("second")
+
+    async def are_renewed():
+        return await names() == ["second", "second"]
+
+    await until(are_renewed, "one of them has the old certificate")
+
+
+def two_ports():
+    """The first of two free ports that follow each other."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
