@@ -2,51 +2,76 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from .errors import TraefikError
+from .fronting import address_of, front_of, make_private
+from .traefik import pem
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
-from .traefik.static import merge, public_address, static_config
+from .traefik.renewal import Renewal
+from .traefik.static import merges, static_config
 from .traefik.supervisor import Launch
-from .traefik.upstream import upstream_dynamic, upstream_static
+from .traefik.upstream import ClientFiles, upstream_dynamic, upstream_static
 from .upstream import client_files, time_limits
 
 if TYPE_CHECKING:
     from .proxy import KVProxy
+
+SSL_CERT, SSL_KEY, CLIENT_CA = "JupyterHub.ssl_cert", "JupyterHub.ssl_key", "KVProxy.client_ca"
+INTERNAL_CERT, INTERNAL_KEY, INTERNAL_CA = (
+    f"JupyterHub.internal_ssl's {what}" for what in ("certificate", "key", "CA")
+)
 
 
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
     check_version(await installed_version(command), command[0], error_pages=bool(proxy.error_target))
-    host, port, tls = public_address(proxy.public_url)
+    host, port, tls = address_of(proxy, proxy.public_url)
+    front = front_of(proxy, port=port, tls=tls, acme_storage=str(Path(proxy.acme_storage).absolute()))
+    if front.access_log not in ("", "-"):
+        await asyncio.to_thread(make_private, "KVProxy.access_log", front.access_log)
     run = Path(proxy.runtime_dir).absolute()
     providers = proxy.traefik_provider_config()
     # Traefik has one file provider: a backend that uses it shares its directory with us.
     dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
-    files = {}
-    if tls and proxy.ssl_cert and proxy.ssl_key:
-        cert, key = Path(proxy.ssl_cert).absolute(), Path(proxy.ssl_key).absolute()
-    else:
-        cert, key = run / "default-cert.pem", run / "default-key.pem"
-        files[cert], files[key] = self_signed()
     limits = time_limits(proxy)
-    base = base_config(
-        provider=proxy.traefik_provider,
-        # It would be an error in Traefik's log, until the table comes.
-        has_health=not proxy.is_fed,
-        cert_file=str(cert),
-        key_file=str(key),
-        extra=merge(upstream_dynamic(limits, client_files(proxy.app)), proxy.extra_dynamic_config),
-    )
-    files[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(base).encode()
+    files: dict[Path, bytes] = {}
+    sources = _certificates(proxy, tls)
+    cert, key = run / "default-cert.pem", run / "default-key.pem"
+    if SSL_CERT not in sources:
+        files[cert], files[key] = self_signed()
+
+    def base(read: Sequence[pem.File]) -> bytes:
+        by_option = {file.option: file for file in read}
+        pair = pem.pair(by_option[SSL_CERT], by_option[SSL_KEY]) if SSL_CERT in by_option else None
+        client = None
+        if INTERNAL_CERT in by_option:
+            inner = pem.pair(by_option[INTERNAL_CERT], by_option[INTERNAL_KEY])
+            client = ClientFiles(inner.certificate, inner.key, pem.authorities(by_option[INTERNAL_CA]))
+        client_ca = pem.authorities(by_option[CLIENT_CA]) if CLIENT_CA in by_option else ""
+        config = base_config(
+            provider=proxy.traefik_provider,
+            # It would be an error in Traefik's log, until the table comes.
+            has_health=not proxy.is_fed,
+            cert_file=pair.certificate if pair else str(cert),
+            key_file=pair.key if pair else str(key),
+            extra=merges(upstream_dynamic(limits, client), front.dynamic(client_ca), proxy.extra_dynamic_config),
+        )
+        return tomli_w.dumps(config).encode()
+
+    renewal = Renewal(sources, base, dynamic_dir / "kvproxy-base.toml", files, proxy.log)
+    await renewal.load()
 
     def static(api_address: str, public_port: int) -> dict[str, Any]:
-        return static_config(
+        config = static_config(
             public_host=host,
             public_port=public_port,
             tls=tls,
@@ -55,8 +80,26 @@ async def launch_of(proxy: KVProxy) -> Launch:
             providers=providers,
             trusted_ips=proxy.app.trusted_downstream_ips if proxy.app else [],
             log_level=proxy.traefik_log_level,
-            extra=merge(upstream_static(limits), proxy.extra_static_config),
+            extra=merges(
+                upstream_static(limits),
+                front.static(host, public_port, shift=public_port - port),
+                proxy.extra_static_config,
+            ),
         )
+        return front.with_headers(config)
 
     secrets = {"providers": proxy.traefik_provider_secrets()}
-    return Launch(command, host, port, static, secrets, files)
+    return Launch(command, host, port, static, secrets, files, front.redirect_port, renewal)
+
+
+def _certificates(proxy: KVProxy, tls: bool) -> dict[str, Path]:
+    """The admin's files that Traefik's dynamic configuration has a copy of, by the options that name them."""
+    named = {}
+    if client := client_files(proxy.app):
+        named = {INTERNAL_CERT: client.cert, INTERNAL_KEY: client.key, INTERNAL_CA: client.ca}
+    if tls:
+        named |= {SSL_CERT: proxy.ssl_cert, SSL_KEY: proxy.ssl_key, CLIENT_CA: proxy.client_ca}
+    if tls and bool(proxy.ssl_cert) != bool(proxy.ssl_key):
+        there, missing = (SSL_CERT, SSL_KEY) if proxy.ssl_cert else (SSL_KEY, SSL_CERT)
+        raise TraefikError(f"{there} is set, and {missing} is not; TLS needs both.")
+    return {option: Path(name).absolute() for option, name in named.items() if name}

@@ -19,9 +19,11 @@ from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
 from .opening import open_store
+from .options.front import FrontOptions
 from .options.routes import RouteOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
+from .options.tls import TLSOptions
 from .options.traefik import TraefikOptions
 from .options.upstream import UpstreamOptions
 from .pace import Pace
@@ -36,15 +38,24 @@ from .traefik.discovery import Discovery
 from .traefik.document import Document
 from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
+from .traefik.renewal import Renewal
 from .traefik.static import REST
-from .upstream import watch_client_files
 from .watched import WatchedFiles
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, UpstreamOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(
+    StoreOptions,
+    TraefikOptions,
+    RoutingOptions,
+    TLSOptions,
+    FrontOptions,
+    RouteOptions,
+    UpstreamOptions,
+    Proxy,  # type: ignore[misc]  # jupyterhub has no type hints
+):
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
@@ -76,6 +87,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Upstre
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
         self._client_files: WatchedFiles | None = None
         self._discovery: Discovery | None = None
+        self._renewal: Renewal | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
         self._closer: asyncio.Task[None] | None = None
@@ -102,9 +114,6 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Upstre
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
         launch = await launch_of(self)
-        self._client_files = watch_client_files(self, launch.files)
-        if self._client_files:
-            await self._client_files.start()
         await self._local.start(launch)
         self._watch(self._local.apis)
         try:
@@ -116,9 +125,13 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Upstre
             await self._local.stop(keep_adopted=True)
             await self._close()
             raise
+        self._renewal = launch.renewal
+        if self._renewal:
+            self._renewal.start()
 
     async def stop(self) -> None:
         """Stop Traefik. The table stays in the store."""
+        await self._close_renewal()
         await self._readiness.close()
         await self._feed.close()
         await self._local.stop()
@@ -220,6 +233,7 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Upstre
         closer, self._closer = self._closer, None
         if closer and closer is not asyncio.current_task():
             closer.cancel()
+        await self._close_renewal()
         if self._discovery:
             await self._discovery.close()
         if self._client_files:
@@ -229,6 +243,10 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, RouteOptions, Upstre
         await self._guard.close()
         await self._writer.close()
         await self._close_store()
+
+    async def _close_renewal(self) -> None:
+        if self._renewal:
+            await self._renewal.close()
 
     async def _close_store(self) -> None:
         self._lease.lost()

@@ -11,9 +11,11 @@ from traitlets import Bool, TraitError, Unicode
 from traitlets.config import Config
 
 from ..errors import KVProxyError
+from ..fronting import address_of, front_of
 from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
-from ..traefik.static import PUBLIC, merge, public_address, static_config
+from ..traefik.front import Front
+from ..traefik.static import merge, merges, static_config
 from ..traefik.upstream import upstream_dynamic, upstream_static
 from ..upstream import client_files_in, time_limits
 from .app import Command
@@ -23,7 +25,9 @@ from .replicas import secret_options
 _API_PORT = 8099
 # A load balancer has this long to notice that the replica is about to end (/_chp_healthz answers 503), and
 # then what is under way has this long to end.
-_LIFE_CYCLE = {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
+_LIFE_CYCLE = {
+    "entryPoints": {"public": {"transport": {"lifeCycle": {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}}}}
+}
 
 
 class TraefikConfigApp(Command):
@@ -85,24 +89,21 @@ class TraefikConfigApp(Command):
         return config.JupyterHub, proxy_class_for(config)(config=config, log=silent_log())
 
     def _print_static(self, hub: Config, proxy: KVProxy) -> None:
-        host, port, tls = public_address(str(hub.get("bind_url", "http://:8000")))
+        host, port, front = self._front(hub, proxy)
         static = static_config(
             public_host=host,
             public_port=port,
-            tls=tls or bool(hub.get("ssl_key")),
+            tls=front.tls,
             api_address=self.api_address or f":{_api_port(proxy.traefik_api_urls)}",
             dynamic_dir=str(Path(self.directory) / "dynamic"),
             providers=proxy.traefik_provider_config(),
             trusted_ips=list(hub.get("trusted_downstream_ips", [])),
             log_level=proxy.traefik_log_level,
-            extra=merge(
-                merge(
-                    upstream_static(time_limits(proxy)),
-                    {"entryPoints": {PUBLIC: {"transport": {"lifeCycle": _LIFE_CYCLE}}}},
-                ),
-                proxy.extra_static_config,
+            extra=merges(
+                _LIFE_CYCLE, upstream_static(time_limits(proxy)), front.static(host, port), proxy.extra_static_config
             ),
         )
+        static = front.with_headers(static)
         hidden = {"providers": proxy.traefik_provider_secrets()}
         if self.secrets:
             static = merge(static, hidden)
@@ -111,15 +112,23 @@ class TraefikConfigApp(Command):
                 self.print(f"# Secret, and shown by --secrets only: {option}")
         self._print_config(static)
 
+    def _front(self, hub: Config, proxy: KVProxy) -> tuple[str, int, Front]:
+        """Host and port of the public entry point, and what it does."""
+        host, port, tls = address_of(proxy, str(hub.get("bind_url", "http://:8000")))
+        tls = tls or bool(hub.get("ssl_key"))
+        return host, port, front_of(proxy, port=port, tls=tls, acme_storage=str(Path(self.directory) / "acme.json"))
+
     def _dynamic(self, hub: Config, proxy: KVProxy) -> dict[str, Any]:
         directory = Path(self.directory)
-        files = client_files_in(directory) if hub.get("internal_ssl") else None
+        _, _, front = self._front(hub, proxy)
+        upstream = upstream_dynamic(time_limits(proxy), client_files_in(directory) if hub.get("internal_ssl") else None)
+        client_ca = str(directory / "client-ca.pem") if proxy.client_ca else ""
         return base_config(
             provider=proxy.traefik_provider,
             has_health=True,
             cert_file=str(directory / "default-cert.pem"),
             key_file=str(directory / "default-key.pem"),
-            extra=merge(upstream_dynamic(time_limits(proxy), files), proxy.extra_dynamic_config),
+            extra=merges(upstream, front.dynamic(client_ca), proxy.extra_dynamic_config),
         )
 
     def _print_env(self, proxy: KVProxy) -> None:

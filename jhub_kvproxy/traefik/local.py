@@ -37,7 +37,7 @@ class LocalReplicas:
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when one cannot be started; the others that were
         new are then ended.
         """
-        launches = [replace(launch, public_port=launch.public_port + n) for n in range(len(self.supervisors))]
+        launches = [_shifted(launch, n) for n in range(len(self.supervisors))]
         _check_addresses(launches)
         await self._end_surplus()
         starts = [supervisor.start(each) for supervisor, each in zip(self.supervisors, launches, strict=True)]
@@ -67,6 +67,11 @@ class LocalReplicas:
 
     def _home(self, number: int) -> Path:
         return self._directory if number == 1 else self._directory / f"replica-{number}"
+
+
+def _shifted(launch: Launch, n: int) -> Launch:
+    redirect_port = launch.redirect_port + n if launch.redirect_port else 0
+    return replace(launch, public_port=launch.public_port + n, redirect_port=redirect_port)
 
 
 async def _all(actions: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,3 +100,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(below, Mapping)
         merged[key] = merge(below, value) if both and below is not None else value
     return merged
+
+
+def merges(*configs: Mapping[str, Any]) -> dict[str, Any]:
+    """All of them, each laid on those before it."""
+    return reduce(merge, configs, {})

@@ -24,6 +24,7 @@ from .api import TraefikAPI
 from .dynamic import base_env
 from .hang import Hang
 from .ports import check_free, free_port, is_free
+from .renewal import Renewal
 from .static import merge
 
 API_USER = "kvproxy"
@@ -51,6 +52,10 @@ class Launch:
     secrets: Mapping[str, Any]
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
     files: Mapping[Path, bytes]
+    #: The port whose requests are redirected to the public one; 0: none.
+    redirect_port: int = 0
+    #: What keeps `files` up to date with the admin's certificates.
+    renewal: Renewal | None = None
 
 
 class Supervisor:
@@ -150,7 +155,7 @@ class Supervisor:
         return False
 
     async def _start_new(self, launch: Launch) -> None:
-        await check_free(launch.public_host, launch.public_port)
+        await _check_ports(launch)
         self._password = secrets.token_urlsafe(32)
         for attempt in range(1, _START_ATTEMPTS + 1):
             self._port = free_port()
@@ -241,7 +246,7 @@ class Supervisor:
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             try:
-                await check_free(launch.public_host, launch.public_port)
+                await _check_ports(launch)
                 await self._spawn(launch)
                 await self._wait_for_api()
             except (TraefikError, OSError) as error:
@@ -293,6 +298,12 @@ class Supervisor:
             deadline = time.monotonic() + patience
             while self._is_running() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
+
+
+async def _check_ports(launch: Launch) -> None:
+    await check_free(launch.public_host, launch.public_port)
+    if launch.redirect_port:
+        await check_free(launch.public_host, launch.redirect_port, "KVProxy.redirect_http")
 
 
 def _render(config: Mapping[str, Any]) -> bytes:

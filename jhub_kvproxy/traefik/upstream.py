@@ -27,7 +27,7 @@ class TimeLimits:
 
 @dataclass(frozen=True, slots=True)
 class ClientFiles:
-    """The files (PEM) by which Traefik shows servers who it is, and checks who they are (JupyterHub.internal_ssl)."""
+    """By what Traefik shows servers who it is, and checks who they are (JupyterHub.internal_ssl): paths, or PEM."""
 
     cert: str
     key: str

@@ -43,6 +43,41 @@ def test_the_static_configuration_is_the_hubs(hub):
     assert run("traefik-config", "--api-address", "10.0.0.2:1", cwd=hub).out.count("10.0.0.2:1") == 1
 
 
+FRONT = """
+c.JupyterHub.ssl_cert = c.JupyterHub.ssl_key = "/etc/ssl/hub.pem"
+c.KVProxy.tls_min_version = "1.3"
+c.KVProxy.client_ca = "/etc/ssl/clients.pem"
+c.KVProxy.redirect_http = 8080
+c.KVProxy.redirect_http_to = 443
+c.KVProxy.headers = {"Strict-Transport-Security": "max-age=31536000"}
+c.KVProxy.request_headers = {"X-Braces": "{{"}
+c.KVProxy.keep_alive_timeout = 65
+c.KVProxy.access_log = "/var/log/jupyterhub/access.log"
+c.KVProxy.acme_domains = ["hub.example.org", "www.example.org"]
+"""
+
+
+def test_the_front_door_is_the_hubs(hub):
+    (hub / "jupyterhub_config.py").write_text(USES_KVPROXY + LINES + FRONT)
+    static = tomllib.loads(run("traefik-config", cwd=hub).out)
+    public, redirect = static["entryPoints"]["public"], static["entryPoints"]["redirect"]
+    assert public["http"]["middlewares"] == ["kvproxy-headers@file"]
+    assert public["transport"]["respondingTimeouts"] == {"idleTimeout": "65000ms", "readTimeout": "0ms"}
+    domains = [{"main": "hub.example.org", "sans": ["www.example.org"]}]
+    assert public["http"]["tls"] == {"certResolver": "kvproxy", "domains": domains}
+    assert redirect["address"] == "10.0.0.1:8080"
+    assert redirect["http"]["redirections"]["entryPoint"]["to"] == ":443"
+    assert static["certificatesResolvers"]["kvproxy"]["acme"]["storage"] == "/etc/traefik/acme.json"
+    dynamic = tomllib.loads(run("traefik-config", "--dynamic", "--directory", "/srv", cwd=hub).out)
+    options = dynamic["tls"]["options"]["default"]
+    assert options["minVersion"] == "VersionTLS13"
+    assert options["clientAuth"]["caFiles"] == ["/srv/client-ca.pem"]
+    assert dynamic["http"]["middlewares"]["kvproxy-headers"]["headers"] == {
+        "customResponseHeaders": {"Strict-Transport-Security": "max-age=31536000"},
+        "customRequestHeaders": {"X-Braces": "{{ `{{` }}"},
+    }
+
+
 def test_secrets_are_shown_only_when_asked_for(hub):
     result = run("traefik-config", cwd=hub)
     assert SECRET not in result.out
@@ -69,6 +104,8 @@ def test_the_dynamic_configuration_and_the_environment(hub):
         (["--env", "--KVProxy.traefik_api_password="], 1, "The hub has no password for Traefik's API"),
         (["--KVProxy.backend_class=absent"], 1, "There is no backend 'absent'"),
         (["--JupyterHub.bind_url=http+unix://x"], 1, "Traefik cannot listen on"),
+        (["--JupyterHub.bind_url=http://:80", "--KVProxy.redirect_http=8080"], 1, "KVProxy.redirect_http needs TLS"),
+        (["--KVProxy.tls_ciphers=x"], 1, "Traefik has no cipher suite 'x'"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(hub, words, status, sentence):

@@ -1,0 +1,105 @@
+"""Certificates that are renewed while Traefik runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import TraefikError
+from ..files import write_atomically
+from . import pem
+
+_INTERVAL = 1.0
+
+
+class Renewal:
+    """Keeps a dynamic file of Traefik up to date with the certificates and keys that it holds.
+
+    Traefik's file provider looks at certificates only when a dynamic file changes (pkg/provider/file), and then
+    takes them as they are, were they half written. So the dynamic file holds a copy of them, which is
+    replaced at once, and only by what was checked.
+
+    `sources` are the files by the options that name them; `render` gives the content of `target`, in the order of
+    `sources`, or raises :class:`TraefikError`; it is put into `files` too, from which Traefik is started again.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Path],
+        render: Callable[[Sequence[pem.File]], bytes],
+        target: Path,
+        files: dict[Path, bytes],
+        log: Any,
+    ) -> None:
+        self._sources = dict(sources)
+        self._render = render
+        self._target = target
+        self._files = files
+        self._log = log
+        self._judged: Sequence[pem.File] | str = ()
+        self._rendered: Sequence[pem.File] = ()
+        self._watcher: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+
+    async def load(self) -> None:
+        """Fill in the file for the first time. Raises :class:`TraefikError` when it cannot be used."""
+        found = await asyncio.to_thread(self._read)
+        if isinstance(found, str):
+            raise TraefikError(found)
+        self._files[self._target] = await asyncio.to_thread(self._render, found)
+        self._judged = self._rendered = found
+
+    def start(self) -> None:
+        if self._sources and self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stop; nothing is written any more."""
+        watcher, self._watcher = self._watcher, None
+        if watcher:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+        if self._writing:
+            await asyncio.wait([self._writing])
+
+    async def _watch(self) -> None:
+        before = self._judged
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            found = await asyncio.to_thread(self._read)
+            # Who replaces several files does it one after another.
+            if found == before and found != self._judged:
+                await self._judge(found)
+            before = found
+
+    def _read(self) -> Sequence[pem.File] | str:
+        """What is in the files, or why they cannot be read."""
+        try:
+            return tuple(pem.read(option, path) for option, path in self._sources.items())
+        except TraefikError as error:
+            return str(error)
+
+    async def _judge(self, found: Sequence[pem.File] | str) -> None:
+        try:
+            if isinstance(found, str):
+                raise TraefikError(found)
+            content = await asyncio.to_thread(self._render, found)
+            if content != self._files[self._target]:
+                known = {file.content for file in self._rendered}
+                await self._write(content)
+                options = [file.option for file in found if file.content not in known]
+                self._log.info("Traefik uses what is new in %s", " and ".join(options))
+                self._rendered = found
+        except TraefikError as error:
+            self._log.error("%s Traefik keeps what it has.", error)
+        except OSError as error:
+            self._log.error("%s cannot be written: %s; Traefik keeps its certificate", self._target, error)
+        self._judged = found
+
+    async def _write(self, content: bytes) -> None:
+        self._files[self._target] = content
+        self._writing = asyncio.ensure_future(asyncio.to_thread(write_atomically, self._target, content))
+        # A write that goes on after the end would leave a file behind.
+        await asyncio.shield(self._writing)
