@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from .errors import TraefikError
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
-from .traefik.static import public_address, static_config
+from .traefik.prometheus import address_of, metrics_config
+from .traefik.static import merge, public_address, static_config
 from .traefik.supervisor import Launch
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
     command = find_traefik(proxy.traefik_cmd)
     check_version(await installed_version(command), command[0])
     host, port, tls = public_address(proxy.public_url)
+    _check_metrics_ports(proxy, port)
     run = Path(proxy.runtime_dir).absolute()
     providers = proxy.traefik_provider_config()
     # Traefik has one file provider: a backend that uses it shares its directory with us.
@@ -52,8 +55,23 @@ async def launch_of(proxy: KVProxy) -> Launch:
             providers=providers,
             trusted_ips=proxy.app.trusted_downstream_ips if proxy.app else [],
             log_level=proxy.traefik_log_level,
-            extra=proxy.extra_static_config,
+            extra=merge(
+                metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
+                proxy.extra_static_config,
+            ),
         )
 
     secrets = {"providers": proxy.traefik_provider_secrets()}
     return Launch(command, host, port, static, secrets, files)
+
+
+def _check_metrics_ports(proxy: KVProxy, public_port: int) -> None:
+    if not proxy.traefik_metrics:
+        return
+    port, count = address_of(proxy.traefik_metrics)[1], proxy.local_replicas
+    if abs(port - public_port) < count:
+        taken = f"{public_port}" if count == 1 else f"{public_port} to {public_port + count - 1}"
+        raise TraefikError(
+            f"KVProxy.traefik_metrics has port {port}, which comes into conflict with users' ({taken}, by "
+            "JupyterHub.bind_url and KVProxy.local_replicas); choose another."
+        )

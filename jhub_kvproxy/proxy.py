@@ -18,7 +18,9 @@ from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
 from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
+from .metrics import GAUGES, Source
 from .opening import open_store
+from .options.metrics import MetricsOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
 from .options.traefik import TraefikOptions
@@ -40,7 +42,7 @@ from .writer import Writer
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, MetricsOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
@@ -69,6 +71,9 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
             lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
         )
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
+        self._gauged = Source(
+            lambda: len(self._writer.table.routes), lambda: self._lease.is_held, lambda: self._readiness.replicas
+        )
         self._discovery: Discovery | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -204,11 +209,13 @@ class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ign
                 await self._close_store()
                 raise
             self._guard.start()
+            GAUGES.sources.add(self._gauged)
             self._closer = asyncio.create_task(self._close_with_the_hub())
             self._is_open = True
 
     async def _close(self) -> None:
         self._is_open = False
+        GAUGES.sources.discard(self._gauged)
         closer, self._closer = self._closer, None
         if closer and closer is not asyncio.current_task():
             closer.cancel()

@@ -13,6 +13,7 @@ from traitlets.config import Config
 from ..errors import KVProxyError
 from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
+from ..traefik.prometheus import metrics_config
 from ..traefik.static import merge, public_address, static_config
 from .app import Command
 from .config import DEFAULT_FILE, load_for_hub, proxy_class_for, silent_log
@@ -94,7 +95,11 @@ class TraefikConfigApp(Command):
             trusted_ips=list(hub.get("trusted_downstream_ips", [])),
             log_level=proxy.traefik_log_level,
             extra=merge(
-                {"entryPoints": {"public": {"transport": {"lifeCycle": _LIFE_CYCLE}}}}, proxy.extra_static_config
+                merge(
+                    {"entryPoints": {"public": {"transport": {"lifeCycle": _LIFE_CYCLE}}}},
+                    metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels),
+                ),
+                proxy.extra_static_config,
             ),
         )
         hidden = {"providers": proxy.traefik_provider_secrets()}

@@ -27,14 +27,14 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-async def check_free(host: str, port: int) -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there."""
+async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") -> None:
+    """Raises :class:`TraefikError` when Traefik could not listen there, as `option` says."""
     where = f"port {port} of {host or 'this machine'}"
     loop = asyncio.get_running_loop()
     try:
         addresses = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set JupyterHub.bind_url.") from error
+        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set {option}.") from error
     for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as probe:
@@ -51,4 +51,4 @@ async def check_free(host: str, port: int) -> None:
                 "or choose a port above 1023",
                 errno.EADDRNOTAVAIL: "this machine has no such address; choose another",
             }.get(error.errno or 0, str(error))
-            raise TraefikError(f"Traefik cannot listen on {where}: {why} with JupyterHub.bind_url.") from error
+            raise TraefikError(f"Traefik cannot listen on {where}: {why} with {option}.") from error

@@ -18,12 +18,14 @@ from typing import Any
 import aiohttp
 import tomli_w
 
+from .. import metrics
 from ..errors import TraefikError
 from ..files import write_atomically
 from .api import TraefikAPI
 from .dynamic import base_env
 from .hang import Hang
 from .ports import check_free, free_port, is_free
+from .prometheus import METRICS, address_of
 from .static import merge
 
 API_USER = "kvproxy"
@@ -150,7 +152,7 @@ class Supervisor:
         return False
 
     async def _start_new(self, launch: Launch) -> None:
-        await check_free(launch.public_host, launch.public_port)
+        await _check_ports(launch)
         self._password = secrets.token_urlsafe(32)
         for attempt in range(1, _START_ATTEMPTS + 1):
             self._port = free_port()
@@ -236,12 +238,13 @@ class Supervisor:
             await self._until_it_ends()
             if time.monotonic() - started > _STEADY_AFTER:
                 backoff = _FIRST_BACKOFF
+            metrics.TRAEFIK_RESTARTS.inc()
             status = "" if self._process is None else f" with status {self._process.returncode}"
             self._log.error("Traefik (pid %d) ended%s; starting it again in %g s", self._pid, status, backoff)
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             try:
-                await check_free(launch.public_host, launch.public_port)
+                await _check_ports(launch)
                 await self._spawn(launch)
                 await self._wait_for_api()
             except (TraefikError, OSError) as error:
@@ -293,6 +296,13 @@ class Supervisor:
             deadline = time.monotonic() + patience
             while self._is_running() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
+
+
+async def _check_ports(launch: Launch) -> None:
+    await check_free(launch.public_host, launch.public_port)
+    prometheus = launch.static("", launch.public_port)["entryPoints"].get(METRICS, {})
+    with contextlib.suppress(ValueError):  # an admin's own may be written otherwise
+        await check_free(*address_of(prometheus.get("address", "")), "KVProxy.traefik_metrics")
 
 
 def _render(config: Mapping[str, Any]) -> bytes:
