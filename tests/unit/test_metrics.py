@@ -27,11 +27,12 @@ TARGET = "http://127.0.0.1:1"
 
 @pytest.fixture
 async def new():
-    """Makes proxies, each on a store of its own, which are stopped with the test."""
+    """Makes proxies, each on a store of its own unless it is named, which are stopped with the test."""
     made = []
 
-    def new(backend_class=MemoryBackend, **traits):
-        config = Config({"KVProxy": {"backend_class": backend_class, **traits}, "MemoryBackend": {"name": uuid4().hex}})
+    def new(backend_class=MemoryBackend, *, store="", **traits):
+        name = store or uuid4().hex
+        config = Config({"KVProxy": {"backend_class": backend_class, **traits}, "MemoryBackend": {"name": name}})
         made.append(KVProxy(config=config))
         return made[-1]
 
@@ -155,7 +156,8 @@ async def test_drift_is_counted_when_it_is_repaired_and_a_take_over_is_none(new)
         assert risen() == [1, len(lost)]
         await proxy.stop()
         table.keys = {key: value for key, value in table.keys.items() if "user.2" not in key}
-        await proxy.get_all_routes()
+        await new(store=proxy._backend.name).get_all_routes()
+        assert value("kvproxy_routes") == 2
         assert risen()[0] == 1
 
 
