@@ -55,7 +55,9 @@ async def _asked_as_the_page_says(directory: Path) -> Pages:
     of_hub, of_traefik, _ = (yaml.safe_load(block.text) for block in blocks("yaml", pages=[PAGE]))
     metrics_port = free_port()
     run(making.text, directory, making.place)
-    text = "\n".join([configuration.text, tracked.text]).replace("8082", str(metrics_port))
+    made = (directory / "metrics-token").read_text().strip()
+    text = "\n".join([configuration.text.replace("PUT-YOURS-HERE", made), tracked.text])
+    text = text.replace("8082", str(metrics_port))
     async with Hub(directory, text) as hub:
         await hub.start()
         async with browsing(hub.url, "alice") as alice:
