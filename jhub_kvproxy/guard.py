@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, cast
 
+from . import metrics
 from .backend import Backend, SupportsWatch
 from .errors import BackendError, LeaseLost
 from .lease import Lease
@@ -89,6 +90,7 @@ class Guard:
                         self._is_watching, pause = True, _FIRST_PAUSE
                         self._changed.set()
             except BackendError as error:
+                metrics.store_failed("watch", error)
                 self._wrong(error)
             except Exception:
                 self._log.exception("The watch of the store failed")

@@ -11,7 +11,7 @@ import tomli_w
 
 from .errors import TraefikError
 from .fronting import address_of, front_of, make_private
-from .traefik import pem
+from .traefik import pem, prometheus
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from .proxy import KVProxy
 
 SSL_CERT, SSL_KEY, CLIENT_CA = "JupyterHub.ssl_cert", "JupyterHub.ssl_key", "KVProxy.client_ca"
-INTERNAL_CERT, INTERNAL_KEY, INTERNAL_CA = (
-    f"JupyterHub.internal_ssl's {what}" for what in ("certificate", "key", "CA")
-)
+INTERNAL_CERT = "JupyterHub.internal_ssl's certificate"
+INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.internal_ssl's authorities"
 
 
 async def launch_of(proxy: KVProxy) -> Launch:
@@ -38,6 +37,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
     front = front_of(proxy, port=port, tls=tls, acme_storage=str(Path(proxy.acme_storage).absolute()))
     if front.access_log not in ("", "-"):
         await asyncio.to_thread(make_private, "KVProxy.access_log", front.access_log)
+    _check_metrics_ports(proxy, port)
     run = Path(proxy.runtime_dir).absolute()
     providers = proxy.traefik_provider_config()
     # Traefik has one file provider: a backend that uses it shares its directory with us.
@@ -83,6 +83,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
             extra=merges(
                 upstream_static(limits),
                 front.static(host, public_port, shift=public_port - port),
+                prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
                 proxy.extra_static_config,
             ),
         )
@@ -103,3 +104,15 @@ def _certificates(proxy: KVProxy, tls: bool) -> dict[str, Path]:
         there, missing = (SSL_CERT, SSL_KEY) if proxy.ssl_cert else (SSL_KEY, SSL_CERT)
         raise TraefikError(f"{there} is set, and {missing} is not; TLS needs both.")
     return {option: Path(name).absolute() for option, name in named.items() if name}
+
+
+def _check_metrics_ports(proxy: KVProxy, public_port: int) -> None:
+    if not proxy.traefik_metrics:
+        return
+    port, count = prometheus.address_of(proxy.traefik_metrics)[1], proxy.local_replicas
+    if abs(port - public_port) < count:
+        taken = f"{public_port}" if count == 1 else f"{public_port} to {public_port + count - 1}"
+        raise TraefikError(
+            f"KVProxy.traefik_metrics has port {port}, which comes into conflict with users' ({taken}, by "
+            "JupyterHub.bind_url and KVProxy.local_replicas); choose another."
+        )

@@ -7,6 +7,7 @@ import socket
 import time
 from typing import Any
 
+from . import metrics
 from .backend import Backend, SupportsLease
 from .errors import LeaseHeld
 
@@ -44,7 +45,8 @@ class Lease:
         if self._backend is None or self._ends - now > self._seconds - self.interval:
             return True
         try:
-            await self._backend.acquire_lease(_holder(), self._seconds)
+            with metrics.store_call("lease"):
+                await self._backend.acquire_lease(_holder(), self._seconds)
         except LeaseHeld:
             self.lost()
             raise

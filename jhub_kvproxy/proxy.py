@@ -18,6 +18,7 @@ from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
 from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
+from .metrics import GAUGES
 from .opening import open_store
 from .options.front import FrontOptions
 from .options.routes import RouteOptions
@@ -40,7 +41,6 @@ from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
 from .traefik.renewal import Renewal
 from .traefik.static import REST
-from .watched import WatchedFiles
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
@@ -54,6 +54,7 @@ class KVProxy(
     FrontOptions,
     RouteOptions,
     UpstreamOptions,
+    MetricsOptions,
     Proxy,  # type: ignore[misc]  # jupyterhub has no type hints
 ):
     """Routes through Traefik, with the routing table in a store of the admin's choice.
@@ -85,7 +86,9 @@ class KVProxy(
             lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
         )
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
-        self._client_files: WatchedFiles | None = None
+        self._gauged = Source(
+            lambda: len(self._writer.table.routes), lambda: self._lease.is_held, lambda: self._readiness.replicas
+        )
         self._discovery: Discovery | None = None
         self._renewal: Renewal | None = None
         self._opening = asyncio.Lock()
@@ -225,19 +228,19 @@ class KVProxy(
                 await self._close_store()
                 raise
             self._guard.start()
+            GAUGES.sources.add(self._gauged)
             self._closer = asyncio.create_task(self._close_with_the_hub())
             self._is_open = True
 
     async def _close(self) -> None:
         self._is_open = False
+        GAUGES.sources.discard(self._gauged)
         closer, self._closer = self._closer, None
         if closer and closer is not asyncio.current_task():
             closer.cancel()
         await self._close_renewal()
         if self._discovery:
             await self._discovery.close()
-        if self._client_files:
-            await self._client_files.close()
         await self._readiness.close()
         await self._feed.close()
         await self._guard.close()

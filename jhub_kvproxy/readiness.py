@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from . import metrics
 from .errors import RouteNotReady
 from .replica import Replica, Standing
 from .revision import Revision
@@ -52,6 +54,11 @@ class Readiness:
         self._hurry = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def replicas(self) -> list[Replica]:
+        """Those that there are."""
+        return self._replicas
+
     def watch(self, apis: list[TraefikAPI]) -> None:
         """These are the replicas from now on. With none, whatever is committed counts as ready.
 
@@ -67,6 +74,8 @@ class Readiness:
             self._keepers.pop(gone).cancel()
         for new in self._replicas:
             if new not in self._keepers:
+                if self._latest:
+                    new.lag.due(self._latest)
                 self._keepers[new] = asyncio.create_task(self._keep(new))
         self._settle()
 
@@ -82,19 +91,22 @@ class Readiness:
             return
         if self._latest is None or self._latest.writer != revision.writer or self._latest.number < revision.number:
             self._latest = revision
+            for replica in self._replicas:
+                replica.lag.due(revision)
         router = name and f"{name}@{self._provider}"
         waiter = _Waiter(revision, router, for_silent_ones, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         self._hurry.set()
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
-        try:
-            async with asyncio.timeout(timeout):
-                await waiter.done
-        except TimeoutError:
-            raise RouteNotReady(self._explain(waiter, timeout)) from None
-        finally:
-            self._waiters.discard(waiter)
+        with metrics.ready_wait() if for_silent_ones else nullcontext():
+            try:
+                async with asyncio.timeout(timeout):
+                    await waiter.done
+            except TimeoutError:
+                raise RouteNotReady(self._explain(waiter, timeout)) from None
+            finally:
+                self._waiters.discard(waiter)
 
     async def close(self) -> None:
         """Release all waiters and end all tasks."""

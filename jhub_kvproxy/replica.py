@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from .errors import TraefikError
+from .lag import Lag
 from .revision import Revision
 from .traefik.api import TraefikAPI
 from .traefik.binary import check_version
@@ -43,6 +44,7 @@ class Replica:
         self.revision: str | None = None
         #: Traefik's words about each router that it does not serve.
         self.errors: dict[str, str] = {}
+        self.lag = Lag()
         self._provider = provider
         self._log = log
         self._why_down = ""
@@ -114,6 +116,7 @@ class Replica:
         else:
             self._is_version_checked = True
             self.errors, self.revision = errors, revision
+            self.lag.seen(revision)
             self._answered(latest)
 
     def _failed(self, why: str) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from . import metrics
 from .backend import Backend, Batch
 from .batches import Limits, cut, size_of
 from .changes import Changes
@@ -123,7 +124,8 @@ class StoredTable:
         try:
             if not await self._lease.hold():
                 raise LeaseLost("The lease ran out in the middle of a change; nothing was changed.")
-            await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
+            with metrics.store_call("apply"):
+                await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
         except BatchRejected:
             self.in_doubt = False
             raise
@@ -134,6 +136,7 @@ class StoredTable:
             self.changed_at = time.monotonic()
         self.in_doubt = False
         self.revision = revision
+        metrics.TRANSACTION_KEYS.observe(len(changes) + 1)
         self._pace.committed(revision)
         self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
 
@@ -142,7 +145,8 @@ class StoredTable:
             await self._backend.open()  # what it made may have been removed
         self.in_doubt = True
         began = time.monotonic()
-        keys = (await self._backend.load()).keys
+        with metrics.store_call("load"):
+            keys = (await self._backend.load()).keys
         stored = keys.get(REVISION_KEY, "")
         is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
         drift = await asyncio.to_thread(self.table.drift, keys, self._kept)
@@ -159,6 +163,8 @@ class StoredTable:
         self._is_truth = is_truth  # what was taken over is so once it is whole
         try:
             await self._repair(drift, keys, self._limits)
+            if drift and is_truth:
+                metrics.drift_repaired(len(drift))
             if not drift and stored != self.revision.text:
                 await self._apply({})
         except BaseException:

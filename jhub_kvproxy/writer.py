@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from . import metrics
 from .errors import BackendError, BackendUnavailable, BatchRejected, LeaseHeld, LeaseLost
 from .pace import Pace
 from .revision import Revision
@@ -133,7 +134,8 @@ class Writer:
         call = self._last_calls[name] = object()
         self._wanted[name] = route
         try:
-            outcome = await self._outcome(timeout)
+            with metrics.COMMIT_DURATION.time():
+                outcome = await self._outcome(timeout)
         except _PASSING:
             if self._last_calls.get(name) is call:
                 self._withdraw(name)
@@ -179,6 +181,7 @@ class Writer:
                 elif self._closing.is_set():
                     break
                 else:
+                    metrics.COMMIT_RETRIES.inc()
                     with suppress(TimeoutError):
                         async with asyncio.timeout(rest):
                             await self._closing.wait()
@@ -200,6 +203,8 @@ class Writer:
             self._replaced = {name: self.table.routes.get(name) for name in wanted}
             rejected = await self._stored.put(wanted, is_touched)
             outcome = _Outcome(self.revision, rejected)
+            if wanted:
+                metrics.COMMIT_ROUTES.observe(len(wanted))
             self._trouble = None
         except _PASSING as error:
             self._trouble = error

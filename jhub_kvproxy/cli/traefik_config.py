@@ -15,6 +15,7 @@ from ..fronting import address_of, front_of
 from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
 from ..traefik.front import Front
+from ..traefik.prometheus import metrics_config
 from ..traefik.static import merge, merges, static_config
 from ..traefik.upstream import upstream_dynamic, upstream_static
 from ..upstream import client_files_in, time_limits
@@ -100,7 +101,11 @@ class TraefikConfigApp(Command):
             trusted_ips=list(hub.get("trusted_downstream_ips", [])),
             log_level=proxy.traefik_log_level,
             extra=merges(
-                _LIFE_CYCLE, upstream_static(time_limits(proxy)), front.static(host, port), proxy.extra_static_config
+                _LIFE_CYCLE,
+                upstream_static(time_limits(proxy)),
+                front.static(host, port),
+                metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels),
+                proxy.extra_static_config,
             ),
         )
         static = front.with_headers(static)

@@ -28,7 +28,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there; `option` says where."""
+    """Raises :class:`TraefikError` when Traefik could not listen there, as `option` says."""
     where = f"port {port} of {host or 'this machine'}"
     loop = asyncio.get_running_loop()
     try:

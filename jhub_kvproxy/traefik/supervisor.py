@@ -18,12 +18,14 @@ from typing import Any
 import aiohttp
 import tomli_w
 
+from .. import metrics
 from ..errors import TraefikError
 from ..files import write_atomically
 from .api import TraefikAPI
 from .dynamic import base_env
 from .hang import Hang
 from .ports import check_free, free_port, is_free
+from .prometheus import METRICS, address_of
 from .renewal import Renewal
 from .static import merge
 
@@ -241,6 +243,7 @@ class Supervisor:
             await self._until_it_ends()
             if time.monotonic() - started > _STEADY_AFTER:
                 backoff = _FIRST_BACKOFF
+            metrics.TRAEFIK_RESTARTS.inc()
             status = "" if self._process is None else f" with status {self._process.returncode}"
             self._log.error("Traefik (pid %d) ended%s; starting it again in %g s", self._pid, status, backoff)
             await asyncio.sleep(backoff)
@@ -304,6 +307,9 @@ async def _check_ports(launch: Launch) -> None:
     await check_free(launch.public_host, launch.public_port)
     if launch.redirect_port:
         await check_free(launch.public_host, launch.redirect_port, "KVProxy.redirect_http")
+    prometheus = launch.static("", launch.public_port)["entryPoints"].get(METRICS, {})
+    with contextlib.suppress(ValueError):  # an admin's own may be written otherwise
+        await check_free(*address_of(prometheus.get("address", "")), "KVProxy.traefik_metrics")
 
 
 def _render(config: Mapping[str, Any]) -> bytes:

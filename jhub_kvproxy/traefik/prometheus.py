@@ -1,0 +1,40 @@
+"""Traefik's own metrics for Prometheus (Traefik docs, "Metrics"). Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+METRICS = "metrics"
+#: What series may stand for, and the name of Traefik's option.
+LABELS = {"entrypoints": "addEntryPointsLabels", "routers": "addRoutersLabels", "services": "addServicesLabels"}
+
+_LOOPBACK = "127.0.0.1"
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Host (empty: all interfaces) and port: ``8082`` is on 127.0.0.1. Raises ValueError for what is neither."""
+    host, colon, number = text.rpartition(":")
+    if not (number.isascii() and number.isdecimal() and 0 < int(number) < 1 << 16):
+        raise ValueError(text)
+    bare = host.removeprefix("[").removesuffix("]")
+    if (":" in bare) != (host != bare) or any(c in bare for c in "[]/@ "):
+        raise ValueError(text)
+    return bare if colon else _LOOPBACK, int(number)
+
+
+def written(host: str, port: int) -> str:
+    """`host` and `port` as Traefik takes them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def metrics_config(address: str, labels: Collection[str], step: int = 0) -> dict[str, Any]:
+    """The part of the static configuration; with an empty `address`, none. `step` is added to the port."""
+    if not address:
+        return {}
+    host, port = address_of(address)
+    chosen = {option: label in labels for label, option in LABELS.items()}
+    return {
+        "entryPoints": {METRICS: {"address": written(host, port + step)}},
+        "metrics": {"prometheus": {"entryPoint": METRICS, **chosen}},
+    }
