@@ -18,9 +18,10 @@ from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
 from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
-from .metrics import GAUGES
+from .metrics import GAUGES, Source
 from .opening import open_store
 from .options.front import FrontOptions
+from .options.metrics import MetricsOptions
 from .options.routes import RouteOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
