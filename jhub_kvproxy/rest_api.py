@@ -66,9 +66,10 @@ class RESTAPI:
             await web.TCPSite(self._runner, ip, port).start()
         except OSError as error:
             await self.close()
+            why = os.strerror(error.errno or 0)
             raise KVProxyError(
-                f"The REST API cannot listen on port {port} of {ip}: {os.strerror(error.errno or 0)}; change KVProxy.rest_api_port "
-                "or KVProxy.rest_api_ip."
+                f"The REST API cannot listen on port {port} of {ip}: {why}; change KVProxy.rest_api_port or "
+                "KVProxy.rest_api_ip."
             ) from error
 
     async def close(self) -> None:
