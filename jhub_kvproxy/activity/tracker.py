@@ -69,8 +69,7 @@ class Activity:
     def added(self, route: Route) -> None:
         """`route` is new, or has a new target, which counts as a use."""
         self._added[route.name] = (time.time(), route.target)
-        self._look_up(self._targets.learn([route.target]))
-        self._watch(self._targets.peers(route.target))
+        self._take_in(route.target)
 
     async def refresh(self, routes: Mapping[str, Route]) -> None:
         """Find out when `routes` were used; they are all that there are."""
@@ -87,13 +86,15 @@ class Activity:
         return max(*uses, 0.0, added_at if target == route.target else 0.0) or None
 
     async def _ask(self, routes: Mapping[str, Route]) -> None:
-        targets = {route.target for route in routes.values()}
-        lookups = self._look_up(await asyncio.to_thread(self._targets.learn, targets))
+        lookups = self._look_up(await asyncio.to_thread(self._learn_all, routes))
         if lookups:
             await asyncio.wait(lookups, timeout=_LOOKUP_PATIENCE)
-        self._forget(routes, targets)
         for sharing in await asyncio.to_thread(self._sharing, routes.values()):
             self._log.warning("The routes %s have one target: use of one counts as use of all", sharing)
+        peers = await asyncio.to_thread(self._forget, routes)
+        self._used = {peer: self._used.get(peer, 0.0) for peer in peers}
+        for _, target in self._added.values():  # some may have come meanwhile
+            self._take_in(target)
         try:
             idle = await asyncio.to_thread(open_connections, self._used.copy(), self._owners)
         except KVProxyError as error:
@@ -105,6 +106,10 @@ class Activity:
             now = time.time()
             for peer, seconds in idle.items():
                 self._is_used(peer, now - seconds)
+
+    def _take_in(self, target: str) -> None:
+        self._look_up(self._targets.learn([target]))
+        self._watch(self._targets.peers(target))
 
     def _look_up(self, targets: Iterable[str]) -> list[asyncio.Task[None]]:
         lookups = [asyncio.create_task(self._look_up_one(target)) for target in targets]
@@ -121,14 +126,18 @@ class Activity:
         for peer in peers:
             self._used.setdefault(peer, 0.0)
 
-    def _forget(self, routes: Mapping[str, Route], targets: set[str]) -> None:
-        """Keep in mind only what these `routes` with their `targets` need, and those that were just added."""
+    def _learn_all(self, routes: Mapping[str, Route]) -> list[str]:
+        return self._targets.learn({route.target for route in routes.values()})
+
+    def _forget(self, routes: Mapping[str, Route]) -> set[Peer]:
+        """Keep in mind only what these `routes` need, and those that were just added; returns all their peers."""
         since = time.time() - _SETTLED
-        self._added = {name: at for name, at in self._added.items() if name in routes or at[0] > since}
-        kept = targets.union(target for _, target in self._added.values())
-        self._targets.keep(kept)
-        peers = {peer for target in kept for peer in self._targets.peers(target)}
-        self._used = {peer: self._used.get(peer, 0.0) for peer in peers}
+        for name in [name for name, at in self._added.copy().items() if name not in routes and at[0] < since]:
+            del self._added[name]
+        targets = {route.target for route in routes.values()}
+        targets.update(target for _, target in self._added.copy().values())
+        self._targets.keep(targets)
+        return {peer for target in targets for peer in self._targets.peers(target)}
 
     def _listen(self) -> None:
         self._pause = None
