@@ -85,7 +85,8 @@ class KVProxy(
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
         # The Traefik that we start has our user; of another we know nothing.
         owners = frozenset([os.getuid()]) if self.should_start else None
-        self._activity = Activity(owners, self.log) if self.activity else None
+        urls, token = self.activity_urls, self.activity_token
+        self._activity = Activity(owners, urls, token, self.log) if self.activity else None
         self._rest_api = RESTAPI(self, self.rest_api_token, writes=self.rest_api_writes, log=self.log)
         self._discovery: Discovery | None = None
         self._opening = asyncio.Lock()
@@ -250,6 +251,11 @@ class KVProxy(
     async def _open_extras(self) -> None:
         if self._activity:
             self._activity.start()
+            if not (self.should_start or self.activity_urls):
+                self.log.warning(
+                    "KVProxy.activity sees only a Traefik that runs in the Hub's network; for others, set "
+                    "KVProxy.activity_urls"
+                )
         if self.rest_api_port:
             await self._rest_api.start(self.rest_api_ip, self.rest_api_port)
 

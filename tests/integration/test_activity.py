@@ -227,15 +227,15 @@ async def test_nothing_is_left_when_the_proxy_has_stopped(site):
     await proxy.add_route("/user/a/", await site.server("a"), {})
     await proxy.get_all_routes()
     await proxy.stop()
-    assert not proxy._activity._lookups
-    assert proxy._activity._closed._socket is None
+    assert not proxy._activity._here._lookups
+    assert proxy._activity._here._closed._socket is None
 
 
 async def test_connections_of_other_users_do_not_count():
     routes = SimpleNamespace(name="p.a", routespec="/a/", target="")
     async with user_server("a") as url:
         routes.target = url
-        activity = Activity(frozenset([os.getuid() + 1]), logging.getLogger())
+        activity = Activity(frozenset([os.getuid() + 1]), [], "", logging.getLogger())
         activity.start()
         try:
             await activity.refresh({"p.a": routes})
