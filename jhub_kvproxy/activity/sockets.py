@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 import struct
+import time
 from collections.abc import Container, Iterator
 
 from ..errors import KVProxyError
@@ -48,7 +49,7 @@ def peer_of(address: str, port: int) -> Peer:
 
 
 def use_of(message: memoryview, peers: Container[Peer], owners: Container[int] | None) -> tuple[Peer, float] | None:
-    """The peer that an ``inet_diag_msg`` is about, and for how many seconds no data went either way.
+    """The peer that an ``inet_diag_msg`` is about, and when (:func:`time.time`) data went last, either way.
 
     None: it is none of `peers`, the connection is none of `owners` (users' ids; None: all), or never carried data.
     """
@@ -63,17 +64,17 @@ def use_of(message: memoryview, peers: Container[Peer], owners: Container[int] |
         if kind == _INFO:
             info = at + _ATTRIBUTE.size
             ago = [_MILLISECONDS.unpack_from(message, info + field)[0] for field in (_SENT_AGO, _RECEIVED_AGO)]
-            return peer, min(ago) / 1000
+            return peer, time.time() - min(ago) / 1000
         at += max(_ATTRIBUTE.size, (length + 3) & ~3)
     return None
 
 
 def open_connections(peers: Container[Peer], owners: Container[int] | None) -> dict[Peer, float]:
-    """For how many seconds each of `peers` has had no data on an open connection of this network namespace.
+    """When each of `peers` had data last on a connection that is open in this network namespace.
 
     Blocks. Raises :class:`~jhub_kvproxy.errors.KVProxyError` when the kernel does not tell.
     """
-    idle: dict[Peer, float] = {}
+    uses: dict[Peer, float] = {}
     with _diag_socket() as diag:
         diag.settimeout(_TIMEOUT)
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -84,10 +85,10 @@ def open_connections(peers: Container[Peer], owners: Container[int] | None) -> d
                 for message in _answer(diag):
                     use = use_of(message, peers, owners)
                     if use:
-                        idle[use[0]] = min(use[1], idle.get(use[0], use[1]))
+                        uses[use[0]] = max(use[1], uses.get(use[0], 0.0))
             except OSError as error:
                 raise _no_answer(error) from error
-    return idle
+    return uses
 
 
 class ClosedConnections:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -67,16 +66,15 @@ class Uses:
         peers = await asyncio.to_thread(self._keep, targets)
         self._used = {peer: self._used.get(peer, 0.0) for peer in peers}
         try:
-            idle = await asyncio.to_thread(open_connections, self._used.copy(), self._owners)
+            uses = await asyncio.to_thread(open_connections, self._used.copy(), self._owners)
         except KVProxyError as error:
             if str(error) != self._trouble:
                 self._log.warning("%s", error)
             self._trouble = str(error)
         else:
             self._trouble = ""
-            now = time.time()
-            for peer, seconds in idle.items():
-                self._is_used(peer, now - seconds)
+            for peer, at in uses.items():
+                self._is_used(peer, at)
 
     def last(self, target: str) -> float:
         """When `target` was used last; 0: not known."""
@@ -112,9 +110,8 @@ class Uses:
     def _hear(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._news)
-        now = time.time()
-        for peer, seconds in self._closed.news(self._used, self._owners_of_closed, _AT_ONCE):
-            self._is_used(peer, now - seconds)
+        for peer, at in self._closed.news(self._used, self._owners_of_closed, _AT_ONCE):
+            self._is_used(peer, at)
         self._pause = loop.call_later(_PAUSE, self._listen)
 
     def _is_used(self, peer: Peer, at: float) -> None:

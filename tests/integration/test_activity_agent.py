@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -22,7 +24,13 @@ from tests.integration.test_activity import later, now, used, websocket
 from tests.servers import free_port
 
 TOKEN = "s3cret-token"
-COMMAND = [sys.executable, "-m", "jhub_kvproxy.activity", "--ip", "127.0.0.1"]
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "idle-culling.md"
+COMMAND = re.findall(r"^\$ python (-m jhub_kvproxy.activity .*)$", PAGE.read_text(), re.MULTILINE)[0]
+
+
+def command(port):
+    """As the page shows it."""
+    return [sys.executable, *COMMAND.replace("10.0.0.1", "127.0.0.1").replace("8098", str(port)).split()]
 
 
 def accepts(port):
@@ -35,7 +43,7 @@ async def agent():
     """The port of an agent in a process of its own, which must end with status 0 when it is told to."""
     port = free_port()
     environ = {**os.environ, "KVPROXY_ACTIVITY_TOKEN": TOKEN}
-    process = subprocess.Popen([*COMMAND, "--port", str(port)], env=environ)
+    process = subprocess.Popen(command(port), env=environ)
     try:
         await until(lambda: accepts(port), "the agent does not start")
         yield port
@@ -128,7 +136,7 @@ async def test_what_is_no_agent_is_named(answer, why, caplog):
 
 async def test_an_agent_without_a_token_does_not_start():
     environ = {name: value for name, value in os.environ.items() if name != "KVPROXY_ACTIVITY_TOKEN"}
-    result = subprocess.run(COMMAND, env=environ, capture_output=True, text=True)
+    result = subprocess.run(command(8098), env=environ, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (
         1,
         "Set KVPROXY_ACTIVITY_TOKEN in the environment, to what the hub has there.\n",
