@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,19 @@ from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from traitlets import TraitType
 
+from .activity.tracker import Activity
 from .backend import Backend
+from .described import LastUse, described, described_by_routespec, never, without_last_activity
 from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
 from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
 from .metrics import GAUGES, Source
 from .opening import open_store
+from .options.activity import ActivityOptions
 from .options.front import FrontOptions
 from .options.metrics import MetricsOptions
+from .options.rest_api import RESTAPIOptions
 from .options.routes import RouteOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
@@ -30,8 +36,9 @@ from .options.traefik import TraefikOptions
 from .options.upstream import UpstreamOptions
 from .pace import Pace
 from .readiness import Readiness
+from .rest_api import RESTAPI, is_foreign
 from .revision import Revision
-from .routes import Pattern, Route, copy_json
+from .routes import Pattern, Route
 from .stored import StoredTable
 from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI
@@ -56,6 +63,8 @@ class KVProxy(
     RouteOptions,
     UpstreamOptions,
     MetricsOptions,
+    ActivityOptions,
+    RESTAPIOptions,
     Proxy,  # type: ignore[misc]  # jupyterhub has no type hints
 ):
     """Routes through Traefik, with the routing table in a store of the admin's choice.
@@ -90,6 +99,11 @@ class KVProxy(
         self._gauged = Source(
             lambda: len(self._writer.table.routes), lambda: self._lease.is_held, lambda: self._readiness.replicas
         )
+        # The Traefik that we start has our user; of another we know nothing.
+        owners = frozenset([os.getuid()]) if self.should_start else None
+        urls, token = self.activity_urls, self.activity_token
+        self._activity = Activity(owners, urls, token, self.log) if self.activity else None
+        self._rest_api = RESTAPI(self, self.rest_api_token, writes=self.rest_api_writes, log=self.log)
         self._discovery: Discovery | None = None
         self._renewal: Renewal | None = None
         self._opening = asyncio.Lock()
@@ -148,6 +162,8 @@ class KVProxy(
         :class:`~jhub_kvproxy.errors.RouteNotReady`, or :class:`~jhub_kvproxy.errors.BackendError`. The
         route is then as it was before the call.
         """
+        if self._activity:
+            data = without_last_activity(data)
         route = Route(self.validate_routespec(routespec), target, data)
         await self._ready()
         router = self._writer.table.router(route)
@@ -163,6 +179,8 @@ class KVProxy(
         except (RouteNotReady, BackendError):
             await self._writer.take_back(route, previous, self.ready_timeout)
             raise
+        if self._activity and (previous is None or previous.target != target):
+            self._activity.added(route)
 
     async def delete_route(self, routespec: str) -> None:
         """Delete a route, if it is there; returns when no replica that is up serves it.
@@ -182,16 +200,32 @@ class KVProxy(
         and otherwise from the store: an unreachable one is an error no later than `lease_seconds` after it was lost.
         """
         with PROXY_POLL_DURATION_SECONDS.time():
-            await self._ready()
-            routes = await self._writer.routes(from_memory=self._guard.knows_the_store)
-            return await asyncio.to_thread(_described_by_routespec, list(routes.values()))
+            routes = await self.describe_all()
+            return {routespec: route for routespec, route in routes.items() if not is_foreign(route)}
 
     async def get_route(self, routespec: str) -> dict[str, Any] | None:
         """The route with this routespec; None when there is none. It is known in the way of :meth:`get_all_routes`."""
+        route = await self.describe(routespec)
+        return None if route is None or is_foreign(route) else route
+
+    async def describe_all(self) -> dict[str, dict[str, Any]]:
+        """What :meth:`get_all_routes` tells, of routes too that are none of JupyterHub's."""
+        await self._ready()
+        routes = await self._writer.routes(from_memory=self._guard.knows_the_store)
+        return await asyncio.to_thread(described_by_routespec, routes, await self._last_use(routes))
+
+    async def describe(self, routespec: str) -> dict[str, Any] | None:
+        """What :meth:`get_route` tells, of a route too that is none of JupyterHub's."""
         name = Pattern.parse(self.validate_routespec(routespec)).name
         await self._ready()
-        route = (await self._writer.routes(from_memory=self._guard.knows_the_store)).get(name)
-        return _described(route) if route else None
+        routes = await self._writer.routes(from_memory=self._guard.knows_the_store)
+        return described(routes[name], await self._last_use(routes)) if name in routes else None
+
+    async def _last_use(self, routes: Mapping[str, Route]) -> LastUse:
+        if self._activity is None:
+            return never
+        await self._activity.refresh(routes)
+        return self._activity.last_use
 
     def _watch(self, replicas: list[TraefikAPI]) -> None:
         self._readiness.watch(replicas)
@@ -225,13 +259,31 @@ class KVProxy(
                 )
                 if not self.should_start:
                     await self._watch_external()
+                await self._open_extras()
             except BaseException:
+                await self._close_extras()
                 await self._close_store()
                 raise
             self._guard.start()
             GAUGES.sources.add(self._gauged)
             self._closer = asyncio.create_task(self._close_with_the_hub())
             self._is_open = True
+
+    async def _open_extras(self) -> None:
+        if self._activity:
+            self._activity.start()
+            if not (self.should_start or self.activity_urls):
+                self.log.warning(
+                    "KVProxy.activity sees only a Traefik that runs in the Hub's network; for others, set "
+                    "KVProxy.activity_urls"
+                )
+        if self.rest_api_port:
+            await self._rest_api.start(self.rest_api_ip, self.rest_api_port)
+
+    async def _close_extras(self) -> None:
+        await self._rest_api.close()
+        if self._activity:
+            await self._activity.close()
 
     async def _close(self) -> None:
         self._is_open = False
@@ -240,6 +292,7 @@ class KVProxy(
         if closer and closer is not asyncio.current_task():
             closer.cancel()
         await self._close_renewal()
+        await self._close_extras()
         if self._discovery:
             await self._discovery.close()
         await self._readiness.close()
@@ -286,11 +339,3 @@ class KVProxy(
         for api, version in zip(apis, versions, strict=True):
             if isinstance(version, str):
                 check_version(version, api.name, error_pages=bool(self.error_target))
-
-
-def _described_by_routespec(routes: list[Route]) -> dict[str, dict[str, Any]]:
-    return {route.routespec: _described(route) for route in routes}
-
-
-def _described(route: Route) -> dict[str, Any]:
-    return {"routespec": route.routespec, "target": route.target, "data": copy_json(route.data)}

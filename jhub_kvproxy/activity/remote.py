@@ -1,0 +1,84 @@
+"""When targets were used last, as agents (:mod:`jhub_kvproxy.activity.agent`) beside other Traefiks tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+PATH = "/activity"
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+class Remote:
+    """The latest that any agent at one of `urls` tells; a host name with several addresses stands for one at each."""
+
+    def __init__(self, urls: Sequence[str], token: str, log: Any) -> None:
+        self._urls = urls
+        self._headers = {"Authorization": f"token {token}"}
+        self._log = log
+        self._used: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
+
+    def last(self, target: str) -> float:
+        """When `target` was used last (:func:`time.time`); 0: not known."""
+        return self._used.get(target, 0.0)
+
+    async def refresh(self, targets: Iterable[str]) -> None:
+        """Ask all of them about `targets`. One that does not answer is named in the log, once."""
+        if not self._urls:
+            return
+        body = await asyncio.to_thread(json.dumps, sorted(targets))
+        places = [place for found in await asyncio.gather(*map(self._places, self._urls)) for place in found]
+        async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
+            answers = await asyncio.gather(*(self._ask(session, place, body.encode()) for place in places))
+        self._used = await asyncio.to_thread(self._merged, set(targets), answers)
+
+    async def _places(self, url: str) -> list[str]:
+        parts = urlsplit(url)
+        loop, port = asyncio.get_running_loop(), parts.port or 80
+        try:
+            found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            self._has_trouble(url, f"its name is not known ({error})")
+            return []
+        hosts = sorted({str(address[0]) for *_, address in found})
+        return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}" for host in hosts]
+
+    async def _ask(self, session: aiohttp.ClientSession, place: str, body: bytes) -> dict[str, float]:
+        """For how many seconds each target has not been used there."""
+        try:
+            async with session.post(place + PATH, data=body) as answer:
+                if answer.status != 200:
+                    self._has_trouble(place, f"it answers {answer.status}")
+                    return {}
+                text = await answer.text()
+            idle = await asyncio.to_thread(json.loads, text)
+            idle = {str(target): float(seconds) for target, seconds in idle.items()}
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._has_trouble(place, str(error) or type(error).__name__)
+        except (ValueError, TypeError, AttributeError):
+            self._has_trouble(place, "it does not answer as an agent does")
+        else:
+            self._has_trouble(place, "")
+            return idle
+        return {}
+
+    def _merged(self, targets: set[str], answers: Iterable[dict[str, float]]) -> dict[str, float]:
+        now = time.time()
+        used = {target: at for target, at in self._used.items() if target in targets}
+        for idle in answers:
+            for target, seconds in idle.items():
+                used[target] = max(used.get(target, 0.0), now - seconds)
+        return used
+
+    def _has_trouble(self, place: str, what: str) -> None:
+        if what and self._troubles.get(place) != what:
+            self._log.warning("The activity of the Traefik at %s is not known: %s", place, what)
+        self._troubles[place] = what

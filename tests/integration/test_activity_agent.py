@@ -1,0 +1,154 @@
+"""Agents, which tell of the use of routes through Traefiks elsewhere (``KVProxy.activity_urls``)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from traitlets import TraitError
+
+from jhub_kvproxy import KVProxyError
+from jhub_kvproxy.activity.agent import Agent
+from jhub_kvproxy.activity.tracker import Activity
+from tests.hub import until
+from tests.integration.test_activity import later, now, used, websocket
+from tests.servers import free_port
+
+TOKEN = "s3cret-token"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "idle-culling.md"
+COMMAND = re.findall(r"^\$ python (-m jhub_kvproxy.activity .*)$", PAGE.read_text(), re.MULTILINE)[0]
+
+
+def command(port):
+    """As the page shows it."""
+    return [sys.executable, *COMMAND.replace("10.0.0.1", "127.0.0.1").replace("8098", str(port)).split()]
+
+
+def accepts(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@asynccontextmanager
+async def agent():
+    """The port of an agent in a process of its own, which must end with status 0 when it is told to."""
+    port = free_port()
+    environ = {**os.environ, "KVPROXY_ACTIVITY_TOKEN": TOKEN}
+    process = subprocess.Popen(command(port), env=environ)
+    try:
+        await until(lambda: accepts(port), "the agent does not start")
+        yield port
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def blind(site, **traits):
+    """A proxy whose own kernel tells it nothing, as if its Traefik ran elsewhere."""
+    proxy = await site.started(activity=True, delivery="hub", activity_token=TOKEN, **traits)
+    here = proxy._activity._here
+    here._owners = here._owners_of_closed = frozenset([os.getuid() + 1])
+    return proxy
+
+
+async def test_an_agent_tells_of_requests_and_of_open_websockets(site):
+    async with agent() as port:
+        proxy = await blind(site, activity_urls=[f"http://localhost:{port}"])
+        for name in ("a", "b"):
+            await proxy.add_route(f"/user/{name}/", await site.server(name), {})
+        added = await used(proxy, "/user/b/")
+        before = now()
+        assert await site.client.server("/user/a/") == "a"
+        await later(proxy, before)
+        async with websocket(site) as ws:
+            before = now()
+            await ws.send_str("x")
+            await ws.receive_str()
+            await later(proxy, before)
+        assert await used(proxy, "/user/b/") == added
+
+
+async def test_the_latest_of_several_agents_counts_and_a_dead_one_is_named_once(site, caplog):
+    dead = f"http://127.0.0.1:{free_port()}"
+    async with agent() as port:
+        proxy = await blind(site, activity_urls=[dead, f"http://127.0.0.1:{port}"])
+        await proxy.add_route("/user/a/", await site.server("a"), {})
+        for _ in range(2):
+            before = now()
+            assert await site.client.server("/user/a/") == "a"
+            await later(proxy, before)
+        said = [each.getMessage() for each in caplog.records if dead in each.getMessage()]
+        assert len(said) == 1
+        assert said[0].startswith(f"The activity of the Traefik at {dead} is not known: ")
+
+
+async def test_an_agent_answers_nobody_else(site):
+    instance, port = Agent(TOKEN, logging.getLogger()), free_port()
+    await instance.start("127.0.0.1", port)
+    url = f"http://127.0.0.1:{port}/activity"
+    try:
+        async with aiohttp.ClientSession() as session:
+            for token, body, status in (
+                ("wrong", b"[]", 403),
+                (TOKEN, b"[]", 200),
+                (TOKEN, b"{", 400),
+                (TOKEN, b"1", 400),
+                (TOKEN, b'["ftp://x"]', 400),
+            ):
+                async with session.post(url, data=body, headers={"Authorization": f"token {token}"}) as answer:
+                    assert answer.status == status
+    finally:
+        await instance.close()
+
+
+@pytest.mark.parametrize(("answer", "why"), [(b"[1]", "does not answer as an agent"), (None, "it answers 404")])
+async def test_what_is_no_agent_is_named(answer, why, caplog):
+    from aiohttp import web
+
+    async def odd(_):
+        return web.Response(body=answer) if answer else web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_post("/activity", odd)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    activity = Activity(None, [f"http://127.0.0.1:{runner.addresses[0][1]}"], TOKEN, logging.getLogger())
+    activity.start()
+    try:
+        await activity.refresh({})
+        assert why in caplog.text
+    finally:
+        await activity.close()
+        await runner.cleanup()
+
+
+async def test_an_agent_without_a_token_does_not_start():
+    environ = {name: value for name, value in os.environ.items() if name != "KVPROXY_ACTIVITY_TOKEN"}
+    result = subprocess.run(command(8098), env=environ, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "Set KVPROXY_ACTIVITY_TOKEN in the environment, to what the hub has there.\n",
+    )
+
+
+async def test_a_hub_without_a_token_does_not_start(site, monkeypatch):
+    monkeypatch.delenv("KVPROXY_ACTIVITY_TOKEN", raising=False)
+    with pytest.raises(KVProxyError, match="set KVPROXY_ACTIVITY_TOKEN in the environment"):
+        await site.proxy(activity=True, activity_urls=["http://127.0.0.1:8098"])._ready()
+
+
+async def test_a_url_that_is_none_is_refused(site):
+    with pytest.raises(TraitError, match=r"write it like http://10\.0\.0\.1:8098"):
+        site.proxy(activity=True, activity_urls=["10.0.0.1:8098"])
