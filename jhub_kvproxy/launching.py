@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
-    check_version(await installed_version(command), command[0])
+    version = await installed_version(command)
+    check_version(version, command[0])
     host, port, tls = public_address(proxy.public_url)
     run = Path(proxy.runtime_dir).absolute()
     providers = proxy.traefik_provider_config()
@@ -50,9 +51,10 @@ async def launch_of(proxy: KVProxy) -> Launch:
             api_address=api_address,
             dynamic_dir=str(dynamic_dir),
             providers=providers,
-            trusted_ips=proxy.app.trusted_downstream_ips if proxy.app else [],
+            trusted_ips=proxy.trusted_proxies_of(proxy.app.trusted_downstream_ips if proxy.app else []),
             log_level=proxy.traefik_log_level,
             extra=proxy.extra_static_config,
+            version=version,
         )
 
     secrets = {"providers": proxy.traefik_provider_secrets()}

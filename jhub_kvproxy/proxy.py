@@ -19,6 +19,7 @@ from .guard import Guard
 from .launching import launch_of
 from .lease import Lease
 from .opening import open_store
+from .options.forwarded import ForwardedOptions
 from .options.routing import Delivery, RoutingOptions
 from .options.store import StoreOptions
 from .options.traefik import TraefikOptions
@@ -40,7 +41,7 @@ from .writer import Writer
 _LONGEST_PACE = 5.0
 
 
-class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
+class KVProxy(StoreOptions, TraefikOptions, RoutingOptions, ForwardedOptions, Proxy):  # type: ignore[misc]  # jupyterhub has no type hints
     """Routes through Traefik, with the routing table in a store of the admin's choice.
 
     Chosen with ``c.JupyterHub.proxy_class = "kvproxy"``. What JupyterHub may expect of each method is written in
