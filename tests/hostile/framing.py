@@ -38,11 +38,13 @@ def _next(raw: bytes) -> tuple[str, str, bytes, bytes, bool] | None:
         headers.append((header[1].lower(), header[2]))
     lengths = {value for name, value in headers if name == b"content-length"}
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    is_old = start[3] == b"1.0"
+    if is_old:
+        codings.clear()  # an older server does not know them, and Go ignores them
     if len(lengths) > 1 or len(codings) > 1 or any(not re.fullmatch(rb"[0-9]+", length) for length in lengths):
         return None
-    is_old = start[3] == b"1.0"
     if codings:
-        unpacked = None if is_old or codings[0] != b"chunked" else _unchunked(rest)
+        unpacked = _unchunked(rest) if codings[0] == b"chunked" else None
         if unpacked is None:
             return None
         body, rest = unpacked

@@ -9,7 +9,21 @@ _ATOMS = [
     *(".", "..", "%2e", "%2E", "%2e%2e", ".%2e", "%2E.", "..;", "...", "%252e%252e", "%c0%ae", "%u002e"),
     *("%252F", "%25252f", "%255c", "%c0%af", "%ef%bc%8f", "%e2%88%95", "\xef\xbc\x8f"),
     *("%00", "%0a", "%0d%0a", "%09", "%20", "%7f", "%ff", "%C3%AB", "\xc3\xab", "\xeb", "%", "%z", "%2"),
-    *("user", "User", "%75ser", "alice", "%61lice", "ALICE", "alice%00", "bob", "named", "hub", "login", "services", "s"),
+    *(
+        "user",
+        "User",
+        "%75ser",
+        "alice",
+        "%61lice",
+        "ALICE",
+        "alice%00",
+        "bob",
+        "named",
+        "hub",
+        "login",
+        "services",
+        "s",
+    ),
     *("zo%C3%AB@x", "zo%c3%ab%40x", "a%2Fb", "a%2fb", "a", "b", "&", "=", "+", "~", "'", '"', "`", "{{", "|", "^", "*"),
 ]
 _PREFIXES = [

@@ -68,6 +68,7 @@ def read_by_wsgi(reply):
     return read
 
 
+@pytest.mark.fuzz
 def test_nobody_says_where_a_request_comes_from_but_traefik(on_paths):
     """Whatever is sent, in every spelling, however often, and with ``Connection`` telling to leave ours out."""
     connection = st.lists(st.sampled_from([*OURS, "X_Forwarded_For", "close", "keep-alive", "Host"]), max_size=4)
@@ -117,7 +118,9 @@ def test_a_trusted_proxy_may_not_have_its_headers_left_out(behind):
 
 def test_what_we_leave_as_configurable_http_proxy_does(on_paths):
     """JupyterHub takes them for what the browser sees, spoofed or not (``jupyterhub.utils.get_browser_protocol``)."""
-    reply = sent(on_paths, "Forwarded: for=6.6.6.6;proto=https", "Cookie: a=b", "Authorization: token t", "X-A: b", "X-A: c")
+    reply = sent(
+        on_paths, "Forwarded: for=6.6.6.6;proto=https", "Cookie: a=b", "Authorization: token t", "X-A: b", "X-A: c"
+    )
     assert reply.sent("Forwarded") == ["for=6.6.6.6;proto=https"]
     assert (reply.sent("Cookie"), reply.sent("Authorization"), reply.sent("X-A")) == (["a=b"], ["token t"], ["b", "c"])
 
@@ -155,7 +158,9 @@ def test_the_option_against_aliases_is_for_a_traefik_that_knows_it():
     assert [option(version) for version in versions] == [None, None, None, "delete", "delete", "delete", None]
 
 
-@pytest.mark.parametrize("address", ["example.org", "10.0.0.1/8", "10.0.0", "*", "", "fe80::1/129", "10.0.0.1, 10.0.0.2"])
+@pytest.mark.parametrize(
+    "address", ["example.org", "10.0.0.1/8", "10.0.0", "*", "", "fe80::1/129", "10.0.0.1, 10.0.0.2"]
+)
 def test_who_is_trusted_is_an_address(site_of, address):
     with pytest.raises(TraefikError, match=r"^KVProxy\.trusted_proxies has .*which is not an IP address or network"):
         site_of(trusted_proxies=[address])

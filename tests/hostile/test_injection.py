@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jhub_kvproxy import RouteRejected
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.routes import Route
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.hostile.wire import request
@@ -38,12 +42,43 @@ raw_specs = st.one_of(
     st.builds("/user/alice/{}".format, texts),
     texts,
 )
-_DIRTY = ["", "/", "/base", "/a`b", '/"', "/a b", "/{{ env `SECRET` }}", "?q", "#f", "\n", "\\", "/%0a", "/é", ",http://x", "@x"]
-_STRANGE = ["http://", "https://", "file:///etc/passwd", "h2c://127.0.0.1:1", "http://[::1", "http://a:b@127.0.0.1:1", "", "\x00"]
+_DIRTY = [
+    "",
+    "/",
+    "/base",
+    "/a`b",
+    '/"',
+    "/a b",
+    "/{{ env `SECRET` }}",
+    "?q",
+    "#f",
+    "\n",
+    "\\",
+    "/%0a",
+    "/é",
+    ",http://x",
+    "@x",
+]
+_STRANGE = [
+    "http://",
+    "https://",
+    "file:///etc/passwd",
+    "h2c://127.0.0.1:1",
+    "http://[::1",
+    "http://a:b@127.0.0.1:1",
+    "",
+    "\x00",
+]
 SECRET = "leaked-by-a-template"
 #: What strangers may not change: who gets these, whatever routes there are beside.
 FIXED = {"/": "hub", "/hub/": "hub", "/user/alice/": "alice"}
-WATCHED = {"/hub/login": "hub", "/": "hub", "/user/alice/tree": "alice", "/user/nobody-at-all/": "hub", "/api/rawdata": "hub"}
+WATCHED = {
+    "/hub/login": "hub",
+    "/": "hub",
+    "/user/alice/tree": "alice",
+    "/user/nobody-at-all/": "hub",
+    "/api/rawdata": "hub",
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +95,12 @@ def play(request, tmp_path_factory, secret):
     is_fed = request.param == "hub"
     store = find_store("toml" if is_fed else request.param, request, directory)
     with scene(directory, store, FIXED, delivery="hub" if is_fed else "store", rebuild_share=1.0) as play:
-        play.examples = 40 if is_fed else 4
+        play.examples = 150 if is_fed else 15
         play.run(play.echo("stranger"))
         yield play
 
 
+@pytest.mark.fuzz
 def test_a_route_takes_its_own_requests_and_no_others(play):
     """Each of a dozen hostile routes at a time is refused, or serves what the ten-line model says, and nothing more."""
     stranger = play.echoes["stranger"].url
@@ -101,19 +137,19 @@ def test_a_route_takes_its_own_requests_and_no_others(play):
         asked = list(WATCHED)
         for spec in there:
             path = "/" + "/".join(map(_again, spec.partition("/")[2].split("/")))
-            asked += [path, path + "x", path.rstrip("/") + "x/", path.upper()]
+            asked += [path, path + "x", f"/{path.strip('/')}x/", path.upper()]
         replies = play.ask(*(request(path) for path in asked))
         for path, reply in zip(asked, replies, strict=True):
             expected = winner(there, "hub.example", path)
-            got = reply.server if reply.server in FIXED.values() else "a stranger"
-            wants = FIXED.get(expected or "", "a stranger")
-            assert got == wants or ".." in path or reply.server == "502", f"CORPUS {path!r}: {reply.server} of {there}"
+            wants = FIXED.get(expected or "", "stranger")
+            may_be_refused = re.search(r"[/\\]\.\.|%(?![0-9a-fA-F]{2})|%5[cC]\.\.", path)
+            who = "400" if may_be_refused and reply.server == "400" else wants
+            assert reply.server == who, f"CORPUS {path!r}: {reply.server}, not {wants}, of {list(there)}"
             assert SECRET not in reply.body.decode("latin-1")
         assert [reply.server for reply in replies[: len(WATCHED)]] == list(WATCHED.values())
 
     explore(for_all, play.examples)
-    assert counted["accepted"] > play.examples
-    assert counted["refused"] > play.examples
+    assert min(counted.values()) > play.examples / 5
 
 
 def _again(segment):
@@ -126,15 +162,18 @@ def test_traefik_finds_no_fault_with_hostile_routes(play):
 
     async def add():
         await asyncio.gather(
-            *(play.proxy.add_route(f"/user/{quote(name, safe='@~')}/", play.echoes["stranger"].url, {}) for name in NAMES)
+            *(
+                play.proxy.add_route(f"/user/{quote(name, safe='@~')}/", play.echoes["stranger"].url, {})
+                for name in NAMES
+            )
         )
         supervisor = play.proxy._local.supervisors[0]
-        import aiohttp
-
-        auth = aiohttp.BasicAuth("kvproxy", supervisor._password)
-        async with aiohttp.ClientSession(auth=auth) as session:
-            async with session.get(f"{supervisor.api.url}/api/rawdata") as answer:
-                return await answer.json()
+        headers = {"Authorization": f"Basic {base64.b64encode(f'kvproxy:{supervisor._password}'.encode()).decode()}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{supervisor.api.url}/api/rawdata") as answer,
+        ):
+            return await answer.json()
 
     said = play.run(add())
     faults = {
@@ -149,11 +188,18 @@ def test_traefik_finds_no_fault_with_hostile_routes(play):
 
 @pytest.mark.parametrize(
     "routespec",
-    ["/user/\ud800/", "\ud800/", "/user/%ED%A0%80/", "/user/\udc80/", "ｈub.example\x00/", "a b/", "*/", "*.hub.example/"],
+    [
+        "/user/\ud800/",
+        "\ud800/",
+        "/user/%ED%A0%80/",
+        "/user/\udc80/",
+        "ｈub.example\x00/",
+        "a b/",
+        "*/",
+        "*.hub.example/",
+    ],
 )
 def test_what_is_no_text_and_no_host_is_refused(routespec):
-    from jhub_kvproxy.routes import Route
-
     with pytest.raises(RouteRejected):
         Route(routespec, "http://127.0.0.1:1", {})
 
@@ -202,5 +248,4 @@ def test_a_prefix_is_a_name_or_refused(name, request, tmp_path, secret):
 
     served, _ = asyncio.run(try_all())
     assert served
-    outside = [path for path in tmp_path.parent.rglob("*up*") if tmp_path not in path.parents and path != tmp_path]
-    assert not outside
+    assert {path.name for path in tmp_path.iterdir()} <= {"table"}

@@ -58,6 +58,7 @@ def test_the_model_says_what_configurable_http_proxy_does():
         assert known in (None, case["chp"]), case
 
 
+@pytest.mark.fuzz
 def test_any_path(on_paths):
     """Thousands of paths, against the model of configurable-http-proxy."""
     seen: set[str] = set()
@@ -90,3 +91,11 @@ def verdict(target, here):
 
 def ask(case):
     return request(case["target"], host=case["host"])
+
+
+def test_the_page_says_what_is_so():
+    page = (CORPUS.parents[2] / "docs" / "explanation" / "hostile-input.md").read_text()
+    rows = re.findall(r"^\| `(.*)` \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
+    assert len(rows) > 20
+    recorded = {case["target"]: (case["chp"], case["here"]) for case in RECORDED["paths"]}
+    assert {target: (chp, here) for target, chp, here in rows} == {target: recorded[target] for target, _, _ in rows}

@@ -53,9 +53,20 @@ BODIES = [
 ]
 STARTS = [
     *("POST /user/alice/ HTTP/1.1", "GET /user/alice/ HTTP/1.1", "POST /user/alice/ HTTP/1.0", "PUT /hub/x HTTP/1.1"),
-    *("OPTIONS /user/alice/ HTTP/1.1", "DELETE /user/alice/ HTTP/1.1", "TRACE /user/alice/ HTTP/1.1", "QUERY / HTTP/1.1"),
+    *(
+        "OPTIONS /user/alice/ HTTP/1.1",
+        "DELETE /user/alice/ HTTP/1.1",
+        "TRACE /user/alice/ HTTP/1.1",
+        "QUERY / HTTP/1.1",
+    ),
     *("GET  /user/alice/ HTTP/1.1", "GET /user/alice/ HTTP/1.1 ", "GET /user/alice/ HTTP/2.0", "GET /user/alice/"),
-    *("GET /user/alice/ HTTP/1.2", "GET /user/alice/ http/1.1", "G\x00T / HTTP/1.1", " GET / HTTP/1.1", "\rGET / HTTP/1.1"),
+    *(
+        "GET /user/alice/ HTTP/1.2",
+        "GET /user/alice/ http/1.1",
+        "G\x00T / HTTP/1.1",
+        " GET / HTTP/1.1",
+        "\rGET / HTTP/1.1",
+    ),
     *("\r\nGET /user/alice/ HTTP/1.1", "get /user/alice/ HTTP/1.1", "PRI * HTTP/2.0", "GET\t/user/alice/\tHTTP/1.1"),
 ]
 
@@ -91,7 +102,10 @@ PAIRS = [
     (["Transfer-Encoding : chunked", "Content-Length: 4"], b"0\r\n\r\n" + HIDDEN),
     (["X: y\r\n Transfer-Encoding: chunked"], b"0\r\n\r\n" + HIDDEN),
     (["Connection: Content-Length", f"Content-Length: {len(HIDDEN)}"], HIDDEN),
-    (["Connection: Transfer-Encoding", "Transfer-Encoding: chunked"], b"%x\r\n" % len(HIDDEN) + HIDDEN + b"\r\n0\r\n\r\n"),
+    (
+        ["Connection: Transfer-Encoding", "Transfer-Encoding: chunked"],
+        b"%x\r\n" % len(HIDDEN) + HIDDEN + b"\r\n0\r\n\r\n",
+    ),
 ]
 
 
@@ -116,6 +130,7 @@ def test_plain_requests_in_a_row_all_arrive(on_paths):
     ]
 
 
+@pytest.mark.fuzz
 def test_any_framing(on_paths):
     seen = 0
 
