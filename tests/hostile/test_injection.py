@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jhub_kvproxy import RouteRejected
-from jhub_kvproxy.proxy import KVProxy
+from traitlets import TraitError
+
+from jhub_kvproxy import BackendRejected, RouteRejected
+from jhub_kvproxy.proxy import \u212aVProxy
 from jhub_kvproxy.routes import Route
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
@@ -30,7 +32,7 @@ PIECES = [
     *("\n", "\r\n", "\x00", "\t", "\x1b[2J", "\u2028", "\u202e", "\ufeff", "\ud800", "\udc80", "\ufffd", "\U0010ffff"),
     *("@file", "@internal", "api@internal", "@rest", ",", ",p", ".", "..", "/", "//", "/../", "%2F", "%2e%2e", "%00"),
     *("%", "%zz", "%ff", "%ED%A0%80", ";", "?", "#", "*", ".*", "(?i)", "\\Q", "\\E", "$", "^", "|", "[", "]", "+"),
-    *("аlice", "ａlice", "ALICE", "ali\u0301ce", "ſ", "K", "hub", "alice", "user", "p.user.alice", "14.p", "_", "-"),
+    *("\u0430lice", "\uff41lice", "ALICE", "ali\u0301ce", "\u017f", "\u212a", "hub", "alice", "user", "p.user.alice", "14.p", "_", "-"),
     *("[[http.routers]]", "rule =", "'''", '"""', "# ", "</script>", "null", "true", "0", "kvproxy-revision"),
 ]
 texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join)
@@ -95,7 +97,7 @@ def play(request, tmp_path_factory, secret):
     is_fed = request.param == "hub"
     store = find_store("toml" if is_fed else request.param, request, directory)
     with scene(directory, store, FIXED, delivery="hub" if is_fed else "store", rebuild_share=1.0) as play:
-        play.examples = 150 if is_fed else 15
+        play.examples = 80 if is_fed else 15
         play.run(play.echo("stranger"))
         yield play
 
@@ -193,7 +195,7 @@ def test_traefik_finds_no_fault_with_hostile_routes(play):
         "\ud800/",
         "/user/%ED%A0%80/",
         "/user/\udc80/",
-        "ｈub.example\x00/",
+        "\uff48ub.example\x00/",
         "a b/",
         "*/",
         "*.hub.example/",
@@ -225,20 +227,19 @@ def test_a_prefix_is_a_name_or_refused(name, request, tmp_path, secret):
     store = find_store(name, request, tmp_path)
 
     async def try_all():
-        served, refused = {}, []
+        served, refused = {}, {}
         proxies = []
         try:
             for number, prefix in enumerate(PREFIXES):
                 config = store.config
-                config.KVProxy.prefix = f"{store.prefix}{prefix}"
+                config.\u212aVProxy.prefix = f"{store.prefix}{prefix}"
                 try:
-                    proxy = KVProxy(public_url="http://127.0.0.1:1/", config=config)
+                    proxy = \u212aVProxy(public_url="http://127.0.0.1:1/", config=config)
                     proxies.append(proxy)
                     await proxy.add_route(f"/user/{number}/", "http://127.0.0.1:1", {"n": number})
                     served[number] = proxy
-                except Exception as error:
-                    assert "prefix" in str(error), error
-                    refused.append(prefix)
+                except (BackendRejected, TraitError) as error:
+                    refused[prefix] = str(error)
             for number, proxy in served.items():
                 assert [*await proxy.get_all_routes()] == [f"/user/{number}/"]
         finally:
@@ -246,6 +247,7 @@ def test_a_prefix_is_a_name_or_refused(name, request, tmp_path, secret):
                 await proxy.stop()
         return served, refused
 
-    served, _ = asyncio.run(try_all())
+    served, refused = asyncio.run(try_all())
     assert served
+    assert all("prefix" in why for why in refused.values()), refused
     assert {path.name for path in tmp_path.iterdir()} <= {"table"}

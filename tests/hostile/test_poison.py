@@ -1,4 +1,4 @@
-"""A stranger writes into the store where Traefik reads: users keep their servers, or have them back when it is repaired.
+"""A stranger writes into the store where Traefik reads: users have their servers back when it is repaired.
 
 He may do everything there; what he does is undone, and with ``delivery = "hub"`` nobody notices it.
 """
