@@ -12,11 +12,10 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from traitlets import TraitError
 
 from jhub_kvproxy import BackendRejected, RouteRejected
-from jhub_kvproxy.proxy import \u212aVProxy
+from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.routes import Route
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
@@ -32,7 +31,20 @@ PIECES = [
     *("\n", "\r\n", "\x00", "\t", "\x1b[2J", "\u2028", "\u202e", "\ufeff", "\ud800", "\udc80", "\ufffd", "\U0010ffff"),
     *("@file", "@internal", "api@internal", "@rest", ",", ",p", ".", "..", "/", "//", "/../", "%2F", "%2e%2e", "%00"),
     *("%", "%zz", "%ff", "%ED%A0%80", ";", "?", "#", "*", ".*", "(?i)", "\\Q", "\\E", "$", "^", "|", "[", "]", "+"),
-    *("\u0430lice", "\uff41lice", "ALICE", "ali\u0301ce", "\u017f", "\u212a", "hub", "alice", "user", "p.user.alice", "14.p", "_", "-"),
+    *(
+        "\u0430lice",
+        "\uff41lice",
+        "ALICE",
+        "ali\u0301ce",
+        "\u017f",
+        "\u212a",
+        "hub",
+        "alice",
+        "user",
+        "p.user.alice",
+        "_",
+        "-",
+    ),
     *("[[http.routers]]", "rule =", "'''", '"""', "# ", "</script>", "null", "true", "0", "kvproxy-revision"),
 ]
 texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join)
@@ -232,9 +244,9 @@ def test_a_prefix_is_a_name_or_refused(name, request, tmp_path, secret):
         try:
             for number, prefix in enumerate(PREFIXES):
                 config = store.config
-                config.\u212aVProxy.prefix = f"{store.prefix}{prefix}"
+                config.KVProxy.prefix = f"{store.prefix}{prefix}"
                 try:
-                    proxy = \u212aVProxy(public_url="http://127.0.0.1:1/", config=config)
+                    proxy = KVProxy(public_url="http://127.0.0.1:1/", config=config)
                     proxies.append(proxy)
                     await proxy.add_route(f"/user/{number}/", "http://127.0.0.1:1", {"n": number})
                     served[number] = proxy

@@ -94,7 +94,7 @@ def ask(case):
 
 
 def test_the_page_says_what_is_so():
-    page = (CORPUS.parents[2] / "docs" / "explanation" / "hostile-input.md").read_text()
+    page = (CORPUS.parents[2] / "docs" / "explanation" / "hostile-input.md").read_text().partition("## Hosts")[0]
     rows = re.findall(r"^\| `([^`]*)` \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
     assert len(rows) > 20
     recorded = {case["target"]: (case["chp"], case["here"]) for case in RECORDED["paths"]}
