@@ -32,7 +32,8 @@ INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.interna
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
-    check_version(await installed_version(command), command[0], error_pages=bool(proxy.error_target))
+    version = await installed_version(command)
+    check_version(version, command[0], error_pages=bool(proxy.error_target))
     host, port, tls = address_of(proxy, proxy.public_url)
     front = front_of(proxy, port=port, tls=tls, acme_storage=str(Path(proxy.acme_storage).absolute()))
     if front.access_log not in ("", "-"):
@@ -78,7 +79,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
             api_address=api_address,
             dynamic_dir=str(dynamic_dir),
             providers=providers,
-            trusted_ips=proxy.app.trusted_downstream_ips if proxy.app else [],
+            trusted_ips=proxy.trusted_proxies_of(proxy.app.trusted_downstream_ips if proxy.app else []),
             log_level=proxy.traefik_log_level,
             extra=merges(
                 upstream_static(limits),
@@ -86,6 +87,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
                 prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
                 proxy.extra_static_config,
             ),
+            version=version,
         )
         return front.with_headers(config)
 

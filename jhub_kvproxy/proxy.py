@@ -25,6 +25,7 @@ from .lease import Lease
 from .metrics import GAUGES, Source
 from .opening import open_store
 from .options.activity import ActivityOptions
+from .options.forwarded import ForwardedOptions
 from .options.front import FrontOptions
 from .options.metrics import MetricsOptions
 from .options.rest_api import RESTAPIOptions
@@ -60,6 +61,7 @@ class KVProxy(
     RoutingOptions,
     TLSOptions,
     FrontOptions,
+    ForwardedOptions,
     RouteOptions,
     UpstreamOptions,
     MetricsOptions,

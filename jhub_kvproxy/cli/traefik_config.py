@@ -98,7 +98,7 @@ class TraefikConfigApp(Command):
             api_address=self.api_address or f":{_api_port(proxy.traefik_api_urls)}",
             dynamic_dir=str(Path(self.directory) / "dynamic"),
             providers=proxy.traefik_provider_config(),
-            trusted_ips=list(hub.get("trusted_downstream_ips", [])),
+            trusted_ips=proxy.trusted_proxies_of(list(hub.get("trusted_downstream_ips", []))),
             log_level=proxy.traefik_log_level,
             extra=merges(
                 _LIFE_CYCLE,

@@ -11,8 +11,12 @@ from ..table import REVISION_NAME
 from .static import API, PUBLIC, REST, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"
+#: Paths with ``..`` in them, which would be one user's for Traefik and another's for whoever resolves them. Browsers do
+#: that before they ask (whatwg URL standard), also at backslashes. Traefik has decoded ``%2e`` by then.
+_DOTS = r'PathRegexp("/\\.\\.(?:[/\\\\]|$)") || PathRegexp("\\\\\\.\\.(?:[/\\\\]|$)")'
+_NOBODY = "kvproxy-nobody"
 #: Traefik answers /ping before it has the table. The path is configurable-http-proxy's, the priority above all others.
-HEALTH_ROUTER = {"rule": 'Path("/_chp_healthz")', "service": "ping@internal", "priority": 10**9}
+HEALTH_ROUTER: dict[str, Any] = {"rule": 'Path("/_chp_healthz")', "service": "ping@internal", "priority": 10**9}
 
 
 def base_config(
@@ -25,7 +29,16 @@ def base_config(
     The API's users come from Traefik's environment, by the Go template that its file provider runs.
     """
     at_api = {"entryPoints": [API], "middlewares": ["kvproxy-api-auth"]}
-    routers: dict[str, Any] = {"kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api}}
+    routers: dict[str, Any] = {
+        "kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api},
+        "kvproxy-dots": {
+            "rule": _DOTS,
+            "service": "noop@internal",
+            "priority": HEALTH_ROUTER["priority"] + 1,
+            "entryPoints": [PUBLIC],
+            "middlewares": [_NOBODY],
+        },
+    }
     if provider == REST:
         routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
     if has_health:
@@ -36,7 +49,11 @@ def base_config(
         {
             "http": {
                 "routers": routers,
-                "middlewares": {"kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}}},
+                "middlewares": {
+                    "kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}},
+                    # Traefik has no plain "refuse": this address is nobody's (RFC 5737).
+                    _NOBODY: {"ipAllowList": {"sourceRange": ["192.0.2.0/32"], "rejectStatusCode": 400}},
+                },
             },
             # Without a default certificate, Traefik makes a new RSA key at every change of the table.
             "tls": {"stores": {"default": {"defaultCertificate": {"certFile": cert_file, "keyFile": key_file}}}},

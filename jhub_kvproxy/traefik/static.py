@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import TraefikError
+from .binary import knows_aliases
 
 PUBLIC, API = "public", "api"
 
@@ -42,8 +43,12 @@ def static_config(
     trusted_ips: Sequence[str],
     log_level: str,
     extra: Mapping[str, Any],
+    version: str = "",
 ) -> dict[str, Any]:
-    """The static configuration of a Traefik that we start; `extra` is merged over it."""
+    """The static configuration of a Traefik that we start; `extra` is merged over it.
+
+    What only newer releases know is left out if `version` is older, or not known.
+    """
     host = f"[{public_host}]" if ":" in public_host else public_host
     return merge(
         {
@@ -59,6 +64,9 @@ def static_config(
                         # Paths reach user servers as they came, as with configurable-http-proxy.
                         "sanitizePath": False,
                         "encodedCharacters": dict.fromkeys(_ENCODED_CHARACTERS, True),
+                        # Otherwise Traefik makes "&" of them, and so two parameters of one.
+                        "encodeQuerySemicolons": True,
+                        **({"aliasHeadersStrategy": "delete"} if knows_aliases(version) else {}),
                         **({"tls": {}} if tls else {}),
                     },
                     "transport": {

@@ -1,0 +1,84 @@
+"""A proxy, its Traefik and its users' servers, in a thread: a test drives them without a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jhub_kvproxy.proxy import KVProxy
+from tests.hostile.wire import Echo, Reply, Wire, converse, echoing
+from tests.site import Site
+from tests.stores import Store
+
+T = TypeVar("T")
+
+
+class Scene:
+    """What strangers meet. All methods may be called from the test's thread."""
+
+    def __init__(self, directory: Path, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._stack = AsyncExitStack()
+        self.site = Site(directory, store, self._stack)
+        self._wire = Wire(self.site.port)
+        self.echoes: dict[str, Echo] = {}
+        self.proxy: KVProxy
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def start(self, routes: Mapping[str, str], **traits: Any) -> None:
+        """Start a proxy with `routes`: the name of the server that gets it, by routespec."""
+        self.proxy = await self.site.started(**{"delivery": "hub", "host_routing": True, **traits})
+        # JupyterHub's check keeps routes with and without hosts apart; the table need not.
+        self.proxy.validate_routespec = lambda routespec: routespec
+        for name in set(routes.values()):
+            await self.echo(name)
+        await asyncio.gather(*(self.proxy.add_route(spec, self.echoes[name].url, {}) for spec, name in routes.items()))
+
+    async def echo(self, name: str) -> Echo:
+        """The server `name`, started if need be."""
+        if name not in self.echoes:
+            self.echoes[name] = await self._stack.enter_async_context(echoing(name))
+        return self.echoes[name]
+
+    def ask(self, *raws: bytes) -> list[Reply]:
+        """The reply to each of these requests, sent one after another on a connection that is kept."""
+        return self.run(self._ask(raws))
+
+    async def _ask(self, raws: tuple[bytes, ...]) -> list[Reply]:
+        return [await self._wire.ask(raw) for raw in raws]
+
+    def converse(self, raw: bytes) -> tuple[list[Reply], list[tuple[str, str]]]:
+        """The replies to these bytes, and the requests (head, body) that they made on all servers."""
+        for echo in self.echoes.values():
+            echo.seen.clear()
+        replies = self.run(converse(self.site.port, raw))
+        garbage = [head for echo in self.echoes.values() for head in echo.garbage]
+        assert not garbage, f"a server got what can be read in two ways: {garbage} for {raw!r}"
+        return replies, [seen for echo in self.echoes.values() for seen in echo.seen]
+
+    async def close(self) -> None:
+        await self._wire.close()
+        await self._stack.aclose()
+
+
+@contextmanager
+def scene(directory: Path, store: Store, routes: Mapping[str, str], **traits: Any) -> Iterator[Scene]:
+    """A :class:`Scene` that plays, with these routes and traits of KVProxy."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    play = Scene(directory, store, loop)
+    try:
+        play.run(play.start(routes, **traits))
+        yield play
+    finally:
+        play.run(play.close())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

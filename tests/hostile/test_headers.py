@@ -1,0 +1,175 @@
+"""Headers by which a stranger pretends to be somebody, or somewhere, else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jhub_kvproxy import TraefikError
+from jhub_kvproxy.traefik.binary import find_traefik, knows_aliases
+from jhub_kvproxy.traefik.static import static_config
+from tests.hostile.explore import explore
+from tests.hostile.scene import scene
+from tests.hostile.wire import request
+from tests.shell import run
+from tests.stores import Store
+
+#: What Traefik tells users' servers of where a request comes from: what each is without one in front.
+OURS = {
+    "X-Forwarded-For": ["127.0.0.1"],
+    "X-Real-Ip": ["127.0.0.1"],
+    "X-Forwarded-Proto": ["http"],
+    "X-Forwarded-Host": ["hub.example"],
+    "X-Forwarded-Port": ["80"],
+    "X-Forwarded-Prefix": [],
+    "X-Forwarded-Uri": [],
+    "X-Forwarded-Method": [],
+    "X-Forwarded-Tls-Client-Cert": [],
+    "X-Forwarded-Tls-Client-Cert-Info": [],
+}
+SPOOFED = "6.6.6.6"
+HAS_ALIASES = knows_aliases(run(*find_traefik(["traefik"]), "version").split()[1])
+
+
+def sent(scene, *headers):
+    [reply] = scene.ask(request("/user/alice/", *headers))
+    assert reply.server == "alice", reply
+    return reply
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory):
+    """The same, behind a proxy that is trusted: the client is it."""
+    directory = tmp_path_factory.mktemp("behind")
+    store = Store("toml", {"path": str(directory / "table")})
+    with scene(directory, store, {"/user/alice/": "alice"}, trusted_proxies=["127.0.0.0/8"]) as play:
+        yield play
+
+
+SPELLINGS = [
+    lambda name: name,
+    str.lower,
+    str.upper,
+    lambda name: name.replace("-", "_"),
+    lambda name: name.replace("-", "_", 1),
+    lambda name: name.lower().replace("-", "_"),
+    *([lambda name: name.replace("-", "."), lambda name: name.replace("-", "~", 1)] if HAS_ALIASES else []),
+]
+
+
+def read_by_wsgi(reply):
+    """The headers as servers read them that take many characters for one (PEP 3333, CGI): HTTP_X_FORWARDED_FOR."""
+    read = {}
+    for line in reply.said["head"].split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        variable = "".join(char if char.isalnum() else "_" for char in name.upper())
+        read.setdefault(variable, []).append(value.strip())
+    return read
+
+
+@pytest.mark.fuzz
+def test_nobody_says_where_a_request_comes_from_but_traefik(on_paths):
+    """Whatever is sent, in every spelling, however often, and with ``Connection`` telling to leave ours out."""
+    connection = st.lists(st.sampled_from([*OURS, "X_Forwarded_For", "close", "keep-alive", "Host"]), max_size=4)
+    spoofed = st.lists(
+        st.builds(
+            lambda name, spell, value: f"{spell(name)}: {value}",
+            st.sampled_from(sorted(OURS)),
+            st.sampled_from(SPELLINGS),
+            st.sampled_from([SPOOFED, "", "https", "evil.example", "1", "/evil", f"{SPOOFED}, 127.0.0.1", "\xff"]),
+        ),
+        max_size=6,
+    )
+
+    @given(spoofed, connection, st.booleans())
+    def for_all(spoofs, named, is_named_first):
+        tokens = [f"Connection: {', '.join(named)}"] if named else []
+        lines = [*tokens, *spoofs] if is_named_first else [*spoofs, *tokens]
+        reply = sent(on_paths, *lines)
+        read = read_by_wsgi(reply)
+        for name, value in OURS.items():
+            assert reply.sent(name) == value, (name, lines)
+            assert read.get(name.upper().replace("-", "_"), []) == value, (name, lines)
+
+    explore(for_all, 800)
+
+
+def test_a_trusted_proxy_in_front_is_believed(behind):
+    said = {
+        "X-Forwarded-For": SPOOFED,
+        "X-Real-Ip": SPOOFED,
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "outside.example",
+        "X-Forwarded-Port": "443",
+        "X-Forwarded-Prefix": "/p",
+    }
+    reply = sent(behind, *(f"{name}: {value}" for name, value in said.items()))
+    for name, value in {**said, "X-Forwarded-For": f"{SPOOFED}, 127.0.0.1"}.items():
+        assert reply.sent(name) == [value]
+
+
+def test_a_trusted_proxy_may_not_have_its_headers_left_out(behind):
+    """A client of it may send ``Connection``, which some pass on."""
+    lines = (f"Connection: {', '.join(OURS)}", f"X-Forwarded-For: {SPOOFED}", f"X-Real-IP: {SPOOFED}")
+    reply = sent(behind, *lines)
+    assert (reply.sent("X-Forwarded-For"), reply.sent("X-Real-IP")) == ([f"{SPOOFED}, 127.0.0.1"], [SPOOFED])
+
+
+def test_what_we_leave_as_configurable_http_proxy_does(on_paths):
+    """JupyterHub takes them for what the browser sees, spoofed or not (``jupyterhub.utils.get_browser_protocol``)."""
+    reply = sent(
+        on_paths, "Forwarded: for=6.6.6.6;proto=https", "Cookie: a=b", "Authorization: token t", "X-A: b", "X-A: c"
+    )
+    assert reply.sent("Forwarded") == ["for=6.6.6.6;proto=https"]
+    assert (reply.sent("Cookie"), reply.sent("Authorization"), reply.sent("X-A")) == (["a=b"], ["token t"], ["b", "c"])
+
+
+def test_a_compressed_answer_is_offered_to_traefik_only_when_the_client_is_silent(on_paths):
+    """Go's transport asks for gzip then, and unpacks it; configurable-http-proxy does not ask."""
+    assert sent(on_paths).sent("Accept-Encoding") == ["gzip"]
+    assert sent(on_paths, "Accept-Encoding: br").sent("Accept-Encoding") == ["br"]
+    assert sent(on_paths, "Accept-Encoding: identity").sent("Accept-Encoding") == ["identity"]
+
+
+def test_a_query_arrives_as_it_was_meant(on_paths):
+    """A semicolon in it is text, and does not become a separator."""
+    [reply] = on_paths.ask(request("/user/alice/?next=a;admin=1&b=%3B"))
+    assert reply.target == "/user/alice/?next=a%3Badmin=1&b=%3B"
+
+
+def test_the_option_against_aliases_is_for_a_traefik_that_knows_it():
+    def option(version):
+        config = static_config(
+            public_host="",
+            public_port=80,
+            tls=False,
+            api_address="",
+            dynamic_dir="",
+            providers={},
+            trusted_ips=[],
+            log_level="",
+            extra={},
+            version=version,
+        )
+        return config["entryPoints"]["public"]["http"].get("aliasHeadersStrategy")
+
+    versions = ["3.6.23", "3.7.7", "3.7.11", "3.7.12", "3.7.15", "v3.8.0-rc1", ""]
+    assert [option(version) for version in versions] == [None, None, None, "delete", "delete", "delete", None]
+
+
+@pytest.mark.parametrize(
+    "address", ["example.org", "10.0.0.1/8", "10.0.0", "*", "", "fe80::1/129", "10.0.0.1, 10.0.0.2"]
+)
+def test_who_is_trusted_is_an_address(site_of, address):
+    with pytest.raises(TraefikError, match=r"^KVProxy\.trusted_proxies has .*which is not an IP address or network"):
+        site_of(trusted_proxies=[address])
+
+
+@pytest.fixture
+def site_of(tmp_path):
+    def start(**traits):
+        with scene(tmp_path, Store("toml", {"path": str(tmp_path / "table")}), {}, **traits):
+            pass
+
+    return start

@@ -1,0 +1,101 @@
+"""Who gets a request whose path is written to mislead: the same server as with configurable-http-proxy, or nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+from hypothesis import given
+
+from tests.hostile.chp import CORPUS, HOSTS, PATHS, answers, find, model
+from tests.hostile.explore import explore
+from tests.hostile.strategies import targets
+from tests.hostile.wire import request
+from tests.model import winner
+
+RECORDED = json.loads(CORPUS.read_text())
+USERS = set(PATHS.values()) - {"hub"}
+
+
+def is_refused(answer):
+    return answer in ("0", "400", "404", "414", "431")
+
+
+@pytest.mark.parametrize("group", ["paths", "hosts"])
+def test_the_corpus(group, request: pytest.FixtureRequest):
+    scene = request.getfixturevalue(f"on_{group}")
+    cases = RECORDED[group]
+    replies = scene.ask(*(ask(case) for case in cases))
+    wrong = {
+        (case["target"], case["host"]): (case["here"], reply.server)
+        for case, reply in zip(cases, replies, strict=True)
+        if case["here"] != reply.server
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("group", ["paths", "hosts"])
+def test_no_recorded_request_goes_to_another_users_server(group):
+    """Where we differ from configurable-http-proxy, the request is refused, or the hub gets it."""
+    for case in RECORDED[group]:
+        here, chp = case["here"], case["chp"]
+        assert here == chp or is_refused(here) or here == "hub" or case.get("why"), case
+
+
+@pytest.mark.skipif(not find(), reason="There is no configurable-http-proxy here; make bench installs one")
+@pytest.mark.parametrize(("group", "routes", "arguments"), [("paths", PATHS, []), ("hosts", HOSTS, ["--host-routing"])])
+def test_the_corpus_says_what_configurable_http_proxy_does(group, routes, arguments):
+    cases = RECORDED[group]
+    said = asyncio.run(answers(routes, [(case["target"], case["host"]) for case in cases], *arguments))
+    assert said == [case["chp"] for case in cases]
+
+
+def test_the_model_says_what_configurable_http_proxy_does():
+    for case in RECORDED["paths"]:
+        known = model(case["target"])
+        assert known in (None, case["chp"]), case
+
+
+@pytest.mark.fuzz
+def test_any_path(on_paths):
+    """Thousands of paths, against the model of configurable-http-proxy."""
+    seen: set[str] = set()
+
+    @given(targets)
+    def for_all(target):
+        [reply] = on_paths.ask(request(target))
+        verdict(target, reply.server)
+        seen.add(reply.server)
+
+    explore(for_all, 3000)
+    assert {*USERS, "hub", "400"} <= seen
+
+
+def verdict(target, here):
+    """Whether `here` may have got the request."""
+    said = f"CORPUS {json.dumps({'target': target, 'host': 'hub.example', 'chp': model(target), 'here': here})}"
+    chp = model(target)
+    assert here in {*PATHS.values()} or is_refused(here), said
+    if here not in USERS or here == chp or chp is None:
+        return
+    # It is a user's server, and not the one of configurable-http-proxy. What follows are all the reasons for that.
+    path = re.sub("^http://[^/]*", "", target, flags=re.IGNORECASE).partition("?")[0]
+    plain = winner(PATHS, "", path.encode("latin-1").decode(errors="replace"))
+    assert plain is not None, said
+    assert PATHS[plain] == here, said
+    cannot = chp in ("400", "500")
+    assert cannot or here == "slash", said  # which it takes for another path, since it decodes %2F
+
+
+def ask(case):
+    return request(case["target"], host=case["host"])
+
+
+def test_the_page_says_what_is_so():
+    page = (CORPUS.parents[2] / "docs" / "explanation" / "hostile-input.md").read_text().partition("## Hosts")[0]
+    rows = re.findall(r"^\| `([^`]*)` \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
+    assert len(rows) > 20
+    recorded = {case["target"]: (case["chp"], case["here"]) for case in RECORDED["paths"]}
+    assert {target: (chp, here) for target, chp, here in rows} == {target: recorded[target] for target, _, _ in rows}

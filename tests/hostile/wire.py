@@ -1,0 +1,201 @@
+"""Requests byte for byte, and servers that remember byte for byte what reached them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+#: How long a silent proxy is given before it is told that no more bytes will come.
+_SILENCE = 0.5
+_PATIENCE = 30
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: the status, the head as it came, and what an :class:`Echo` said of the request."""
+
+    status: int
+    head: str
+    body: bytes
+
+    @property
+    def said(self) -> dict[str, str]:
+        """Of the server that answered: its name, and the head and the body of the request; empty when none did."""
+        return json.loads(self.body) if b'"server"' in self.body[:20] else {}
+
+    @property
+    def server(self) -> str:
+        """Who got the request; without a server, the status."""
+        return self.said.get("server", str(self.status))
+
+    def sent(self, header: str) -> list[str]:
+        """The values of `header` in the request that the server got, in order."""
+        lines = self.said["head"].split("\r\n")[1:]
+        return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].lower() == header.lower()]
+
+    @property
+    def target(self) -> str:
+        """The request target that the server got."""
+        return self.said["head"].split(" ")[1]
+
+
+@dataclass
+class Echo:
+    """A server that answers each request with what it got, and keeps it in `seen`: head and body.
+
+    It is strict: what could be read in two ways, it calls `garbage`.
+    """
+
+    name: str
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    garbage: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await self._body(head, reader)
+                if body is None:
+                    self.garbage.append(head)
+                    break
+                text = head.decode("latin-1")
+                self.seen.append((text, body.decode("latin-1")))
+                answer = json.dumps({"server": self.name, "head": text, "body": body.decode("latin-1")}).encode()
+                if head.startswith(b"HEAD "):
+                    answer = b""
+                status = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                writer.write(status + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+        writer.close()
+
+    async def _body(self, head: bytes, reader: asyncio.StreamReader) -> bytes | None:
+        """The body; None when two servers might disagree on where it ends."""
+        if re.search(rb"[^\r]\n|\r[^\n]|\n[ \t]|\n[^:]*[ \t]:|\x00", head):
+            return None
+        lengths = re.findall(rb"\ncontent-length: *(.*?) *\r", head, re.IGNORECASE)
+        codings = re.findall(rb"\ntransfer-encoding: *(.*?) *\r", head, re.IGNORECASE)
+        if len(lengths) + len(codings) > 1 or any(coding != b"chunked" for coding in codings):
+            return None
+        if lengths:
+            return await reader.readexactly(int(lengths[0])) if lengths[0].isdigit() else None
+        body = b""
+        while codings:
+            size = int((await reader.readuntil(b"\r\n")).rstrip(), 16)
+            body += (await reader.readexactly(size + 2))[:-2]
+            if not size:
+                break
+        return body
+
+
+@asynccontextmanager
+async def echoing(name: str) -> AsyncIterator[Echo]:
+    """An :class:`Echo` that runs."""
+    echo = Echo(name)
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        connections.add(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            await echo.serve(reader, writer)
+        connections.discard(task)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 22)
+    echo.port = server.sockets[0].getsockname()[1]
+    try:
+        yield echo
+    finally:
+        server.close()
+        for task in list(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+class Wire:
+    """A client that sends what it is given. Its connection is kept as long as the other side keeps it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, raw: bytes) -> Reply:
+        """The reply to the one request that `raw` is."""
+        for is_fresh in (self._streams is None, True):
+            if self._streams is None:
+                self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 23)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    return await self._ask(raw)
+            except (OSError, asyncio.IncompleteReadError):
+                await self.close()
+                if is_fresh:  # it was not the keeping that ended
+                    return Reply(0, "", b"")
+        raise AssertionError
+
+    async def _ask(self, raw: bytes) -> Reply:
+        assert self._streams
+        reader, writer = self._streams
+        writer.write(raw)
+        reply = await _reply(reader, raw.startswith(b"HEAD "))
+        if "connection: close" in reply.head.lower() or reply.status == 101:
+            await self.close()
+        return reply
+
+    async def close(self) -> None:
+        if self._streams:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def converse(port: int, raw: bytes) -> list[Reply]:
+    """All replies to the bytes `raw`, on a connection of their own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 23)
+    replies: list[Reply] = []
+    try:
+        writer.write(raw)
+        is_over = False
+        while True:
+            try:
+                async with asyncio.timeout(_PATIENCE if is_over else _SILENCE):
+                    replies.append(await _reply(reader, is_head=False))
+            except TimeoutError:
+                if is_over:
+                    raise
+                is_over = True
+                writer.write_eof()
+    except (OSError, asyncio.IncompleteReadError):
+        return replies
+    finally:
+        writer.close()
+
+
+async def _reply(reader: asyncio.StreamReader, is_head: bool) -> Reply:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    status = int(head.split(" ")[1])
+    low = head.lower()
+    if is_head or status in (101, 204, 304):
+        return Reply(status, head, b"")
+    if "transfer-encoding: chunked" in low:
+        body = b""
+        while size := int(await reader.readline(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+        return Reply(status, head, body)
+    length = re.search(r"\ncontent-length: *(\d+)", low)
+    return Reply(status, head, await (reader.readexactly(int(length[1])) if length else reader.read()))
+
+
+def request(path: str, *headers: str, host: str = "hub.example", method: str = "GET") -> bytes:
+    """A request, each character of it a byte."""
+    lines = [f"{method} {path} HTTP/1.1", *([f"Host: {host}"] if host else []), *headers]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
