@@ -275,6 +275,9 @@ class Supervisor:
     def _is_ours(self, pid: int) -> bool:
         """Whether `pid` is a Traefik that was started with our configuration file."""
         try:
+            # Root could read what any user's process pretends.
+            if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
+                return False
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
