@@ -40,7 +40,7 @@ POISON = json.dumps({"http": {"middlewares": {"poison": {"stripPrefix": {"prefix
 ALL = ("OPTIONS", "*")
 REFUSALS = (400, 401, 404, 405, 501)
 #: What none but the API says.
-MARKS = (b"entryPoints", b"api@internal", b"kvproxy-revision", b"poison", b"goVersion", b"Version\"", b"goroutine")
+MARKS = (b"entryPoints", b"api@internal", b"kvproxy-revision", b"poison", b"goVersion", b'Version"', b"goroutine")
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
@@ -106,7 +106,9 @@ async def test_no_request_of_a_user_gets_to_what_is_internal(site, delivery):
     for path in ("/api/providers/rest", "/x/../api/providers/rest", "//api/providers/rest"):
         credential = basic("kvproxy", supervisor_of(proxy)._password)
         requests.append(request("PUT", path, f"127.0.0.1:{port}", credential, body=POISON))
-    requests.append(f"GET http://127.0.0.1:{port}/api/rawdata HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    requests.append(
+        f"GET http://127.0.0.1:{port}/api/rawdata HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    )
     for has_hub in (False, True):
         if has_hub:
             await proxy.add_route("/", await site.server("hub"), {})

@@ -107,7 +107,10 @@ async def test_a_traefik_run_by_others(tmp_path, lists):
     with ConsulServer(tmp_path / "consul", acl=True, config={"acl": {"enable_key_list_policy": lists}}) as server:
         rules = shown("traefik.hcl")
         token = server.token(rules.replace('"read"', '"list"') if lists else rules)
-        traits = {"url": server.url, "token": server.token(shown("jupyterhub.hcl").replace("NODE", f"node-{server.port}"))}
+        traits = {
+            "url": server.url,
+            "token": server.token(shown("jupyterhub.hcl").replace("NODE", f"node-{server.port}")),
+        }
         async with AsyncExitStack() as stack:
             site = Site(tmp_path, Store("consul", traits, "jupyterhub"), stack)
             stack.push_async_callback(site.client.close)

@@ -110,8 +110,9 @@ c.KVProxy.prefix = "{store.prefix}"
         (directory / "dynamic").mkdir()
 
         def printed(*words):
-            result = run("traefik-config", "--directory", directory, "--api-address", f"127.0.0.1:{api}", *words,
-                         cwd=directory)
+            result = run(
+                "traefik-config", "--directory", directory, "--api-address", f"127.0.0.1:{api}", *words, cwd=directory
+            )
             assert result.status == 0, result.err
             return result.out
 
