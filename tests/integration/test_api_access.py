@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from jhub_kvproxy.traefik.ports import is_free
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
 from tests.hub import until
 from tests.servers import free_port
@@ -151,6 +154,33 @@ async def test_each_traefik_has_a_credential_of_its_own_that_cannot_be_guessed(s
         await proxy.stop()
     assert len(passwords) == 2
     assert all(len(base64.urlsafe_b64decode(password + "=")) == 32 for password in passwords)
+
+
+async def test_who_takes_the_port_of_a_traefik_that_died_is_told_no_password_that_will_do(site):
+    proxy = await site.started(delivery="hub")
+    await proxy.add_route("/", await site.server("hub"), {})
+    port, password, killed = api_port(proxy), supervisor_of(proxy)._password, supervisor_of(proxy)._pid
+    heard = []
+
+    async def listen(reader, writer):
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    os.kill(killed, signal.SIGKILL)
+    await until(lambda: is_free("127.0.0.1", port), "Traefik keeps the port")
+    async with await asyncio.start_server(listen, "127.0.0.1", port):
+        await until(lambda: supervisor_of(proxy)._pid != killed, "Traefik was not started again")
+        await proxy.add_route("/user/a/", await site.server("a"), {})
+        await site.client.close()
+        assert await is_served(site, "/user/a/")
+        now = basic("kvproxy", supervisor_of(proxy)._password).encode()
+        assert not [said for said in heard if now in said]
+        assert await refuses(api_port(proxy), basic("kvproxy", password))
+        assert api_port(proxy) != port
+
+
+async def refuses(port, credential):
+    return (await exchange(port, request("GET", "/api/version", "x", credential)))[0] == 401
 
 
 async def test_what_traefik_holds_is_for_the_same_user_only(site):
