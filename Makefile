@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types tests fuzz suite bench drill docs clean
+.PHONY: help demo test lint types tests fuzz suite bench drill audit docs clean
 .NOTPARALLEL:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
 	@echo 'make fuzz              more hostile requests and routes, with new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
+	@echo 'make audit             asks the public databases whether anything installed has known holes'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make clean             removes what the others made'
 	@echo
@@ -37,6 +38,7 @@ test:
 
 lint: $(VENV)/.has-test
 	$(call step,ruff) $(BIN)/ruff check && $(BIN)/ruff format --check
+	$(call step,bandit) $(BIN)/bandit --quiet -c pyproject.toml -r jhub_kvproxy backends demo
 
 types: $(VENV)/.has-test
 	$(call step,mypy) $(BIN)/mypy
@@ -69,6 +71,10 @@ bench: $(VENV)/.has-bench
 
 drill: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks.drill $(DRILL)
+
+# Over the network, so not a part of the tests.
+audit: $(VENV)/.has-audit
+	$(call step,pip-audit) $(BIN)/pip-audit --skip-editable
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html

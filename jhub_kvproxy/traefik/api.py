@@ -34,6 +34,10 @@ class TraefikAPI:
     """
 
     def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
+        self.move(url, username, password, address=address)
+
+    def move(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
+        """From now on the replica is asked there, with that credential."""
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -44,7 +48,7 @@ class TraefikAPI:
         self.name = f"{self.url} at {address}" if address else self.url
         self._place = self.url
         #: Whom a certificate must be for.
-        self._host = None
+        self._host: str | None = None
         if address:
             port = f":{parts.port}" if parts.port else ""
             self._place = parts._replace(netloc=f"[{address}]{port}" if ":" in address else address + port).geturl()

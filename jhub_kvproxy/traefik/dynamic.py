@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..table import REVISION_NAME
+from ..table import REVISION_HEADER, REVISION_NAME
 from .static import API, PUBLIC, REST, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"
@@ -41,19 +41,21 @@ def base_config(
     }
     if provider == REST:
         routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
+    middlewares: dict[str, Any] = {
+        "kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}},
+        # Traefik has no plain "refuse": this address is nobody's (RFC 5737).
+        _NOBODY: {"ipAllowList": {"sourceRange": ["192.0.2.0/32"], "rejectStatusCode": 400}},
+    }
     if has_health:
-        # This router needs a part of the table, and is not there without it.
-        middlewares = [f"{REVISION_NAME}@{provider}"]
-        routers["kvproxy-health"] = {**HEALTH_ROUTER, "entryPoints": [PUBLIC], "middlewares": middlewares}
+        # This router needs a part of the table, and is not there without it; but strangers are told no revision.
+        needed = ["kvproxy-health", f"{REVISION_NAME}@{provider}"]
+        routers["kvproxy-health"] = {**HEALTH_ROUTER, "entryPoints": [PUBLIC], "middlewares": needed}
+        middlewares["kvproxy-health"] = {"headers": {"customResponseHeaders": {REVISION_HEADER: ""}}}
     return merge(
         {
             "http": {
                 "routers": routers,
-                "middlewares": {
-                    "kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}},
-                    # Traefik has no plain "refuse": this address is nobody's (RFC 5737).
-                    _NOBODY: {"ipAllowList": {"sourceRange": ["192.0.2.0/32"], "rejectStatusCode": 400}},
-                },
+                "middlewares": middlewares,
             },
             # Without a default certificate, Traefik makes a new RSA key at every change of the table.
             "tls": {"stores": {"default": {"defaultCertificate": {"certFile": cert_file, "keyFile": key_file}}}},

@@ -85,6 +85,7 @@ class Supervisor:
         self._born: str | None = None
         self._port = 0
         self._password = ""
+        self._api: TraefikAPI | None = None
         self._files: list[Path] = []
         #: Whether :meth:`start` found it running.
         self.is_adopted = False
@@ -92,8 +93,14 @@ class Supervisor:
 
     @property
     def api(self) -> TraefikAPI:
-        """The API of the Traefik that :meth:`start` started or adopted."""
-        return TraefikAPI(f"http://127.0.0.1:{self._port}", API_USER, self._password)
+        """The API of the Traefik that :meth:`start` started or adopted; it moves when that is started again."""
+        if self._api is None:
+            self._api = TraefikAPI(self._api_url, API_USER, self._password)
+        return self._api
+
+    @property
+    def _api_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     async def start(self, launch: Launch) -> None:
         """Adopt the Traefik that an earlier hub left, or start one; returns when its API answers.
@@ -158,9 +165,8 @@ class Supervisor:
 
     async def _start_new(self, launch: Launch) -> None:
         await _check_ports(launch)
-        self._password = secrets.token_urlsafe(32)
         for attempt in range(1, _START_ATTEMPTS + 1):
-            self._port = free_port()
+            self._set_api(free_port(), secrets.token_urlsafe(32))
             try:
                 await self._spawn(launch)
                 await self._wait_for_api()
@@ -250,6 +256,8 @@ class Supervisor:
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             try:
                 await _check_ports(launch)
+                # Whoever took the port when Traefik ended was sent the password.
+                self._set_api(free_port(), secrets.token_urlsafe(32))
                 await self._spawn(launch)
                 await self._wait_for_api()
             except (TraefikError, OSError) as error:
@@ -276,13 +284,20 @@ class Supervisor:
         environ = dict(variable.partition("=")[::2] for variable in variables)
         if not self._is_ours(pid) or API_PASSWORD_ENV not in environ:
             return False
-        self._process, self._pid, self._born, self._port = None, pid, _born(pid), port
-        self._password = environ[API_PASSWORD_ENV]
+        self._process, self._pid, self._born = None, pid, _born(pid)
+        self._set_api(port, environ[API_PASSWORD_ENV])
         return True
+
+    def _set_api(self, port: int, password: str) -> None:
+        self._port, self._password = port, password
+        self.api.move(self._api_url, API_USER, password)
 
     def _is_ours(self, pid: int) -> bool:
         """Whether `pid` is a Traefik that was started with our configuration file."""
         try:
+            # Root could read what any user's process pretends.
+            if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
+                return False
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False

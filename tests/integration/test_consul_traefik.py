@@ -81,9 +81,9 @@ async def test_traefik_trusts_what_the_machine_trusts(tmp_path, monkeypatch):
 async def test_the_rules_for_the_hub(tmp_path):
     rules = shown("jupyterhub.hcl")
     with ConsulServer(tmp_path, acl=True) as server:
-        narrow = rules.replace('session_prefix ""', f'session "node-{server.port}"')
-        assert narrow != rules
-        for given in (rules, narrow):
+        wide = rules.replace('session "NODE"', 'session_prefix ""')
+        assert wide != rules
+        for given in (rules.replace("NODE", f"node-{server.port}"), wide):
             async with backends(url=server.url, prefix="jupyterhub", token=server.token(given)) as new:
                 backend = new()
                 await backend.open()
@@ -107,7 +107,10 @@ async def test_a_traefik_run_by_others(tmp_path, lists):
     with ConsulServer(tmp_path / "consul", acl=True, config={"acl": {"enable_key_list_policy": lists}}) as server:
         rules = shown("traefik.hcl")
         token = server.token(rules.replace('"read"', '"list"') if lists else rules)
-        traits = {"url": server.url, "token": server.token(shown("jupyterhub.hcl"))}
+        traits = {
+            "url": server.url,
+            "token": server.token(shown("jupyterhub.hcl").replace("NODE", f"node-{server.port}")),
+        }
         async with AsyncExitStack() as stack:
             site = Site(tmp_path, Store("consul", traits, "jupyterhub"), stack)
             stack.push_async_callback(site.client.close)
