@@ -32,8 +32,7 @@ INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.interna
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
-    version = await installed_version(command)
-    check_version(version, command[0], error_pages=bool(proxy.error_target))
+    check_version(await installed_version(command), command[0])
     host, port, tls = address_of(proxy, proxy.public_url)
     front = front_of(proxy, port=port, tls=tls, acme_storage=str(Path(proxy.acme_storage).absolute()))
     if front.access_log not in ("", "-"):
@@ -87,7 +86,6 @@ async def launch_of(proxy: KVProxy) -> Launch:
                 prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
                 proxy.extra_static_config,
             ),
-            version=version,
         )
         return front.with_headers(config)
 

@@ -340,4 +340,4 @@ class KVProxy(
             versions = await asyncio.gather(*(api.version(session) for api in apis), return_exceptions=True)
         for api, version in zip(apis, versions, strict=True):
             if isinstance(version, str):
-                check_version(version, api.name, error_pages=bool(self.error_target))
+                check_version(version, api.name)

@@ -12,41 +12,20 @@ from collections.abc import Sequence
 
 from ..errors import TraefikError
 
-#: The oldest release of each line that we run with: older ones have holes in how they read paths
-#: (CVE-2024-45410, CVE-2025-47952, CVE-2025-66490, CVE-2026-40912, CVE-2026-48020, CVE-2026-65600).
-FLOORS = ((3, 6, 23), (3, 7, 7))
-#: The first that can remove headers whose names some servers take for others (``X.Forwarded.For``; CVE-2026-88011). An
-#: older one does not start with the option.
-_ALIASES = (3, 7, 12)
-
-#: The first line whose services have middlewares and failover by status (Traefik docs, "Service Middlewares").
-_ERROR_PAGES_SINCE = (3, 7)
+#: The oldest release that we run with. Older ones route some requests by another path than the one they hand on
+#: (CVE-2026-88009), hand on upgrades that open a tunnel past the routes (CVE-2026-88008), and let headers through that
+#: they should remove (CVE-2026-88004, CVE-2026-88011). No release of the 3.6 line is without these.
+FLOOR = (3, 7, 13)
 
 
-def check_version(version: str, where: str, *, error_pages: bool = False) -> None:
-    """Raises :class:`TraefikError` unless `version`, such as ``3.7.15``, is new enough, also for `error_pages`."""
-    found = _numbers(version)
-    if not any(found >= floor and (found[:2] == floor[:2] or floor == FLOORS[-1]) for floor in FLOORS):
-        floors = " or ".join(".".join(map(str, floor)) for floor in FLOORS)
-        raise TraefikError(
-            f"{where} is Traefik {version}, but {floors} or newer is needed (older ones have known security holes). "
-            'Upgrade it; pip install "jhub-kvproxy[traefik]" brings one.'
-        )
-    if error_pages and found < _ERROR_PAGES_SINCE:
-        raise TraefikError(
-            f"{where} is Traefik {version}, but error pages need {'.'.join(map(str, FLOORS[-1]))} or newer. "
-            "Upgrade it, or set KVProxy.error_target to an empty text."
-        )
-
-
-def knows_aliases(version: str) -> bool:
-    """Whether a Traefik of this version has ``aliasHeadersStrategy``; no for an unknown one, the empty text."""
-    return _numbers(version) >= _ALIASES
-
-
-def _numbers(version: str) -> tuple[int, ...]:
+def check_version(version: str, where: str) -> None:
+    """Raises :class:`TraefikError` unless `version`, such as ``3.7.15``, is new enough."""
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
-    return tuple(map(int, match.groups())) if match else ()
+    if not match or tuple(map(int, match.groups())) < FLOOR:
+        raise TraefikError(
+            f"{where} is Traefik {version}, but {'.'.join(map(str, FLOOR))} or newer is needed (older ones have known "
+            'security holes). Upgrade it; pip install "jhub-kvproxy[traefik]" brings one.'
+        )
 
 
 def find_traefik(command: Sequence[str]) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import TraefikError
-from .binary import knows_aliases
 
 PUBLIC, API = "public", "api"
 
@@ -43,12 +42,8 @@ def static_config(
     trusted_ips: Sequence[str],
     log_level: str,
     extra: Mapping[str, Any],
-    version: str = "",
 ) -> dict[str, Any]:
-    """The static configuration of a Traefik that we start; `extra` is merged over it.
-
-    What only newer releases know is left out if `version` is older, or not known.
-    """
+    """The static configuration of a Traefik; `extra` is merged over it."""
     host = f"[{public_host}]" if ":" in public_host else public_host
     return merge(
         {
@@ -66,7 +61,8 @@ def static_config(
                         "encodedCharacters": dict.fromkeys(_ENCODED_CHARACTERS, True),
                         # Otherwise Traefik makes "&" of them, and so two parameters of one.
                         "encodeQuerySemicolons": True,
-                        **({"aliasHeadersStrategy": "delete"} if knows_aliases(version) else {}),
+                        # Some servers take "X_Forwarded_For" and "X.Forwarded.For" for "X-Forwarded-For".
+                        "aliasHeadersStrategy": "delete",
                         **({"tls": {}} if tls else {}),
                     },
                     "transport": {

@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jhub_kvproxy import TraefikError
-from jhub_kvproxy.traefik.binary import find_traefik, knows_aliases
-from jhub_kvproxy.traefik.static import static_config
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.hostile.wire import request
-from tests.shell import run
 from tests.stores import Store
 
 #: What Traefik tells users' servers of where a request comes from: what each is without one in front.
@@ -29,7 +26,6 @@ OURS = {
     "X-Forwarded-Tls-Client-Cert-Info": [],
 }
 SPOOFED = "6.6.6.6"
-HAS_ALIASES = knows_aliases(run(*find_traefik(["traefik"]), "version").split()[1])
 
 
 def sent(scene, *headers):
@@ -54,7 +50,8 @@ SPELLINGS = [
     lambda name: name.replace("-", "_"),
     lambda name: name.replace("-", "_", 1),
     lambda name: name.lower().replace("-", "_"),
-    *([lambda name: name.replace("-", "."), lambda name: name.replace("-", "~", 1)] if HAS_ALIASES else []),
+    lambda name: name.replace("-", "."),
+    lambda name: name.replace("-", "~", 1),
 ]
 
 
@@ -136,26 +133,6 @@ def test_a_query_arrives_as_it_was_meant(on_paths):
     """A semicolon in it is text, and does not become a separator."""
     [reply] = on_paths.ask(request("/user/alice/?next=a;admin=1&b=%3B"))
     assert reply.target == "/user/alice/?next=a%3Badmin=1&b=%3B"
-
-
-def test_the_option_against_aliases_is_for_a_traefik_that_knows_it():
-    def option(version):
-        config = static_config(
-            public_host="",
-            public_port=80,
-            tls=False,
-            api_address="",
-            dynamic_dir="",
-            providers={},
-            trusted_ips=[],
-            log_level="",
-            extra={},
-            version=version,
-        )
-        return config["entryPoints"]["public"]["http"].get("aliasHeadersStrategy")
-
-    versions = ["3.6.23", "3.7.7", "3.7.11", "3.7.12", "3.7.15", "v3.8.0-rc1", ""]
-    assert [option(version) for version in versions] == [None, None, None, "delete", "delete", "delete", None]
 
 
 @pytest.mark.parametrize(
