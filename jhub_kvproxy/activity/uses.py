@@ -23,7 +23,7 @@ class Uses:
 
     def __init__(self, owners: frozenset[int] | None, log: Any) -> None:
         self._owners = owners
-        # Many kernels do not know any more whose a closed connection was, and say root's.
+        # The kernel (6.18) does not know any more whose a closed connection was, and says root's.
         self._owners_of_closed = owners and owners | {0}
         self._log = log
         self._targets = Targets()

@@ -50,6 +50,13 @@ def now():
     return datetime.now(UTC)
 
 
+async def a_tick_ago():
+    """A time that is before all that comes, by the kernel's clock too, which has ticks of up to 10 ms."""
+    time = now()
+    await asyncio.sleep(0.02)
+    return time
+
+
 async def later(proxy, than, spec="/user/a/"):
     await until(lambda: _is_later(proxy, than, spec), f"the use of {spec} was not seen")
 
@@ -93,12 +100,12 @@ async def test_without_it_routes_have_no_last_activity(site):
 @pytest.mark.parametrize("delivery", ["hub", "store"])
 async def test_a_request_is_a_use_of_its_route_only(site, delivery):
     proxy = await site.started(activity=True, delivery=delivery)
-    before = now()
+    before = await a_tick_ago()
     for name in ("a", "b"):
         await proxy.add_route(f"/user/{name}/", await site.server(name), {"user": name})
     added = {name: await used(proxy, f"/user/{name}/") for name in ("a", "b")}
     assert all(time.timestamp() > before.timestamp() - 1 for time in added.values())
-    asked = now()
+    asked = await a_tick_ago()
     assert await site.client.server("/user/a/") == "a"
     await later(proxy, max(asked, added["a"]))
     assert await used(proxy) <= now()
@@ -110,7 +117,7 @@ async def test_a_request_is_a_use_when_the_server_closes_its_connection_at_once(
     proxy = await site.started(activity=True)
     async with closing_server(tmp_path) as url:
         await proxy.add_route("/user/a/", url, {})
-        added = await used(proxy)
+        added = max(await used(proxy), await a_tick_ago())
         await site.client.get("/user/a/")
         await later(proxy, added)
 
@@ -120,7 +127,7 @@ async def test_data_on_an_open_websocket_is_a_use_either_way(site):
     await proxy.add_route("/user/a/", await site.server("a"), {})
     async with websocket(site) as ws:
         for _ in range(2):
-            before = now()
+            before = await a_tick_ago()
             await ws.send_str("x")
             assert await ws.receive_str() == "a: x"
             await later(proxy, before)
@@ -137,7 +144,7 @@ async def test_a_long_download_is_a_use_while_it_goes_on(site):
     url = f"http://127.0.0.1:{site.port}/user/a/stream"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         await answer.content.readline()
-        since = now()
+        since = await a_tick_ago()
         await answer.content.readline()
         await later(proxy, since)
 
@@ -158,7 +165,7 @@ async def test_each_of_several_replicas_counts(site):
     proxy = await site.started(activity=True, delivery="hub", local_replicas=2)
     await proxy.add_route("/user/a/", await site.server("a"), {})
     for port in (site.port, site.port + 1):
-        client, before = Client(port), now()
+        client, before = Client(port), await a_tick_ago()
         assert await client.server("/user/a/") == "a"
         await later(proxy, before)
         await client.close()
@@ -170,7 +177,7 @@ async def test_an_adopted_traefik_counts_and_old_routes_begin_without(site):
     await leave(first)
     second = await site.started(activity=True, delivery="hub")
     assert "last_activity" not in (await second.get_all_routes())["/user/a/"]["data"]
-    before = now()
+    before = await a_tick_ago()
     assert await site.client.server("/user/a/") == "a"
     await until(lambda: _has_it(second), "the use was not seen")
     assert await used(second) > before
@@ -184,7 +191,7 @@ async def test_a_target_with_a_host_name_is_looked_up(site):
     proxy = await site.started(activity=True, delivery="hub")
     url = (await site.server("a")).replace("127.0.0.1", "localhost")
     await proxy.add_route("/user/a/", url, {})
-    before = now()
+    before = await a_tick_ago()
     assert await site.client.server("/user/a/") == "a"
     await later(proxy, before)
 
@@ -194,7 +201,7 @@ async def test_routes_with_one_target_are_used_together_and_the_log_says_so(site
     url = await site.server("a")
     for name in ("a", "b"):
         await proxy.add_route(f"/user/{name}/", url, {})
-    before = now()
+    before = await a_tick_ago()
     assert await site.client.server("/user/a/") == "a"
     with caplog.at_level(logging.WARNING):
         await later(proxy, before)

@@ -20,7 +20,7 @@ from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.agent import Agent
 from jhub_kvproxy.activity.tracker import Activity
 from tests.hub import until
-from tests.integration.test_activity import later, now, used, websocket
+from tests.integration.test_activity import a_tick_ago, later, used, websocket
 from tests.servers import free_port
 
 TOKEN = "s3cret-token"
@@ -68,11 +68,11 @@ async def test_an_agent_tells_of_requests_and_of_open_websockets(site):
         for name in ("a", "b"):
             await proxy.add_route(f"/user/{name}/", await site.server(name), {})
         added = await used(proxy, "/user/b/")
-        before = now()
+        before = await a_tick_ago()
         assert await site.client.server("/user/a/") == "a"
         await later(proxy, before)
         async with websocket(site) as ws:
-            before = now()
+            before = await a_tick_ago()
             await ws.send_str("x")
             await ws.receive_str()
             await later(proxy, before)
@@ -85,7 +85,7 @@ async def test_the_latest_of_several_agents_counts_and_a_dead_one_is_named_once(
         proxy = await blind(site, activity_urls=[dead, f"http://127.0.0.1:{port}"])
         await proxy.add_route("/user/a/", await site.server("a"), {})
         for _ in range(2):
-            before = now()
+            before = await a_tick_ago()
             assert await site.client.server("/user/a/") == "a"
             await later(proxy, before)
         said = [each.getMessage() for each in caplog.records if dead in each.getMessage()]

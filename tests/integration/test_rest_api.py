@@ -12,7 +12,7 @@ import socket
 import subprocess
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +21,7 @@ from jupyterhub.proxy import ConfigurableHTTPProxy
 
 from jhub_kvproxy import KVProxyError
 from tests.hub import Hub, until
+from tests.integration.test_activity import a_tick_ago
 from tests.servers import free_port
 
 TOKEN = "s3cret-token"
@@ -177,7 +178,7 @@ async def test_inactive_since_tells_of_routes_that_were_not_used(site):
     async with api(site) as (proxy, url), aiohttp.ClientSession(headers=Case("", "", 0).headers) as session:
         for name in ("a", "b"):
             await proxy.add_route(f"/user/{name}/", await site.server(name), {})
-        between = datetime.now(UTC)
+        between = await a_tick_ago()
 
         async def inactive(since):
             params = {"inactiveSince": since.isoformat()}
