@@ -68,12 +68,17 @@ class RoutingTable:
 
     def put(self, wanted: Mapping[str, Route | None]) -> Changes:
         """Give each name in `wanted` that route, or none; returns what that changes in the store."""
-        if len(wanted) * _MANY > len(self.routes):
+        if len(wanted) * _MANY > len(self.routes) or any(map(self._is_served_otherwise, filter(None, wanted.values()))):
             return self._become({**self.routes, **wanted})
         changes: Changes = {}
         for name, route in wanted.items():
             changes |= self._put(name, route)
         return changes
+
+    def _is_served_otherwise(self, route: Route) -> bool:
+        """Whether it takes the place of one that has other middlewares, at whichever routers that has."""
+        old, name = self.routes.get(route.name), self.router(route)
+        return old is not None and self.serving.router(old, name) != self.serving.router(route, name)
 
     def _become(self, routes: Mapping[str, Route | None]) -> Changes:
         new = RoutingTable(self.routing, filter(None, routes.values()), self.serving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -85,6 +86,10 @@ async def test_a_dead_server_gives_the_hubs_page_and_an_app_its_own(site, delive
         await proxy.add_route("/", hub, {"hub": True})
         await proxy.add_route("/user/gone/", dead(), {})
         await proxy.add_route("/user/app/", app, {})
+        # So many that some have nodes above them.
+        await asyncio.gather(*(proxy.add_route(f"/user/gone{number}/", dead(), {}) for number in range(30)))
+        assert (await get(session, site, "/user/gone7/"))[::2] == (503, PAGE)
+        asked.clear()
 
         status, headers, text = await get(session, site, "/user/gone/lab?token=a&b=c", Accept="text/html", **SECRETS)
         assert (status, text, headers["Content-Type"]) == (503, PAGE, "text/html; charset=utf-8")
@@ -136,10 +141,11 @@ async def test_without_the_hub_there_is_a_plain_page(site, page):
         proxy = await site.started(delivery="hub", error_target=f"{hub}/hub/error")
         await proxy.add_route("/", dead(), {"hub": True})
         await proxy.add_route("/user/gone/", dead(), {})
-        for path in ("/hub/login", "/user/gone/", "/user/nobody/"):
+        await asyncio.gather(*(proxy.add_route(f"/user/gone{number}/", dead(), {}) for number in range(30)))
+        for path in ("/hub/login", "/user/gone/", "/user/gone7/", "/user/nobody/"):
             assert_plain(await get(session, site, path))
         # The hub itself is never asked for the page about it.
-        assert len(asked) == (1 if page else 0)
+        assert len(asked) == (2 if page else 0)
 
 
 async def test_the_hubs_route_keeps_the_hubs_own_pages(site):

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from jhub_kvproxy import tree
+from jhub_kvproxy.pages import ERROR_PAGE, HUB_AWAY
 from jhub_kvproxy.routes import Pattern, Route
 from jhub_kvproxy.serving import PLAIN, Serving
-from jhub_kvproxy.table import REVISION_KEY, Routing, RoutingTable, read_records
+from jhub_kvproxy.table import REVISION_KEY, ROUTERS, Routing, RoutingTable, read_records
 from jhub_kvproxy.traefik.dynamic import unflatten
 from tests.model import winner
 from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, routespec, routespecs, segments
@@ -165,6 +166,35 @@ def test_traefiks_part_is_complete(routing, wanted, serving):
         assert int(router["priority"]) > 0 if "parentRefs" not in router else router.get("priority") != "0"
 
 
+@given(
+    wanted=st.lists(routes, max_size=25),
+    serving=servings.filter(lambda serving: serving.error_target),
+    routing=st.sampled_from(Routing),
+)
+def test_every_route_has_error_pages_and_the_hub_its_own(wanted, serving, routing):
+    table = RoutingTable(routing, {route.name: route for route in wanted}.values(), serving)
+    routers = {}
+    for key, value in table.keys.items():
+        if key.startswith(ROUTERS):
+            name, option = key.removeprefix(ROUTERS).split("/")
+            routers.setdefault(name, {})[option] = value
+
+    hubs = {table.router(route) for route in table.routes.values() if route.data.get("hub")}
+    for router in routers.values():
+        if "service" in router:
+            page, *_ = _names(router["middlewares"])
+            assert page == (HUB_AWAY if router["service"] in hubs else ERROR_PAGE)
+
+
+def test_a_route_that_becomes_the_hubs_is_served_as_the_hubs_everywhere():
+    serving = Serving(error_target="http://hub:8081/hub/error")
+    users = [Route(f"/user/u{number}/", "http://127.0.0.1:1", {}) for number in range(60)]
+    table = RoutingTable(Routing.TREE, [Route("/", "http://127.0.0.1:1", {}), *users], serving)
+    hub = Route("/", "http://127.0.0.1:1", {"hub": True})
+    table.put({hub.name: hub})
+    assert table.keys == RoutingTable(Routing.TREE, [hub, *users], serving).keys
+
+
 requests = st.tuples(
     st.sampled_from(["example.com", "a.example.com", "c.example.com", "other"]),
     st.lists(segments, max_size=4).map(lambda path: "/" + "/".join(map(jupyterhub_escape, path))),
@@ -215,7 +245,7 @@ def test_ten_thousand_routes_are_few_at_every_level_and_change_in_few_places(kin
     host = "u{}.example.com" if with_hosts else ""
     specs = [f"{host.format(hashlib.md5(name.encode()).hexdigest())}/user/{name}/" for name in names]
     routes = [Route(spec, "http://127.0.0.1:1", {}) for spec in ["/", *specs]]
-    table = RoutingTable(Routing.TREE, routes[:-500])
+    table = RoutingTable(Routing.TREE, routes[:-500], Serving(error_target="http://hub:8081/hub/error"))
     changes = [table.put({route.name: route}) for route in routes[-500:]]
     assert TraefikModel(table.keys).largest_level <= 200
     changes += [table.put({name: None}) for name in list(table.routes)[:500]]
