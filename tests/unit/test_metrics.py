@@ -32,7 +32,12 @@ async def new():
 
     def new(backend_class=MemoryBackend, *, store="", **traits):
         name = store or uuid4().hex
-        config = Config({"KVProxy": {"backend_class": backend_class, **traits}, "MemoryBackend": {"name": name}})
+        config = Config(
+            {
+                "KVProxy": {"backend_class": backend_class, "delivery": "store", **traits},
+                "MemoryBackend": {"name": name},
+            }
+        )
         made.append(KVProxy(config=config))
         return made[-1]
 

@@ -80,7 +80,9 @@ async def hubs():
     name, made = uuid4().hex, []
 
     def new(**traits):
-        config = Config({"KVProxy": {"backend_class": Store, **traits}, "MemoryBackend": {"name": name}})
+        config = Config(
+            {"KVProxy": {"backend_class": Store, "delivery": "store", **traits}, "MemoryBackend": {"name": name}}
+        )
         hub = KVProxy(config=config)
         made.append(hub)
         return hub
