@@ -16,8 +16,6 @@ from ..table import REVISION_HEADER, REVISION_NAME
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
-# For a table of some megabytes, which Traefik sends back.
-_HAND_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _CHUNK = 1 << 16
 
 
@@ -75,15 +73,18 @@ class TraefikAPI:
         disabled = await self._get(session, "/api/http/routers?status=disabled&per_page=10000")
         return {router["name"]: "; ".join(router.get("error", ())) for router in disabled}
 
-    async def hand(self, session: aiohttp.ClientSession, document: bytes) -> None:
-        """Give the replica a table, in place of the one before (Traefik docs, "REST provider")."""
+    async def hand(self, session: aiohttp.ClientSession, document: bytes, timeout: float) -> None:
+        """Give the replica a table, in place of the one before, within `timeout` seconds; it sends the table back.
+
+        (Traefik docs, "REST provider".)
+        """
 
         async def chunks() -> AsyncIterator[bytes]:
             for start in range(0, len(document), _CHUNK):
                 yield document[start : start + _CHUNK]
 
         path = "/api/providers/rest"
-        async with self._ask(session.put, path, data=chunks(), timeout=_HAND_TIMEOUT) as answer:
+        async with self._ask(session.put, path, data=chunks(), timeout=aiohttp.ClientTimeout(timeout)) as answer:
             if answer.status == 404:
                 raise TraefikError(
                     f"Traefik at {self.name} takes no tables (404 for {path}); it needs the `rest` provider, "

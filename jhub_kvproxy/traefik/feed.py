@@ -19,6 +19,9 @@ _INTERVAL = 0.5
 _SHORT_INTERVAL = 0.1
 # Until then, Traefik may still be building what it was handed.
 _PATIENCE = 5.0
+# Seconds to take in a table, which may have megabytes. Traefik keeps one that comes in the moment of its start waiting
+# for ever (pkg/provider/rest, whose channel is nil until Provide), so the first limit is short.
+_FIRST_LIMIT, _LONGEST_LIMIT = 5.0, 30.0
 
 
 class Feed:
@@ -65,7 +68,7 @@ class Feed:
             await asyncio.wait(tasks)
 
     async def _keep_fed(self, api: TraefikAPI) -> None:
-        handed, until, trouble = None, 0.0, ""
+        handed, until, trouble, limit = None, 0.0, "", _FIRST_LIMIT
         async with aiohttp.ClientSession() as session:
             while True:
                 news = self._news
@@ -75,8 +78,9 @@ class Feed:
                         handed, until = self._newest(), 0.0
                     elif self._is_ours() and (is_new or time.monotonic() > until):
                         revision, document = await self._document()
-                        await api.hand(session, document)
-                        handed, until = revision, time.monotonic() + _PATIENCE
+                        this_limit, limit = limit, min(limit * 2, _LONGEST_LIMIT)
+                        await api.hand(session, document, this_limit)
+                        handed, until, limit = revision, time.monotonic() + _PATIENCE, _FIRST_LIMIT
                     trouble = ""
                 except TraefikError as error:
                     if str(error) != trouble:

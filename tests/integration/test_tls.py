@@ -232,6 +232,7 @@ async def test_what_cannot_be_served_is_said_when_the_hub_starts(site, certifica
     [
         ({"tls_min_version": "1.4"}, "1.4"),
         ({"tls_ciphers": ["ECDHE-RSA-AES128-GCM-SHA256"]}, "did you mean TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+        ({"tls_ciphers": ["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"]}, "Traefik has no cipher suite 'TLS_DHE_RSA_"),
         ({"tls_ciphers": ["x"]}, "Traefik has no cipher suite 'x' to choose; known are TLS_"),
         ({"acme_domains": ["https://hub.example.org"]}, "is not a host name"),
         ({"client_auth": "maybe"}, "maybe"),
