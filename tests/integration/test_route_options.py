@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import quote
 
 import aiohttp
@@ -117,8 +118,7 @@ async def test_another_hub_with_other_options_takes_over_without_a_wrong_answer(
     }
     first = await site.started(**(off if is_off_first else on))
     await first.add_route("/", hub, {"hub": True})
-    for name in NAMES:
-        await first.add_route(routespec(name), one + "/base", {})
+    await asyncio.gather(*(first.add_route(routespec(name), one + "/base", {}) for name in NAMES))
     await leave(first)
     async with visitors(site, dict.fromkeys(NAMES, "one"), "hub"):
         second = await site.started(**(on if is_off_first else off))

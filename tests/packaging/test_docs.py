@@ -129,7 +129,8 @@ def test_hub_configuration_is_valid(block, tmp_path):
         for option in options:
             assert option in known[section].class_trait_names(config=True), f"c.{section}.{option}"
     # Their values are checked here.
-    for configurable in (JupyterHub, KVProxy, *BACKENDS):
+    KVProxy(config=config, app=JupyterHub(config=config))
+    for configurable in BACKENDS:
         configurable(config=config)
 
 
