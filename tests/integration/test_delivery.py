@@ -117,7 +117,9 @@ async def test_a_traefik_that_others_gave_a_table_has_ours_again(site):
     proxy = await site.started(delivery="hub")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     async with aiohttp.ClientSession() as session:
-        await proxy._local.supervisors[0].api.hand(session, b'{"http": {"middlewares": {"x": {"stripPrefix": {}}}}}', 30)
+        await proxy._local.supervisors[0].api.hand(
+            session, b'{"http": {"middlewares": {"x": {"stripPrefix": {}}}}}', 30
+        )
     await until(lambda: not_served(site, "/user/a/"), "the other table was not taken")
     await until(lambda: is_served(site, "/user/a/"), "its routes were lost")
 
