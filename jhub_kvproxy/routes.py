@@ -178,6 +178,8 @@ def _decode_segment(segment: str, routespec: str) -> str:
         raise _reject_routespec(routespec, "a part of its path is not UTF-8") from error
     if text in (".", ".."):
         raise _reject_routespec(routespec, f"browsers resolve a path segment {text!r} before they ask")
+    if ".." in text.split("\\"):
+        raise _reject_routespec(routespec, "browsers resolve '..' at a backslash too, so requests for it are refused")
     # Go's regexp reads any byte that is not UTF-8 as this character, so it would match too much.
     if "\ufffd" in text:
         raise _reject_routespec(routespec, "its path holds U+FFFD, the sign of a wrong decoding")

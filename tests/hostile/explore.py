@@ -21,8 +21,9 @@ def explore(test: Callable[[], None], examples: int) -> None:
         return
     start = int(os.environ.get(SEED) or random.SystemRandom().randrange(1 << 32))
     end, rounds = time.monotonic() + budget, 0
+    limited = settings(max_examples=examples, database=None, derandomize=False)(test)
     while time.monotonic() < end:
         print(f"{SEED}={start + rounds}", flush=True)  # pytest shows it with a failure
-        seed(start + rounds)(settings(max_examples=examples, database=None, derandomize=False)(test))()
+        seed(start + rounds)(limited)()
         rounds += 1
     print(f"{rounds * examples} cases from {SEED}={start} on")

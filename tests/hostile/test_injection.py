@@ -218,6 +218,12 @@ def test_what_is_no_text_and_no_host_is_refused(routespec):
         Route(routespec, "http://127.0.0.1:1", {})
 
 
+@pytest.mark.parametrize("name", ["..\\x", "x\\..", "a\\..\\b", "\\.."])
+def test_a_name_whose_requests_would_be_refused_is_refused(name):
+    with pytest.raises(RouteRejected, match="at a backslash"):
+        Route(f"/user/{quote(name, safe='')}/", "http://127.0.0.1:1", {})
+
+
 @pytest.mark.parametrize("value", ["\ud800", {"\ud800": 1}, ["\udfff"]])
 def test_data_that_is_no_text_comes_back_or_is_refused(play, value):
     async def round_trip():
