@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from .proxy import KVProxy
 
 
+def has_internal_ssl(app: Any) -> bool:
+    """Whether `app`, a JupyterHub or None, has ``JupyterHub.internal_ssl``."""
+    return bool(app and app.internal_ssl)
+
+
 def client_files(app: Any) -> ClientFiles | None:
     """The files of `app`, a JupyterHub, that its proxy needs; None without ``JupyterHub.internal_ssl``.
 
     JupyterHub makes them before it makes its proxy (``JupyterHub.init_internal_ssl``).
     """
-    if not (app and app.internal_ssl):
+    if not has_internal_ssl(app):
         return None
     pair = app.internal_proxy_certs["proxy-client"]
     names = pair["certfile"], pair["keyfile"], app.internal_trust_bundles["proxy-client-ca"]

@@ -11,7 +11,7 @@ from ..errors import RouteRejected
 from ..routes import Pattern, Route
 from ..serving import Selection, Serving
 from ..traefik.upstream import TRANSPORT
-from ..upstream import client_files
+from ..upstream import has_internal_ssl
 
 _WHICH = """
         `True`: for all routes; `False`: for none; or a list of routespecs, such as `["/services/old/"]`: for these.
@@ -70,7 +70,7 @@ class RouteOptions(HasTraits):
     def serving(self) -> Serving:
         """What these options make of routes."""
         return Serving(
-            transport=TRANSPORT if client_files(self.app) else "",
+            transport=TRANSPORT if has_internal_ssl(self.app) else "",
             error_target=self.error_target,
             tells_url=self.error_target != self._hub_error_target,
             change_origin=_selection(self.change_origin),

@@ -82,6 +82,8 @@ def verdict(target, here):
         return
     # It is a user's server, and not the one of configurable-http-proxy. What follows are all the reasons for that.
     path = re.sub("^http://[^/]*", "", target, flags=re.IGNORECASE).partition("?")[0]
+    if not path.isascii():  # Go then decodes %2F too, for the rules and for the server (net/url, EscapedPath)
+        path = re.sub("%2F", "/", path, flags=re.IGNORECASE)
     plain = winner(PATHS, "", path.encode("latin-1").decode(errors="replace"))
     assert plain is not None, said
     assert PATHS[plain] == here, said

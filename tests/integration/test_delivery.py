@@ -43,7 +43,7 @@ async def serves(proxy):
         kind: {
             name: value
             for name, value in served[kind].items()
-            if name.endswith("@ours") and not name.startswith(("kvproxy-api", "kvproxy-health"))
+            if name.endswith("@ours") and not name.startswith(("kvproxy-api", "kvproxy-dots", "kvproxy-health"))
         }
         for kind in ("routers", "services")
     }

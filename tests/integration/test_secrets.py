@@ -18,7 +18,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from traitlets.config import Config
 from yarl import URL
 
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
@@ -280,21 +279,3 @@ async def test_a_run_leaves_no_secret_behind(name, delivery, tmp_path, monkeypat
 
 def lines_with(text, secrets):
     return [line for line in text.splitlines() if leaks(line, secrets)][:3]
-
-
-async def test_the_access_log_of_the_page_holds_no_query(site):
-    [shown] = re.findall(
-        r"^## Write an access log\n\n```python\n(.*?)^```", ACCESS_LOG.read_text(), re.DOTALL | re.MULTILINE
-    )
-    config = Config()
-    exec(shown, {"c": config})
-    options = config.KVProxy.extra_static_config
-    options["accessLog"]["filePath"] = str(site.directory / "access.log")
-    proxy = await site.started(extra_static_config=options)
-    await proxy.add_route("/user/a/", await site.server("a"), {})
-    headers = (f"Authorization: token {TOKEN}", f"Cookie: session={TOKEN}")
-    said = request("GET", f"/user/a/x?token={TOKEN}", "127.0.0.1", *headers)
-    assert (await exchange(site.port, said))[0] == 200
-    log = site.directory / "access.log"
-    await until(lambda: "/user/a/x" in log.read_text(), "nothing is logged")
-    assert not leaks(log.read_bytes(), [TOKEN])

@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tomllib
-from contextlib import nullcontext
 from pathlib import Path
 
 import aiohttp
@@ -311,13 +310,6 @@ def test_versions_that_will_do(version):
 def test_versions_that_will_not_do(version):
     with pytest.raises(TraefikError, match="it is Traefik"):
         check_version(version, "it")
-
-
-@pytest.mark.parametrize(("version", "is_enough"), [("3.6.30", False), ("3.7.7", True), ("4.0.0", True)])
-def test_versions_that_have_what_error_pages_need(version, is_enough):
-    expected = nullcontext() if is_enough else pytest.raises(TraefikError, match=r"need 3\.7\.7.*error_target")
-    with expected:
-        check_version(version, "it", error_pages=True)
 
 
 def test_a_missing_traefik_is_explained():
