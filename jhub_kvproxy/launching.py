@@ -15,9 +15,9 @@ from .traefik import pem, prometheus
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
+from .traefik.launch import Launch
 from .traefik.renewal import Renewal
 from .traefik.static import merges, static_config
-from .traefik.supervisor import Launch
 from .traefik.upstream import ClientFiles, upstream_dynamic, upstream_static
 from .upstream import client_files, time_limits
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from traitlets import TraitType
@@ -42,8 +41,7 @@ from .revision import Revision
 from .routes import Pattern, Route
 from .stored import StoredTable
 from .table import Routing, RoutingTable
-from .traefik.api import TraefikAPI
-from .traefik.binary import check_version
+from .traefik.api import TraefikAPI, check_versions
 from .traefik.discovery import Discovery
 from .traefik.document import Document
 from .traefik.feed import Feed
@@ -133,11 +131,15 @@ class KVProxy(
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
         await self._ready()
-        launch = await launch_of(self)
-        await self._local.start(launch)
+        try:
+            launch = await launch_of(self)
+            await self._local.start(launch)
+        except KVProxyError:
+            await self._close()
+            raise
         self._watch(self._local.apis)
         try:
-            await self._check_versions(self._local.apis)
+            await check_versions(self._local.apis)
             await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
         except KVProxyError:
             # The hub ends now. Users keep a Traefik that was there before it.
@@ -329,15 +331,7 @@ class KVProxy(
         name, password = self.traefik_api_username, self.traefik_api_password
         self._discovery = Discovery(self.traefik_api_urls, name, password, self.log)
         apis = await self._discovery.find()
-        await self._check_versions(apis)
+        await check_versions(apis)
         self._readiness.on_down = self._discovery.hurry
         self._watch(apis)
         self._discovery.follow(self._watch, apis)
-
-    async def _check_versions(self, apis: list[TraefikAPI]) -> None:
-        """Raises :class:`TraefikError` when one is too old; one that does not answer is looked at later."""
-        async with aiohttp.ClientSession() as session:
-            versions = await asyncio.gather(*(api.version(session) for api in apis), return_exceptions=True)
-        for api, version in zip(apis, versions, strict=True):
-            if isinstance(version, str):
-                check_version(version, api.name)

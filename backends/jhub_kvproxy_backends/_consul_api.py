@@ -130,7 +130,8 @@ class ConsulAPI:
         token = "ConsulBackend.token needs" if has_token else "set ConsulBackend.token to a token with"
         return (
             f"Consul at {answer.url} denies us a part of what we need ({words}): {token} the rules key_prefix "
-            f'"{self._root}/" {{ policy = "write" }} and, for a lease, session_prefix "" {{ policy = "write" }}.'
+            f'"{self._root}/" {{ policy = "write" }} and, for a lease, session "NODE" {{ policy = "write" }} with the '
+            "name of its agent's node."
         )
 
     def _not_consul(self, answer: Answer) -> BackendRejected:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import aiohttp
 
 from ..errors import TraefikError
 from ..table import REVISION_HEADER, REVISION_NAME
+from .binary import check_version
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
@@ -40,6 +42,11 @@ class TraefikAPI:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TraefikError(f"{url!r} is not the URL of a Traefik API; write it like http://127.0.0.1:8099.")
+        if "@" in parts.netloc:
+            raise TraefikError(
+                f"The URL of Traefik's API at {parts.netloc.rpartition('@')[2]} has a user name in it, which would be "
+                "in every log; set KVProxy.traefik_api_username and KVProxy.traefik_api_password."
+            )
         credential = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credential}"} if password else {}
         #: What tells it from other replicas.
@@ -121,3 +128,12 @@ class TraefikAPI:
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise NoAnswer(f"Traefik at {self.name} cannot be asked: {why}") from error
+
+
+async def check_versions(apis: Sequence[TraefikAPI]) -> None:
+    """Raises :class:`~jhub_kvproxy.errors.TraefikError` when one is too old; one that does not answer is passed by."""
+    async with aiohttp.ClientSession() as session:
+        versions = await asyncio.gather(*(api.version(session) for api in apis), return_exceptions=True)
+    for api, version in zip(apis, versions, strict=True):
+        if isinstance(version, str):
+            check_version(version, api.name)

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..errors import TraefikError
 from .api import TraefikAPI
+from .launch import Launch
 from .static import API
-from .supervisor import Launch, Supervisor
+from .supervisor import Supervisor
 
 
 class LocalReplicas:

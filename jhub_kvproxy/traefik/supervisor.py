@@ -10,8 +10,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,8 @@ from ..files import write_atomically
 from .api import TraefikAPI
 from .dynamic import base_env
 from .hang import Hang
-from .ports import check_free, free_port, is_free
-from .prometheus import METRICS, address_of
-from .renewal import Renewal
+from .launch import Launch
+from .ports import free_port, is_free
 from .static import merge
 
 API_USER = "kvproxy"
@@ -39,25 +37,6 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF, _STEADY_AFTER = 0.1, 30.0, 60.0
 _START_ATTEMPTS = 3
 # Others' secrets are none of Traefik's business, and some of these would change what it reads.
 _NOT_FOR_TRAEFIK = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "KVPROXY_", "TRAEFIK_", "CONSUL_")
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """All that a Traefik of ours is started with."""
-
-    command: list[str]
-    public_host: str
-    public_port: int
-    #: The static configuration, given the address that the API listens on, and the public port.
-    static: Callable[[str, int], dict[str, Any]]
-    #: What is merged over the static configuration, and must stand in no file.
-    secrets: Mapping[str, Any]
-    #: Files that must stand before it starts, with their content: the base configuration, the certificate.
-    files: Mapping[Path, bytes]
-    #: The port whose requests are redirected to the public one; 0: none.
-    redirect_port: int = 0
-    #: What keeps `files` up to date with the admin's certificates.
-    renewal: Renewal | None = None
 
 
 class Supervisor:
@@ -164,7 +143,7 @@ class Supervisor:
         return False
 
     async def _start_new(self, launch: Launch) -> None:
-        await _check_ports(launch)
+        await launch.check_ports()
         for attempt in range(1, _START_ATTEMPTS + 1):
             self._set_api(free_port(), secrets.token_urlsafe(32))
             try:
@@ -255,7 +234,7 @@ class Supervisor:
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             try:
-                await _check_ports(launch)
+                await launch.check_ports()
                 # Whoever took the port when Traefik ended was sent the password.
                 self._set_api(free_port(), secrets.token_urlsafe(32))
                 await self._spawn(launch)
@@ -316,15 +295,6 @@ class Supervisor:
             deadline = time.monotonic() + patience
             while self._is_running() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
-
-
-async def _check_ports(launch: Launch) -> None:
-    await check_free(launch.public_host, launch.public_port)
-    if launch.redirect_port:
-        await check_free(launch.public_host, launch.redirect_port, "KVProxy.redirect_http")
-    prometheus = launch.static("", launch.public_port)["entryPoints"].get(METRICS, {})
-    with contextlib.suppress(ValueError):  # an admin's own may be written otherwise
-        await check_free(*address_of(prometheus.get("address", "")), "KVProxy.traefik_metrics")
 
 
 def _render(config: Mapping[str, Any]) -> bytes:

@@ -379,6 +379,9 @@ async def test_replicas_must_be_named(site):
         await site.proxy(should_start=False).get_all_routes()
     with pytest.raises(TraefikError, match="is not the URL of a Traefik API"):
         await site.proxy(should_start=False, traefik_api_urls=["localhost:8099"]).get_all_routes()
+    with pytest.raises(TraefikError, match="at localhost:8099 has a user name in it") as refused:
+        await site.proxy(should_start=False, traefik_api_urls=["http://me:s3cret@localhost:8099"]).get_all_routes()
+    assert "s3cret" not in str(refused.value)
 
 
 async def all_answer(proxy):
