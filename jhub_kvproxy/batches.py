@@ -32,32 +32,37 @@ def cut(changes: Changes, stored: Mapping[str, str], limits: Limits) -> Iterator
     For changes that may be of any size: another routing, or the repair of what is damaged. What is new
     comes first, routers below others before those: Traefik serves none of them until the topmost come, and then each
     with all that is below it; and of those the ones that match the longest paths. What goes comes last, the
-    other way round. So old and new routers, whose names differ, stand side by side in between.
+    other way round. So old and new routers, whose names differ, stand side by side in between. No batch has both.
     """
-    part: Changes = {}
-    size = 0
-    for element in _ordered(changes, stored):
-        more = size_of(element)
-        if part and not limits.allow(len(part) + len(element), size + more):
+    for elements in _ordered(changes, stored):
+        part: Changes = {}
+        size = 0
+        for element in elements:
+            more = size_of(element)
+            if part and not limits.allow(len(part) + len(element), size + more):
+                yield part
+                part, size = {}, 0
+            part |= element
+            size += more
+        if part:
             yield part
-            part, size = {}, 0
-        part |= element
-        size += more
-    if part:
-        yield part
 
 
-def _ordered(changes: Changes, stored: Mapping[str, str]) -> list[Changes]:
-    """`changes` by router, service or record, in an order that is safe."""
+def only_removes(part: Changes) -> bool:
+    return not any(value is not None for value in part.values())
+
+
+def _ordered(changes: Changes, stored: Mapping[str, str]) -> tuple[list[Changes], list[Changes]]:
+    """`changes` by router, service or record, in an order that is safe: what is new, and what goes."""
     new: dict[str, Changes] = {}
     gone: dict[str, Changes] = {}
     for key, value in changes.items():
         (gone if value is None else new).setdefault(element_of(key), {})[key] = value
     after = {**stored, **{key: value for key, value in changes.items() if value is not None}}
-    return [
-        *(new[element] for element in sorted(new, key=lambda element: _rank(element, after), reverse=True)),
-        *(gone[element] for element in sorted(gone, key=lambda element: _rank(element, stored))),
-    ]
+    return (
+        [new[element] for element in sorted(new, key=lambda element: _rank(element, after), reverse=True)],
+        [gone[element] for element in sorted(gone, key=lambda element: _rank(element, stored))],
+    )
 
 
 def _rank(element: str, keys: Mapping[str, str]) -> tuple[float, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import metrics
 from .backend import Backend, Batch
-from .batches import Limits, cut, size_of
+from .batches import Limits, cut, only_removes, size_of
 from .changes import Changes
 from .drift import in_words
 from .errors import BatchRejected, LeaseLost
@@ -22,6 +22,7 @@ from .table import RECORDS, REVISION_KEY, TRAEFIK, RoutingTable, read_records
 _SHOWN = 5
 _ANY = 1 << 30
 _ROUTE_OPS = 8  # about the keys of a new route for Traefik, and its share in those of the tree
+_LISTING = 1.0  # seconds that Traefik takes at most to list all keys
 _REVISION_BYTES = 256  # of the revision's key and value, generously
 
 Wanted = Mapping[str, Route | None]
@@ -174,7 +175,11 @@ class StoredTable:
 
     async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
         """Bring the store, which holds `keys`, to the table."""
-        for part in await asyncio.to_thread(list, cut(drift, keys, limits)):
+        parts = await asyncio.to_thread(list, cut(drift, keys, limits))
+        for before, part in zip([{}, *parts], parts, strict=False):
+            if before and only_removes(part) and not (only_removes(before) or self._backend.lists_at_once):
+                # Who was listing the keys when the new ones came has some of them, and must not miss the old ones.
+                await asyncio.sleep(_LISTING)
             try:
                 await self._apply(part)
             except BatchRejected:

@@ -20,7 +20,7 @@ class Mirror:
         self.keys: dict[str, str] = {}
         self._noted: list[Changes] = []
         backend = type("MirrorBackend", (_NotingBackend,), {"mirror": self})
-        self.proxy = KVProxy(backend_class=backend, config=config, public_url=public_url)
+        self.proxy = KVProxy(backend_class=backend, delivery="store", config=config, public_url=public_url)
 
     def note(self, changes: Changes) -> None:
         self._noted.append(changes)
