@@ -21,7 +21,7 @@ def main() -> None:
         description="Tells a hub when the servers behind the Traefik beside it were used. The token, which the hub "
         f"must have too, is the environment variable {TOKEN_ENV}.",
     )
-    parser.add_argument("--ip", default="0.0.0.0", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--ip", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8098, help="port to listen on (default: %(default)s)")
     options = parser.parse_args()
     token = os.environ.get(TOKEN_ENV, "")
