@@ -6,7 +6,8 @@ from typing import Any
 
 from traitlets import CaselessStrEnum, HasTraits, Integer, List, TraitError, Unicode, Union, validate
 
-from ..traefik.prometheus import LABELS, address_of, written
+from ..traefik.prometheus import LABELS, address_of
+from ..traefik.static import address
 
 
 class MetricsOptions(HasTraits):
@@ -38,7 +39,7 @@ class MetricsOptions(HasTraits):
     def _validate_traefik_metrics(self, proposal: Any) -> str:
         text = str(proposal.value or "").strip()
         try:
-            return "" if text in ("", "0", "False") else written(*address_of(text))
+            return "" if text in ("", "0", "False") else address(*address_of(text))
         except ValueError:
             raise TraitError(
                 f"KVProxy.traefik_metrics is {text!r}, which is no port and no ADDRESS:PORT; "

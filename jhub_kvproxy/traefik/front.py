@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .static import PUBLIC, merge
+from .static import PUBLIC, address, duration, merge
 
 #: The entry point that sends browsers to the public one.
 REDIRECT = "redirect"
@@ -100,13 +100,13 @@ class Front:
 
         `public_port` is this Traefik's, and `shift` what is added to the port whose requests are redirected.
         """
-        timeouts = {"idleTimeout": _duration(self.keep_alive_timeout)}
+        timeouts = {"idleTimeout": duration(self.keep_alive_timeout)}
         public: dict[str, Any] = {"transport": {"respondingTimeouts": timeouts}}
         entry_points = {PUBLIC: public}
         if self.redirect_port:
             to = f":{self.redirect_to or public_port}"
             entry_points[REDIRECT] = {
-                "address": f"{f'[{host}]' if ':' in host else host}:{self.redirect_port + shift}",
+                "address": address(host, self.redirect_port + shift),
                 "http": {
                     "sanitizePath": False,
                     "redirections": {"entryPoint": {"to": to, "scheme": "https", "permanent": True}},
@@ -162,7 +162,3 @@ class Front:
 def literal(text: str) -> str:
     """`text` for a dynamic file of Traefik, which is a Go template."""
     return text.replace("{{", "{{ `{{` }}")
-
-
-def _duration(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from .static import address
+
 METRICS = "metrics"
 #: What series may stand for, and the name of Traefik's option.
 LABELS = {"entrypoints": "addEntryPointsLabels", "routers": "addRoutersLabels", "services": "addServicesLabels"}
@@ -23,18 +25,13 @@ def address_of(text: str) -> tuple[str, int]:
     return bare if colon else _LOOPBACK, int(number)
 
 
-def written(host: str, port: int) -> str:
-    """`host` and `port` as Traefik takes them."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def metrics_config(address: str, labels: Collection[str], step: int = 0) -> dict[str, Any]:
-    """The part of the static configuration; with an empty `address`, none. `step` is added to the port."""
-    if not address:
+def metrics_config(where: str, labels: Collection[str], step: int = 0) -> dict[str, Any]:
+    """The part of the static configuration; with an empty `where`, none. `step` is added to the port."""
+    if not where:
         return {}
-    host, port = address_of(address)
+    host, port = address_of(where)
     chosen = {option: label in labels for label, option in LABELS.items()}
     return {
-        "entryPoints": {METRICS: {"address": written(host, port + step)}},
+        "entryPoints": {METRICS: {"address": address(host, port + step)}},
         "metrics": {"prometheus": {"entryPoint": METRICS, **chosen}},
     }

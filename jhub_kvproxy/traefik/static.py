@@ -44,7 +44,6 @@ def static_config(
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The static configuration of a Traefik; `extra` is merged over it."""
-    host = f"[{public_host}]" if ":" in public_host else public_host
     return merge(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -53,7 +52,7 @@ def static_config(
             "ping": {"manualRouting": True},
             "entryPoints": {
                 PUBLIC: {
-                    "address": f"{host}:{public_port}",
+                    "address": address(public_host, public_port),
                     "asDefault": True,
                     "http": {
                         # Paths reach user servers as they came, as with configurable-http-proxy.
@@ -94,6 +93,16 @@ _ENCODED_CHARACTERS = (
     "allowEncodedQuestionMark",
     "allowEncodedHash",
 )
+
+
+def address(host: str, port: int) -> str:
+    """`host` (empty: all interfaces) and `port` as Traefik takes them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as Traefik takes them."""
+    return f"{round(seconds * 1000)}ms"
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

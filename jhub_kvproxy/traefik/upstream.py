@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .static import PUBLIC
+from .static import PUBLIC, duration
 
 #: The transport for TLS inside the hub: its name in the dynamic configuration, and that by which routes refer to it.
 _TRANSPORT = "kvproxy"
@@ -37,7 +37,7 @@ class ClientFiles:
 
 def upstream_static(limits: TimeLimits) -> dict[str, Any]:
     """The part of the static configuration that sets `limits`."""
-    responding = {"readTimeout": _duration(limits.timeout)}
+    responding = {"readTimeout": duration(limits.timeout)}
     return {
         "entryPoints": {PUBLIC: {"transport": {"respondingTimeouts": responding}}},
         "serversTransport": _transport(limits),
@@ -61,12 +61,8 @@ def _transport(limits: TimeLimits) -> dict[str, Any]:
     return {
         "maxIdleConnsPerHost": _MAX_IDLE_PER_HOST,
         "forwardingTimeouts": {
-            "dialTimeout": _duration(min(answer or _LONGEST_DIAL, _LONGEST_DIAL)),
-            "responseHeaderTimeout": _duration(answer),
-            "idleConnTimeout": _duration(limits.server_keep_alive_timeout),
+            "dialTimeout": duration(min(answer or _LONGEST_DIAL, _LONGEST_DIAL)),
+            "responseHeaderTimeout": duration(answer),
+            "idleConnTimeout": duration(limits.server_keep_alive_timeout),
         },
     }
-
-
-def _duration(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"
