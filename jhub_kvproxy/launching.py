@@ -70,7 +70,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
             key_file=pair.key if pair else str(key),
             extra=merges(
                 table_dynamic(proxy, str(run / IDENTITY_FILE) if identity else "", identity),
-                upstream_dynamic(limits, client),
+                {} if proxy.is_pushed else upstream_dynamic(limits, client),
                 front.dynamic(client_ca),
                 proxy.extra_dynamic_config,
             ),
@@ -121,6 +121,7 @@ def table_dynamic(proxy: KVProxy, identity_file: str, identity: str) -> dict[str
         activity=proxy.activity,
         log=bool(proxy.access_log),
         identity_file=identity_file,
+        transport=proxy.extra_static_config.get("serversTransport", {}),
         identity_hash=hashlib.sha256(identity.encode()).hexdigest()[:12] if identity else "",
     ).dynamic()
 

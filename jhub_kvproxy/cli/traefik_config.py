@@ -141,7 +141,8 @@ class TraefikConfigApp(Command):
         directory = Path(self.directory)
         _, _, front = self._front(hub, proxy)
         is_internal = bool(hub.get("internal_ssl"))
-        upstream = upstream_dynamic(time_limits(proxy), client_files_in(directory) if is_internal else None)
+        client = client_files_in(directory) if is_internal and not proxy.is_pushed else None
+        upstream = upstream_dynamic(time_limits(proxy), client)
         table = table_dynamic(proxy, str(directory / IDENTITY_FILE) if is_internal else "", "")
         client_ca = str(directory / "client-ca.pem") if proxy.client_ca else ""
         return base_config(
