@@ -174,7 +174,7 @@ async def test_the_access_log_names_route_and_target_and_what_a_client_writes_is
     for path, headers in [*asked, ("/_chp_healthz", {})]:
         answer = await get(URL(public + path, encoded=True), headers=headers | forged)
         if path.startswith("/user/"):
-            told.append(json.loads(answer.text)["headers"])
+            told.append(json.loads(await answer.text())["headers"])
     await until(lambda: log.read_text().count("\n") == 4, "the requests are not logged, or others are")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     found = [(line.get("request_X-Kvproxy-Route", ""), line.get("request_X-Kvproxy-Target", "")) for line in lines]
