@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
 from .traefik.launch import Launch
+from .traefik.paths import absolute_paths
 from .traefik.renewal import Renewal
 from .traefik.static import merges, static_config
 from .traefik.upstream import ClientFiles, upstream_dynamic, upstream_static
@@ -43,6 +45,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
     # Traefik has one file provider: a backend that uses it shares its directory with us.
     dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
     limits = time_limits(proxy)
+    here = os.getcwd()
     files: dict[Path, bytes] = {}
     sources = _certificates(proxy, tls)
     cert, key = run / "default-cert.pem", run / "default-key.pem"
@@ -63,7 +66,11 @@ async def launch_of(proxy: KVProxy) -> Launch:
             has_health=not proxy.is_fed,
             cert_file=pair.certificate if pair else str(cert),
             key_file=pair.key if pair else str(key),
-            extra=merges(upstream_dynamic(limits, client), front.dynamic(client_ca), proxy.extra_dynamic_config),
+            extra=merges(
+                upstream_dynamic(limits, client),
+                front.dynamic(client_ca),
+                absolute_paths(proxy.extra_dynamic_config, here),
+            ),
         )
         return tomli_w.dumps(config).encode()
 
@@ -82,9 +89,9 @@ async def launch_of(proxy: KVProxy) -> Launch:
             log_level=proxy.traefik_log_level,
             extra=merges(
                 upstream_static(limits),
-                front.static(host, public_port, shift=public_port - port),
+                absolute_paths(front.static(host, public_port, shift=public_port - port), here),
                 prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
-                proxy.extra_static_config,
+                absolute_paths(proxy.extra_static_config, here),
             ),
         )
         return front.with_headers(config)
