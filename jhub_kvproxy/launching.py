@@ -13,7 +13,7 @@ import tomli_w
 from .errors import TraefikError
 from .fronting import address_of, front_of, make_private
 from .traefik import pem, prometheus
-from .traefik.binary import check_version, find_traefik, installed_version
+from .traefik.binary import find_traefik
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config
 from .traefik.launch import Launch
@@ -34,7 +34,6 @@ INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.interna
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
-    check_version(await installed_version(command), command[0])
     host, port, tls = address_of(proxy, proxy.public_url)
     front = front_of(proxy, port=port, tls=tls, acme_storage=str(Path(proxy.acme_storage).absolute()))
     if front.access_log not in ("", "-"):
