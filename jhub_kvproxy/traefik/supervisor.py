@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -93,12 +94,16 @@ class Supervisor:
         program = await self._installed(launch)
         self._files = {*self._runtime.own_files, *launch.files}
         try:
-            self.is_adopted = await asyncio.to_thread(self._find_running) and await self._adopt(launch, program)
+            # It is left alone if anything fails before it is replaced.
+            self.is_adopted = await asyncio.to_thread(self._find_running)
+            if self.is_adopted:
+                self.is_adopted = await self._adopt(launch, program)
             if not self.is_adopted:
                 await self._start_new(launch, program)
-            await asyncio.to_thread(self._runtime.remove, self._left - self._files)
         except OSError as error:
             raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
+        with contextlib.suppress(OSError):  # they do no harm
+            await asyncio.to_thread(self._runtime.remove, self._left - self._files)
         self._watcher = asyncio.create_task(self._watch(launch))
 
     async def stop(self, *, keep_files: bool = False) -> None:
@@ -109,7 +114,7 @@ class Supervisor:
             self._watcher = None
         await self._end()
         if not keep_files:
-            self._runtime.remove(self._files)
+            self._runtime.remove(self._files | self._left)
 
     async def end_left(self) -> None:
         """End the Traefik that an earlier hub left here, if it runs, and remove what was written for it."""
@@ -141,9 +146,11 @@ class Supervisor:
         """Why the Traefik that was found is replaced, in words; empty: it is not."""
         if why := self._program.difference(program):
             return why
+        if not self._password:
+            return "the kernel hides what it was started with, as for a binary with capabilities (setcap)"
         config = await asyncio.to_thread(self._runtime.config_of, self._pid)
         if config is None:
-            return "what it was started with cannot be read back"
+            return "its configuration cannot be read back"
         if config != _render(self._static(launch, launch.secrets)):
             return "it runs with an older configuration"
         await asyncio.to_thread(self._runtime.write, launch.files)
@@ -252,12 +259,16 @@ class Supervisor:
             metrics.TRAEFIK_RESTARTS.inc()
             status = "" if self._process is None else f" with status {self._process.returncode}"
             self._log.error("Traefik (pid %d) ended%s; starting it again in %g s", self._pid, status, backoff)
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)
-            try:
-                await self._start_once(launch, await self._installed(launch))
-            except (TraefikError, OSError) as error:
-                self._log.error("%s", error)
+            while True:
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, _LONGEST_BACKOFF)
+                try:
+                    await self._start_once(launch, await self._installed(launch))
+                except (TraefikError, OSError) as error:
+                    again = "" if self._is_running() else f" Trying again in {backoff:g} s."
+                    self._log.error("%s%s", error, again)
+                if self._is_running():
+                    break
 
     async def _until_it_ends(self) -> None:
         """Wait until it has ended; one that hangs is ended."""
@@ -280,7 +291,7 @@ class Supervisor:
         try:
             password = process.environment(state.pid).get(API_PASSWORD_ENV)
         except OSError:
-            password = ""  # it is ours, but cannot be asked
+            password = ""  # it is ours, but cannot be used
         if password is None:
             return False
         self._process, self._pid, self._born = None, state.pid, process.born(state.pid)

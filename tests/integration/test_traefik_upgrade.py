@@ -228,11 +228,10 @@ async def test_a_traefik_that_cannot_be_looked_into_is_replaced(site, program, c
         raise PermissionError
 
     monkeypatch.setattr(process, "environment", refuse)
-    monkeypatch.setattr("jhub_kvproxy.traefik.runtime.RuntimeDirectory.config_of", lambda self, pid: None)
     second = await site.started(traefik_cmd=[str(program)])
     assert not is_alive(pid_of(first))
     [line] = replacing(caplog)
-    assert line.endswith("what it was started with cannot be read back")
+    assert line.endswith("the kernel hides what it was started with, as for a binary with capabilities (setcap)")
     assert await serves(site, second)
 
 
@@ -260,6 +259,20 @@ async def test_a_hub_whose_binary_is_too_old_says_so_and_leaves_traefik_alone(si
     assert not is_alive(pid_of(first))
 
 
+async def test_a_hub_that_cannot_write_its_files_leaves_traefik_alone(site, program):
+    first = await left_running(site, [str(program)])
+    base = site.directory / "table" / site.store.prefix / "traefik" / "kvproxy-base.toml"
+    base.unlink()
+    base.mkdir()
+    with pytest.raises(TraefikError, match="files that Traefik needs cannot be written"):
+        await site.started(traefik_cmd=[str(program)])
+    assert is_alive(pid_of(first))
+    base.rmdir()
+    second = await site.started(traefik_cmd=[str(program)])
+    assert pid_of(second) == pid_of(first)
+    assert await serves(site, second)
+
+
 @pytest.mark.parametrize("fault", ["older", "gone"])
 async def test_a_dead_traefik_is_not_started_again_with_a_wrong_binary(site, program, caplog, monkeypatch, fault):
     monkeypatch.setattr(supervisor, "_LONGEST_BACKOFF", 0.5)
@@ -278,6 +291,8 @@ async def test_a_dead_traefik_is_not_started_again_with_a_wrong_binary(site, pro
     }[fault]
     await until(lambda: caplog.text.count(said) >= 3, "it is not tried again, or not said why in vain")
     assert pid_of(proxy) == dead
+    assert caplog.text.count(f"Traefik (pid {dead}) ended with status -9; starting it again in 0.1 s") == 1
+    assert "Trying again in 0.2 s" in caplog.text
     copy_traefik(program)
     await until(lambda: pid_of(proxy) != dead, "it is not started when the binary is repaired")
     await until(lambda: comes_back(site), "its routes do not come back")
