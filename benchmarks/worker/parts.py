@@ -24,9 +24,6 @@ class HubPart:
         await self.start()
         await self._add_all(routes)
 
-    async def prepare(self, do: str, **arguments: Any) -> None:
-        """What must be ready before the clock of an `add` or `delete` starts."""
-
     async def start(self) -> None:
         await _finished(self.proxy.start())
 

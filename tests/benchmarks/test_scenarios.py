@@ -27,17 +27,19 @@ TINY = {name: scenario.SCALES["tiny"] for name, scenario in SCENARIOS.items()}
 MEASURES = {
     "footprint": {"proxy.memory", "proxy.cores"},
     "reads": {"all", "all.blocked", "one"},
-    "requests": {"first.p50", "hub.p99", "last.throughput", "new-connections.p99", "1-MB.throughput"},
+    "arrivals": {"open.memory", "each.memory", "hub-part.memory"},
+    "requests": {"first.p50", "hub.p99", "last.throughput", "last.cpu", "new-connections.p99", "1-MB.throughput"},
     "change": {"add.served", "retarget.served", "delete.served", "add.returned", "any.served", "any.done", "any.cpu"},
     "burst": {"2.served", "2.done", "2.blocked", "2.route.cpu"},
     "churn": {"20.lag.p50", "20.lag.max", "20.requests.p99", "20.quiet.p99", "20.proxy.cores", "20.blocked"},
+    "cycles": {"4.rate", "4.hub-part.before.memory", "4.proxy.after.memory"},
     "restart": {"empty"},
+    "snapshot": {"killed"},
     "websockets": {"idle.connect", "idle.memory", "busy.rate", "busy.p99"},
 }
 #: And of ours.
 OWN_MEASURES = {
     "footprint": {"hub-part.memory", "hub-part.cores"},
-    "burst": {"2.change-after.served"},
     "restart": {"full"},
 }
 
