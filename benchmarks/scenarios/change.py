@@ -63,7 +63,7 @@ def _estimate(variant: Variant, size: int, settings: Settings) -> float:
 
 def _is_watched(variant: Variant, routes: int) -> bool:
     """Whether its changes take so much CPU that what looking costs does not count."""
-    return variant.is_slow and routes >= _MANY
+    return variant.kind == "peer" or (variant.is_slow and routes >= _MANY)
 
 
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:
