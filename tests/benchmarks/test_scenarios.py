@@ -33,9 +33,14 @@ MEASURES = {
     "burst": {"2.served", "2.done", "2.blocked", "2.route.cpu"},
     "churn": {"20.lag.p50", "20.lag.max", "20.requests.p99", "20.quiet.p99", "20.proxy.cores", "20.blocked"},
     "cycles": {"4.rate", "4.hub-part.before.memory", "4.proxy.after.memory"},
-    "restart": {"empty"},
+    "restart": set(),
     "snapshot": {"killed"},
     "websockets": {"idle.connect", "idle.memory", "busy.rate", "busy.p99"},
+}
+#: And of ours as they are by default, and of others.
+DEFAULT_MEASURES = {
+    "restart": {"empty"},
+    "snapshot": {"snapshot"},
 }
 #: And of ours.
 OWN_MEASURES = {
@@ -80,6 +85,7 @@ def test_it_measures_all_that_is_installed(run, name):
     for job in taking_part:
         of_job = {s.measure: s for s in results.series if (s.scenario, s.variant) == (name, job.variant.name)}
         wanted = MEASURES[name] | (OWN_MEASURES.get(name, set()) if job.variant.kind == "own" else set())
+        wanted |= set() if job.variant.option else DEFAULT_MEASURES.get(name, set())
         assert wanted <= of_job.keys(), job.variant.name
         assert all(series.values and series.routes == 1 for series in of_job.values())
 
@@ -95,13 +101,14 @@ def test_the_report_shows_what_was_measured(run):
     directory, text = run
     for name in SCENARIOS:
         table = (directory / f"{name}.md").read_text()
-        assert "| toml " in table or " toml |" in table or name in ("requests", "websockets")  # of which one does all
+        is_of_all = name not in ("arrivals", "cycles", "requests", "websockets")  # of which one does all
+        assert "| toml " in table or " toml |" in table or not is_of_all
         assert table in text
     bounds = (directory / "bounds.md").read_text()
     assert bounds in text
     assert all(bound.what in bounds for bound in BOUNDS)
-    plots = {"requests.svg", "change.svg", "burst.svg", "churn.svg", "restart.svg", "reads.svg", "footprint.svg"}
-    assert plots <= {file.name for file in directory.iterdir()}
+    drawn = ("arrivals", "burst", "change", "churn", "footprint", "reads", "requests", "restart")
+    assert {f"{name}.svg" for name in drawn} <= {file.name for file in directory.iterdir()}
 
 
 @pytest.fixture
