@@ -33,7 +33,7 @@ class Settings:
 
 
 SCALES = {
-    "tiny": Settings((1,), 3, 2),
+    "tiny": Settings((1,), 2, 2),
     "quick": Settings((1000,), 100, 10),
     "default": Settings((10000,), 1000, 20),
     "full": Settings((1000, 10000), 1000, 200),

@@ -80,6 +80,9 @@ class Commands:
         """The longest time, in seconds, that the event loop was blocked since `meter_start`."""
         return await self._meter.stop()
 
+    async def _snapshot(self) -> None:
+        await self.part.snapshot()
+
     async def _remove(self) -> None:
         await self.part.remove()
 

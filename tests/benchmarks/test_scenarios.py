@@ -27,7 +27,7 @@ TINY = {name: scenario.SCALES["tiny"] for name, scenario in SCENARIOS.items()}
 MEASURES = {
     "footprint": {"proxy.memory", "proxy.cores"},
     "reads": {"all", "all.blocked", "one"},
-    "arrivals": {"open.memory", "each.memory", "hub-part.memory"},
+    "arrivals": {"2.open.memory", "2.each.memory", "2.hub-part.memory"},
     "requests": {"first.p50", "hub.p99", "last.throughput", "last.cpu", "new-connections.p99", "1-MB.throughput"},
     "change": {"add.served", "retarget.served", "delete.served", "add.returned", "any.served", "any.done", "any.cpu"},
     "burst": {"2.served", "2.done", "2.blocked", "2.route.cpu"},
