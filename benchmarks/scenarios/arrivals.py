@@ -35,7 +35,7 @@ class Settings:
 SCALES = {
     "tiny": Settings((1,), 2, 2),
     "quick": Settings((1000,), 100, 10),
-    "default": Settings((10000,), 1000, 20),
+    "default": Settings((10000,), 1000, 10),
     "full": Settings((1000, 10000), 1000, 200),
 }
 
