@@ -151,7 +151,7 @@ BOUNDS = [
         Bound(
             f"CPU of a request at {routes:,}, against store delivery",
             1.05,
-            _ratio("s", _of("requests", routes, "last.cpu"), _of("requests", routes, "last.cpu", "store")),
+            _ratio("s", _of("requests", routes, "user.cpu"), _of("requests", routes, "user.cpu", "store")),
         )
         for routes in (10, 1_000, 10_000)
     ),
@@ -159,7 +159,7 @@ BOUNDS = [
         Bound(
             f"CPU of a request at {routes:,}, against a bare Traefik with one router",
             None,
-            _ratio("s", _of("requests", routes, "last.cpu"), _bare("requests", routes, "last.cpu")),
+            _ratio("s", _of("requests", routes, "user.cpu"), _bare("requests", routes, "user.cpu")),
         )
         for routes in (10, 1_000, 10_000)
     ),

@@ -47,7 +47,7 @@ def _requests(results: Results, looks: _Looks) -> Any:
 
     cpu = {
         name: [(count, value * 1e6) for count, value in points]
-        for name, points in _lines(results, "requests", _median(results, "requests", "last.cpu")).items()
+        for name, points in _lines(results, "requests", _median(results, "requests", "user.cpu")).items()
     }
     panels = [
         LinePanel("Requests to the slowest route", "requests a second", _lines(results, "requests", worst)),

@@ -26,8 +26,8 @@ def _requests(results: Results) -> Iterable[str]:
         ("1-MB.throughput", "requests a second with a body of 1 MB"),
     ):
         yield _by_size(results, "requests", title, _median(results, "requests", measure), rate)
-    cell = _median(results, "requests", "last.cpu")
-    yield _by_size(results, "requests", "CPU of the proxy for a request to the last user's route", cell, seconds)
+    cell = _median(results, "requests", "user.cpu")
+    yield _by_size(results, "requests", "CPU of the proxy for a request to a user's route", cell, seconds)
     for measure, title in (("hub.p50", "median"), ("hub.p99", "p99")):
         cell = _median(results, "requests", measure)
         yield _by_size(results, "requests", f"{title} of requests to the hub's route", cell, seconds)

@@ -29,7 +29,7 @@ class Settings:
 
 SCALES = {
     "tiny": Settings((1,), 2, 4, 2),
-    "quick": Settings((1000,), 2000, 2000, 200),
+    "quick": Settings((1000,), 1000, 1000, 200),
     "default": Settings((1000,), 5000, 20000, 200),
     "full": Settings((1000, 10000), 10000, 100000, 200),
 }

@@ -16,9 +16,9 @@ from ..wrk import load
 NAME = "requests"
 
 
-_POSITIONS = ("first", "middle", "last", "hub")
-# The worst of all positions is one of these, for who tries one route after another.
-_LATE = ("last", "hub")
+# What is asked for in the first round, in the second, and so on in turn: the worst, for who tries one route after
+# another, comes first.
+_POSITIONS = (("last", "hub"), ("first", "middle"))
 # Seconds of wrk's CPU.
 _WARM_UP = 0.05
 
@@ -30,14 +30,14 @@ class Settings:
     rounds: int
     #: Of the peer, which is far from all others.
     peer_rounds: int
-    #: Where all positions, new connections and large bodies are measured too, in one round.
+    #: Where new connections and large bodies are measured too, in one round.
     whole: Literal["extremes", "always", "never"]
 
 
 SCALES = {
-    "tiny": Settings((1,), 0.05, 1, 1, "always"),
+    "tiny": Settings((1,), 0.05, 2, 2, "always"),
     "quick": Settings((10, 1000), 1, 1, 1, "never"),
-    "default": Settings((10, 1000, 10000), 1, 5, 2, "extremes"),
+    "default": Settings((10, 1000, 10000), 1, 6, 2, "extremes"),
     "full": Settings((10, 100, 1000, 5000, 10000), 5, 10, 5, "always"),
 }
 
@@ -51,19 +51,17 @@ def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Itera
         is_whole = settings.whole == "always" or (settings.whole == "extremes" and is_extreme)
         for variant in [*variants, *field.of("bare")]:
             rounds = settings.peer_rounds if variant.kind == "peer" else settings.rounds
-            once = len(_POSITIONS) - len(_LATE) + 2 if is_whole else 0
-            seconds = (len(_LATE) + once / rounds) * settings.seconds + 1 / rounds
+            seconds = (2 + 2 * is_whole / rounds) * settings.seconds + 1 / rounds
             yield Job(NAME, variant, size, phase_of(size, sizes), rounds, seconds, is_whole=is_whole)
 
 
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:
     paths = positions(job.routes)
-    is_whole = job.is_whole and round_number == 0
     if round_number == 0:
         await load(site.url + paths["last"], _WARM_UP)
-    for name in _POSITIONS if is_whole else _LATE:
+    for name in _POSITIONS[round_number % len(_POSITIONS)]:
         await _note(lab, job, site, name, paths[name], settings.seconds)
-    if is_whole:
+    if job.is_whole and round_number == 0:
         await _note(lab, job, site, "new-connections", paths["last"], settings.seconds, "Connection: close")
         await _note(lab, job, site, "1-MB", paths["last"] + BIG_PATH, settings.seconds)
 
@@ -71,7 +69,11 @@ async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_numb
 async def _note(lab: Lab, job: Job, site: Site, name: str, path: str, seconds: float, *headers: str) -> None:
     before = site.proxy_usage().cpu
     measured = await load(site.url + path, seconds, *headers)
-    lab.note(job, f"{name}.cpu", (site.proxy_usage().cpu - before) / measured.requests)
+    cpu = (site.proxy_usage().cpu - before) / measured.requests
+    lab.note(job, f"{name}.cpu", cpu)
+    if name in ("first", "middle", "last"):
+        # All of a user's routes together.
+        lab.note(job, "user.cpu", cpu)
     lab.note(job, f"{name}.throughput", measured.throughput)
     lab.note(job, f"{name}.p50", measured.p50)
     lab.note(job, f"{name}.p99", measured.p99)

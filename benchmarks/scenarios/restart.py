@@ -28,7 +28,7 @@ class Settings:
 
 SCALES = {
     "tiny": Settings((1,), 1, 1, 1, True),
-    "quick": Settings((1000,), 10, 1, 1, False),
+    "quick": Settings((1000,), 5, 1, 1, False),
     "default": Settings((10000,), 100, 3, 1, True),
     "full": Settings((1000, 10000), 500, 5, 5, True),
 }

@@ -15,6 +15,7 @@ from benchmarks.errors import Missing
 from benchmarks.field import Field, Job
 from benchmarks.lab import Lab
 from benchmarks.origin import Origin
+from benchmarks.processes import Usage, usage
 from benchmarks.results import Results
 from benchmarks.run import Runner
 from benchmarks.scenarios import SCENARIOS
@@ -28,7 +29,7 @@ MEASURES = {
     "footprint": {"proxy.memory", "proxy.cores"},
     "reads": {"all", "all.blocked", "one"},
     "arrivals": {"2.open.memory", "2.each.memory", "2.hub-part.memory"},
-    "requests": {"first.p50", "hub.p99", "last.throughput", "last.cpu", "new-connections.p99", "1-MB.throughput"},
+    "requests": {"first.p50", "hub.p99", "last.throughput", "user.cpu", "new-connections.p99", "1-MB.throughput"},
     "change": {"add.served", "retarget.served", "delete.served", "add.returned", "any.served", "any.done", "any.cpu"},
     "burst": {"2.served", "2.done", "2.blocked", "2.route.cpu"},
     "churn": {"20.lag.p50", "20.lag.max", "20.requests.p99", "20.quiet.p99", "20.proxy.cores", "20.blocked"},
@@ -136,3 +137,15 @@ async def test_a_variant_that_does_not_start_is_left_out_with_the_reason(measure
 async def test_a_run_without_time_says_what_is_left_out(measured):
     results = await measured(0, own("toml"))
     assert list(results.left_out) == ["reads, toml, 1 routes"]
+
+
+def test_the_cpu_of_a_process_is_that_of_all_its_threads():
+    spin = "import time, threading\ndef spin():\n  while time.process_time() < 0.2: pass\n"
+    code = spin + "t = threading.Thread(target=spin); t.start(); t.join(); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as process:
+        assert process.stdout
+        process.stdout.readline()  # its thread, which did all the work, has ended
+        assert usage([process.pid]).cpu >= 0.2
+        assert usage([process.pid]).memory > 1e6
+        process.communicate(b"\n")
+    assert usage([process.pid]) == Usage(0.0, 0)
