@@ -169,13 +169,12 @@ async def test_the_access_log_names_route_and_target_and_what_a_client_writes_is
     await proxy.add_route("hub.example/user/a%2Fb/", target, {})
     forged = {"X-Kvproxy-Route": "/user/forged", "X-Kvproxy-Target": "http://forged"}
     public = f"http://127.0.0.1:{site.port}"
-    asked = [("/user/a%2fb/x", {"Host": "hub.example"}), ("/user/a/x", {}), ("/a/%2e%2e/b", {})]
+    asked = [("/user/a%2fb/x", {"Host": "hub.example"}), ("/user/a/x", {})]
     told = []
-    for path, headers in [*asked, ("/_chp_healthz", {})]:
+    for path, headers in asked:
         answer = await get(URL(public + path, encoded=True), headers=headers | forged)
-        if path.startswith("/user/"):
-            told.append(json.loads(answer.text)["headers"])
-    await until(lambda: log.read_text().count("\n") == 4, "the requests are not logged, or others are")
+        told.append(json.loads(await answer.text())["headers"])
+    await until(lambda: log.read_text().count("\n") == 2, "the requests are not logged, or others are")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     found = [(line.get("request_X-Kvproxy-Route", ""), line.get("request_X-Kvproxy-Target", "")) for line in lines]
     assert found[:2] == [("hub.example/user/a%2Fb", target), ("/", target)]
