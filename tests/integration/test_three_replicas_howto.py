@@ -74,11 +74,12 @@ class Machines:
         home = self.directory / str(machine)
         for path in re.findall(rf"{home}/var/[\w/]+", " ".join(arguments) + self._configuration(arguments)):
             Path(path).mkdir(parents=True, exist_ok=True)
+        directory = Path(service.get("WorkingDirectory", str(home)))
         with (home / f"{unit}.log").open("ab") as log:
             self._processes[unit, machine] = subprocess.Popen(
                 [*command, *arguments],
                 env=os.environ | variables,
-                cwd=home,
+                cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -122,11 +123,17 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 @pytest.fixture
 async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
-    """The hub's proxy, with the three replicas and the store that the test asks for running."""
-    kind = request.param
+    """The hub's proxy, with the three replicas and the store that the test asks for running.
+
+    Behind the name of the store may stand that the hub pushes the routes.
+    """
+    kind, _, pushes = request.param.partition(", ")
     monkeypatch.setenv("KVPROXY_TRAEFIK_API_PASSWORD", PASSWORD)
     stores = {text.split('"')[1]: text for text in blocks("python") if "backend_class" in text}
     [ours] = [text for text in blocks("python") if "should_start" in text]
+    if pushes:
+        [further] = [text for text in blocks("python") if "delivery" in text]
+        ours += further
     for machine in (1, 2, 3):
         machines.write("/etc/replica.env", f"ADDRESS=10.0.0.{machine}\n", machine)
         for name in ("redis", "sentinel"):
@@ -138,13 +145,13 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
         file = machines.write(
             "/hub/jupyterhub_config.py".replace("/hub", str(machines.directory)), stores[kind] + ours, 1
         )
-        configure(machines, machine, kind)
+        configure(machines, machine, kind, pushes=bool(pushes))
         machines.start("traefik", machine)
     # Before its store, a Traefik has its own files and no table.
     for machine in (1, 2, 3):
         await until(lambda machine=machine: status(machines, machine, 8099, "/api/version"), "Traefik does not start")
         assert await status(machines, machine, 8099, "/api/version") == 401
-        assert await status(machines, machine, 8000, "/_chp_healthz") == 404
+        assert await status(machines, machine, 8000, "/_chp_healthz") == (503 if pushes else 404)
     for unit in STORES[kind]:
         for machine in (1, 2, 3):
             machines.start(unit, machine)
@@ -164,9 +171,9 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
     await proxy.stop()
 
 
-def configure(machines: Machines, machine: int, kind: str) -> None:
+def configure(machines: Machines, machine: int, kind: str, *, pushes: bool) -> None:
     """Make the files of a Traefik with the page's commands."""
-    [commands] = [text for text in blocks("console") if "traefik-config" in text]
+    [commands, plugin] = [text for text in blocks("console") if "traefik-config" in text]
     places = {"traefik.toml": "/etc/traefik", "jupyterhub.toml": "/etc/traefik/dynamic", "traefik.env": "/etc/traefik"}
     for line in commands.splitlines():
         command, name = line.removeprefix("$ jhub-kvproxy ").split(" > ")
@@ -176,6 +183,11 @@ def configure(machines: Machines, machine: int, kind: str) -> None:
         result = run(*words, cwd=machines.directory)
         assert result.status == 0, result.err
         machines.write(f"{places[name]}/{name}", result.out, machine)
+    if pushes:
+        home = machines.directory / str(machine)
+        result = run(*plugin.removeprefix("$ jhub-kvproxy ").split(), cwd=home)
+        assert result.status == 0, result.err
+        (home / "plugins-local").rename(home / "etc" / "traefik" / "plugins-local")
 
 
 async def status(machines: Machines, machine: int, port: int, path: str) -> int:
@@ -197,7 +209,7 @@ async def all_are_healthy(machines: Machines) -> None:
         await until(lambda machine=machine: is_healthy(machines, machine), f"replica {machine} is not healthy")
 
 
-@pytest.mark.parametrize("hub", [*STORES], indirect=True)
+@pytest.mark.parametrize("hub", [*STORES, "etcd, pushed"], indirect=True)
 async def test_the_recipe(machines, hub):
     async with user_server("hub") as server:
         await hub.add_route("/", server, {})
@@ -211,7 +223,7 @@ async def test_the_recipe(machines, hub):
                     assert answer.status == 401
 
 
-@pytest.mark.parametrize("hub", ["etcd"], indirect=True)
+@pytest.mark.parametrize("hub", ["etcd", "etcd, pushed"], indirect=True)
 async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
     text = block("# /etc/haproxy/haproxy.cfg").replace("inter 1s", "inter 100ms").replace(":80\n", ":8000\n")
     text = text.replace("maxconn 20000", "maxconn 100")  # which is a matter of the machine's limits

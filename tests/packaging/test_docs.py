@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -149,8 +150,8 @@ async def test_traefik_takes_the_extra_configuration(block, tmp_path):
         await proxy.stop()
 
 
-@pytest.mark.parametrize("way", ["as shown", "with what may be added", "handed out"])
-async def test_traefik_run_by_others(way, tmp_path):
+@pytest.mark.parametrize("way", ["as shown", "with what may be added", "pushed"])
+async def test_traefik_run_by_others(way, tmp_path, monkeypatch):
     table, public, api = tmp_path / "table", free_port(), free_port()
     replaced = {
         "/var/lib/jupyterhub/kvproxy": str(table),
@@ -168,23 +169,24 @@ async def test_traefik_run_by_others(way, tmp_path):
 
     first_line = "# /etc/traefik/traefik.toml"
     static, *more = map(adapted, blocks("toml", first_line, [EXTERNAL]) + blocks("toml", first_line, [BEHIND]))
-    [handing] = [block for block in more if "providers.rest" in block]
     [dynamic] = map(adapted, blocks("toml", "# /var/lib/jupyterhub", [EXTERNAL]))
-    shown, shown_handing, *_ = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
-    directory = table / "jupyterhub" / "traefik"
-    match way:
-        case "with what may be added":
-            more.remove(handing)
-            static = "\n".join([static, *more])
-        case "handed out":
-            static = re.sub(r"\[providers\.file\]\n[^\[]*", "", static) + handing
-            [further] = map(adapted, blocks("toml", "# /etc/traefik/dynamic", [EXTERNAL]))
-            dynamic += further
-            shown += shown_handing
-            directory = tmp_path / "dynamic"
-    (tmp_path / "traefik.toml").write_text(static)
-    directory.mkdir(parents=True)
-    (directory / "site.toml").write_text(dynamic)
+    shown, pushing, *_ = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
+    variables = {}
+    if way == "pushed":
+        # The hub's files and Traefik's are in one directory here.
+        shown = shown.replace("http://:8000", f"http://127.0.0.1:{public}") + pushing
+        monkeypatch.setenv("KVPROXY_TRAEFIK_API_PASSWORD", "sesame")
+        (tmp_path / "jupyterhub_config.py").write_text(shown)
+        [commands] = blocks("console", "# mkdir -p /etc/traefik/dynamic", [EXTERNAL])
+        text = adapted(commands).replace("traefik-config", f"traefik-config --directory={tmp_path}")
+        run(re.sub("^# ", "$ ", text, flags=re.MULTILINE), tmp_path, commands.place)
+        name, _, value = (tmp_path / "traefik.env").read_text().strip().partition("=")
+        variables = {name: value.strip('"')}
+    else:
+        (tmp_path / "traefik.toml").write_text("\n".join([static, *more]) if "added" in way else static)
+        directory = table / "jupyterhub" / "traefik"
+        directory.mkdir(parents=True)
+        (directory / "site.toml").write_text(dynamic)
     for name, content in zip(("cert", "key"), self_signed(), strict=True):
         (tmp_path / f"default-{name}.pem").write_bytes(content)
     config = load(shown, tmp_path)
@@ -193,7 +195,8 @@ async def test_traefik_run_by_others(way, tmp_path):
     proxy = KVProxy(public_url=f"http://127.0.0.1:{public}/", config=config)
     client = Client(public)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running(find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"))
+        traefik = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
+        await stack.enter_async_context(running(traefik, cwd=tmp_path, env=os.environ | variables))
         stack.push_async_callback(client.close)
         stack.push_async_callback(proxy.stop)
         hub = await stack.enter_async_context(user_server("hub"))
@@ -350,8 +353,8 @@ def environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running(command: list[str], *arguments: str):
-    process = subprocess.Popen([*command, *arguments])
+async def running(command: list[str], *arguments: str, **options: Any):
+    process = subprocess.Popen([*command, *arguments], **options)
     try:
         yield
     finally:
