@@ -24,6 +24,7 @@ from .api import TraefikAPI
 from .dynamic import base_env
 from .hang import Hang
 from .launch import Launch
+from .output import Output
 from .ports import free_port, is_free
 from .static import merge
 
@@ -60,6 +61,7 @@ class Supervisor:
         self._state_file = directory / "traefik.json"
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._output = Output()
         self._pid = 0
         self._born: str | None = None
         self._port = 0
@@ -102,6 +104,7 @@ class Supervisor:
             await asyncio.wait([self._watcher])
             self._watcher = None
         await self._end()
+        await self._output.ended()
         if not keep_files:
             self._remove_files()
 
@@ -178,7 +181,7 @@ class Supervisor:
         await asyncio.to_thread(self._write_files, {**self._files_of(launch), self._static_file: static})
         # Traefik reads its static configuration from one place only, so secrets cannot come beside the file
         # in its environment (cmd/traefik/traefik.go, loaders).
-        with open(os.memfd_create("traefik"), "w+b") as memory:  # noqa: ASYNC230
+        with open(os.memfd_create("traefik"), "w+b") as memory, self._output.begin() as stdout:  # noqa: ASYNC230
             memory.write(_render(self._static(launch, launch.secrets)))
             memory.flush()
             self._static_link.unlink(missing_ok=True)
@@ -189,6 +192,7 @@ class Supervisor:
                     [*launch.command, self._config_argument],
                     env=env,
                     stdin=subprocess.DEVNULL,
+                    stdout=stdout,
                     cwd=self._directory,
                     pass_fds=[memory.fileno()],
                     start_new_session=True,  # Ctrl-C is for the hub, which then stops Traefik
@@ -213,6 +217,7 @@ class Supervisor:
                     return
                 except TraefikError as error:
                     if not self._is_running():
+                        await self._output.ended()
                         status = self._process and self._process.returncode
                         raise TraefikError(
                             f"Traefik ended with status {status} as soon as it was started; it wrote why above. "
