@@ -22,7 +22,7 @@ func newRouteProxy(config *Config) *httputil.ReverseProxy {
 	transport := transportFor(config)
 	pages := &errorPages{target: parseErrorTarget(config.ErrorTarget), tellsURL: config.TellsURL, transport: transport}
 	return &httputil.ReverseProxy{
-		Rewrite:       rewriteFor(config.Activity, config.Log),
+		Rewrite:       rewriteFor(config.Activity, config.Log, newRequestLimits(config)),
 		Transport:     transport,
 		FlushInterval: flushInterval,
 		BufferPool:    buffers,
@@ -31,8 +31,11 @@ func newRouteProxy(config *Config) *httputil.ReverseProxy {
 }
 
 // rewriteFor returns what sends each request to its server.
-func rewriteFor(isNoted, isLogged bool) func(*httputil.ProxyRequest) {
+func rewriteFor(isNoted, isLogged bool, limits *requestLimits) func(*httputil.ProxyRequest) {
 	return func(pr *httputil.ProxyRequest) {
+		if atomic.LoadInt32(&limits.areSet) == 0 {
+			limits.set(pr.In)
+		}
 		out := pr.Out
 		u := out.URL
 		key := u.Path
