@@ -21,6 +21,7 @@ from .. import metrics
 from ..errors import TraefikError
 from ..files import write_atomically
 from .api import TraefikAPI
+from .descriptors import Shortage
 from .dynamic import base_env
 from .hang import Hang
 from .launch import Launch
@@ -210,6 +211,7 @@ class Supervisor:
 
     async def _wait_for_api(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
+        shortage = Shortage(self._pid, self._log)
         async with aiohttp.ClientSession() as session:
             while True:
                 try:
@@ -223,7 +225,7 @@ class Supervisor:
                             f"Traefik ended with status {status} as soon as it was started; it wrote why above. "
                             f"Its configuration is {self._static_file}."
                         ) from None
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > deadline and not await shortage.explains_silence():
                         raise TraefikError(
                             f"Traefik (pid {self._pid}) did not serve its API within {_START_TIMEOUT:g} s: {error}; "
                             "if it wrote an error above, look there and at KVProxy.extra_dynamic_config."
@@ -253,7 +255,7 @@ class Supervisor:
 
     async def _until_it_ends(self) -> None:
         """Wait until it has ended; one that hangs is ended."""
-        hang = Hang(self.api)
+        hang = Hang(self.api, self._pid, self._log)
         async with aiohttp.ClientSession() as session:
             while self._is_running():
                 await asyncio.sleep(_WATCH_INTERVAL)
