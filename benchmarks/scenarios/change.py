@@ -37,7 +37,7 @@ class Settings:
 
 SCALES = {
     "tiny": Settings((1,), (), 1, 1, 1),
-    "quick": Settings((10, 1000), (), 4, 1, 5),
+    "quick": Settings((1000,), (), 4, 1, 5),
     "default": Settings((10, 1000, 10000), (50000,), 10, 2, 5),
     "full": Settings((10, 100, 1000, 5000, 10000), (50000,), 30, 10, 10),
 }
