@@ -23,6 +23,7 @@ def is_refused(answer):
     return answer in ("0", "400", "404", "414", "431")
 
 
+@pytest.mark.usefixtures("delivery")
 @pytest.mark.parametrize("group", ["paths", "hosts"])
 def test_the_corpus(group, request: pytest.FixtureRequest):
     scene = request.getfixturevalue(f"on_{group}")
