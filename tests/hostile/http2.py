@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 from tests.hostile.wire import Reply
 
-_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY = 0, 1, 3, 4, 6, 7
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _PATIENCE = 30
+#: How much fits into a frame (SETTINGS_MAX_FRAME_SIZE).
+_FRAME = 1 << 14
 #: Statuses that have a number of their own in HPACK's static table.
 _STATUSES = {8: 200, 9: 204, 10: 206, 11: 304, 12: 400, 13: 404, 14: 500}
 #: The digits in HPACK's Huffman code.
@@ -49,11 +51,11 @@ class Http2:
         stream, self._next = self._next, self._next + 2
         trailers = list(trailers)
         is_last = ends and body is None and not trailers
-        self._send(_HEADERS, _END_HEADERS | (_END_STREAM if is_last else 0), stream, _packed(fields))
+        self._send_fields(stream, fields, ends=is_last)
         if body is not None:
             self.send_body(stream, body, ends=ends and not trailers)
         if trailers:
-            self._send(_HEADERS, _END_HEADERS | _END_STREAM, stream, _packed(trailers))
+            self._send_fields(stream, trailers, ends=True)
         return stream
 
     def send_body(self, stream: int, body: bytes, *, ends: bool) -> None:
@@ -64,17 +66,35 @@ class Http2:
         self._send(_RESET, 0, stream, b"\x00\x00\x00\x08")
 
     async def reply(self, stream: int) -> Reply:
-        """The answer on `stream`, when it is complete; :data:`REFUSED` when there is none."""
+        """The answer on `stream`, when it is complete; :data:`REFUSED` when there is none.
+
+        Raises :class:`TimeoutError` when nothing comes.
+        """
         try:
             async with asyncio.timeout(_PATIENCE):
                 while stream not in self._ended:
                     await self._read_frame()
-        except (OSError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError):
             return REFUSED
         return Reply(self._statuses.get(stream, 0), "", self._bodies.get(stream, b""))
 
+    def flood(self, blocks: Iterable[bytes]) -> int:
+        """Send a request whose fields go on in block after block (CONTINUATION), none of them the last."""
+        stream, self._next = self._next, self._next + 2
+        self._send(_HEADERS, _END_STREAM, stream, packed(fields()))
+        for block in blocks:
+            self._send(_CONTINUATION, 0, stream, block)
+        return stream
+
     def close(self) -> None:
         self._writer.close()
+
+    def _send_fields(self, stream: int, fields: Fields, *, ends: bool) -> None:
+        block, kind, flags = packed(fields), _HEADERS, _END_STREAM if ends else 0
+        while len(block) > _FRAME:
+            self._send(kind, flags, stream, block[:_FRAME])
+            block, kind, flags = block[_FRAME:], _CONTINUATION, 0
+        self._send(kind, flags | _END_HEADERS, stream, block)
 
     def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
@@ -92,6 +112,9 @@ class Http2:
             raise ConnectionResetError
         elif kind == _DATA:
             self._bodies[stream] = self._bodies.get(stream, b"") + payload
+            if payload:
+                for number in (0, stream):
+                    self._send(_WINDOW, 0, number, len(payload).to_bytes(4, "big"))
         elif kind == _HEADERS and not 100 <= _status(payload) < 200:  # trailers begin with no status
             self._statuses.setdefault(stream, _status(payload))
         elif kind == _RESET:
@@ -115,7 +138,7 @@ async def ask(port: int, fields: Fields, body: bytes | None = None, trailers: Fi
         connection.close()
 
 
-def _packed(fields: Fields) -> bytes:
+def packed(fields: Fields) -> bytes:
     """Each field as a literal that is not indexed, its name new, without Huffman's code."""
     return b"".join(b"\x00" + _text(name) + _text(value) for name, value in fields)
 
