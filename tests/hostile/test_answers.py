@@ -64,7 +64,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_is_not_ended_properly(on_paths, answer):
-    """The client's connection breaks as well: else half an answer would be taken for a whole one, and kept by caches."""
+    """The client's connection breaks as well: else half an answer would be taken, and kept, for a whole one."""
     server = on_paths.play("/user/evil/", answering(answer.encode()))
     replies, seen = on_paths.converse(request("/user/evil/") + BOB)
     assert replies == []
@@ -160,7 +160,7 @@ def test_an_answer_of_two_framings_has_one_for_the_client(on_paths):
 def test_a_status_that_is_none_harms_nobody_else(on_paths, status):
     """Go does not write such an answer, and panics."""
     on_paths.play("/user/evil/", answering(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode()))
-    replies, seen = on_paths.converse(request("/user/evil/") + BOB)
+    replies, _ = on_paths.converse(request("/user/evil/") + BOB)
     assert [reply.status for reply in replies] in ([], [500, 200])
     [after] = on_paths.ask(request("/user/bob/"))
     assert after.server == "bob"
