@@ -26,10 +26,6 @@ class Actor:
     left: int = 0
     port: int = 0
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     async def head(self, reader: asyncio.StreamReader) -> str:
         """The head of the next request, kept."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

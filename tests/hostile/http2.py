@@ -42,8 +42,7 @@ class Http2:
         """A connection without TLS, by prior knowledge."""
         connection = cls(*await asyncio.open_connection("127.0.0.1", port))
         connection._writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        # SETTINGS_HEADER_TABLE_SIZE 0: the other side names each field in full.
-        connection._send(_SETTINGS, 0, 0, b"\x00\x01\x00\x00\x00\x00")
+        connection.resize(0)  # so that the other side names each field in full
         return connection
 
     def send(self, fields: Fields, body: bytes | None = None, trailers: Fields = (), *, ends: bool = True) -> int:
@@ -60,6 +59,10 @@ class Http2:
 
     def send_body(self, stream: int, body: bytes, *, ends: bool) -> None:
         self._send(_DATA, _END_STREAM if ends else 0, stream, body)
+
+    def resize(self, size: int) -> None:
+        """Tell how large a table of fields the other side may keep (SETTINGS_HEADER_TABLE_SIZE)."""
+        self._send(_SETTINGS, 0, 0, b"\x00\x01" + size.to_bytes(4, "big"))
 
     def reset(self, stream: int) -> None:
         """Tell that the answer is not wanted any more (CANCEL)."""

@@ -48,13 +48,13 @@ class Scene:
             self.echoes[name] = await self._stack.enter_async_context(echoing(name))
         return self.echoes[name]
 
-    def play(self, routespec: str, act: Act) -> Actor:
+    def play(self, routespec: str, act: Act, scheme: str = "http") -> Actor:
         """A server that does as `act` tells, behind `routespec`."""
-        return self.run(self._play(routespec, act))
+        return self.run(self._play(routespec, act, scheme))
 
-    async def _play(self, routespec: str, act: Act) -> Actor:
+    async def _play(self, routespec: str, act: Act, scheme: str) -> Actor:
         actor = await self._stack.enter_async_context(acting(act))
-        await self.proxy.add_route(routespec, actor.url, {})
+        await self.proxy.add_route(routespec, f"{scheme}://127.0.0.1:{actor.port}", {})
         return actor
 
     def ask2(self, fields: Fields, body: bytes | None = None, trailers: Fields = ()) -> Reply:

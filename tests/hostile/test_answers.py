@@ -43,6 +43,7 @@ def test_an_unclear_answer_is_an_error(on_paths, answer):
     server = on_paths.play("/user/evil/", answering(answer.encode("latin-1")))
     replies, _ = on_paths.converse(request("/user/evil/") + BOB)
     assert [reply.status for reply in replies] == [500, 200]
+    assert replies[0].body == b"Internal Server Error"  # and not what Go says of the bytes that it got
     assert replies[1].server == "bob"
     [again] = on_paths.ask(request("/user/evil/"))
     assert again.status == 500
@@ -122,6 +123,18 @@ def test_what_a_server_says_reaches_its_own_users_only(on_paths):
         replies = on_paths.ask(request("/user/evil/"), request("/user/bob/"), request("/user/alice/"))
         assert [reply.server for reply in replies[1:]] == ["bob", "alice"]
     assert server.heads
+
+
+def test_servers_are_not_offered_http2_by_the_plugin(on_paths, delivery):
+    """With HTTP/1.1 alone, nothing has to be translated, where an answer's end could change its place."""
+
+    async def act(actor, reader, writer):
+        actor.bodies.append(await reader.read(65536))  # the first message of TLS, which has what is offered (ALPN)
+
+    server = on_paths.play("/user/secret/", act, scheme="https")
+    on_paths.ask(request("/user/secret/"))
+    assert server.bodies[0].startswith(b"\x16\x03")
+    assert (b"\x02h2" in server.bodies[0]) == (delivery == "store")
 
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])

@@ -102,6 +102,7 @@ def test_connection_takes_nothing_away_that_traefik_tells(on_paths, name, spell)
         [f"Connection: {spell(name)}"],
         [f"Connection: keep-alive, {spell(name)}", f"{name}: {SPOOFED}"] if name != "Host" else [],
         [f"Connection: ,, {spell(name)} ,", "Connection: keep-alive"],
+        ["Connection:", f"Connection: {spell(name)}"],
     ):
         reply = sent(on_paths, *lines)
         assert reply.sent(name) == plain.sent(name), lines

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.hostile.http2 import Http2, fields, packed
+from tests.hostile.actor import answering
+from tests.hostile.http2 import REFUSED, Http2, fields, packed
 from tests.hostile.wire import request
 
 INJECTED = "X-Injected: 1"
@@ -137,6 +138,30 @@ def test_requests_that_are_given_up_at_once_do_not_stop_others(on_paths):
     assert on_paths.ask2(fields("GET", "/user/bob/")).server == "bob"
 
 
+def test_settings_that_keep_changing_crash_nothing(on_paths):
+    """Traefik would write fields by a table of one size while it makes it another."""
+    lines = "".join(f"X-{number}: {number}\r\n" for number in range(300))
+    on_paths.play("/user/wordy/", answering(f"HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n".encode()))
+
+    async def client():
+        connection = await Http2.connected(on_paths.site.port)
+        for _ in range(20):
+            streams = []
+            for number in range(300):
+                connection.resize(number % 2 * 4096)
+                if number % 30 == 0:
+                    streams.append(connection.send(fields("GET", "/user/wordy/")))
+            for stream in streams:
+                assert await connection.reply(stream) is not REFUSED
+        connection.close()
+
+    async def clients():
+        await asyncio.gather(*(client() for _ in range(6)))
+
+    on_paths.run(clients())
+    assert on_paths.ask2(fields("GET", "/user/bob/")).server == "bob"
+
+
 def test_fields_without_end_are_not_read_for_ever(on_paths):
     """Traefik closes the connection, or refuses the request, before 64 MB have come."""
     block = packed([("x-a", "b" * 15_000)])
@@ -159,8 +184,9 @@ def test_fields_without_end_are_not_read_for_ever(on_paths):
         fields("GET", "/user/alice/", ("x-a", "b" * (2 << 20))),
         fields("GET", "/user/alice/", *[(f"x-{number}", "b" * 400) for number in range(3000)]),
         fields("GET", "/user/alice/", *[("cookie", "a=b")] * 30_000),
+        fields("GET", "/user/alice/", ("trailer", ",".join(f"a{number}" for number in range(40_000)))),
     ],
-    ids=["path", "one field", "many fields", "cookies"],
+    ids=["path", "one field", "many fields", "cookies", "trailers"],
 )
 def test_too_much_is_refused(on_paths, huge):
     reply = on_paths.ask2(huge)
