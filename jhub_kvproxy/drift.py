@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .changes import Changes
-from .table import RECORDS
+from .records import RECORDS
 
 _NAMED = 5
 

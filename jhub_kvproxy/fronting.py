@@ -52,6 +52,7 @@ def front_of(proxy: KVProxy, *, port: int, tls: bool, acme_storage: str) -> Fron
         keep_alive_timeout=proxy.keep_alive_timeout,
         access_log=access_log_of(proxy),
         access_log_format=proxy.access_log_format,
+        logs_routes=proxy.is_pushed,
     )
 
 

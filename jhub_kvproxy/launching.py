@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from .fronting import address_of, front_of, make_private
 from .traefik import pem, prometheus
 from .traefik.binary import check_version, find_traefik, installed_version
 from .traefik.certificate import self_signed
-from .traefik.dynamic import base_config
+from .traefik.dynamic import base_config, store_dynamic
 from .traefik.launch import Launch
+from .traefik.plugin_dynamic import PluginOptions
+from .traefik.plugin_files import plugin_files, plugin_static
 from .traefik.renewal import Renewal
 from .traefik.static import merges, static_config
 from .traefik.upstream import ClientFiles, upstream_dynamic, upstream_static
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 SSL_CERT, SSL_KEY, CLIENT_CA = "JupyterHub.ssl_cert", "JupyterHub.ssl_key", "KVProxy.client_ca"
 INTERNAL_CERT = "JupyterHub.internal_ssl's certificate"
+#: What the plugin shows servers, and checks theirs with.
+IDENTITY_FILE = "internal-identity.pem"
 INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.internal_ssl's authorities"
 
 
@@ -49,25 +54,31 @@ async def launch_of(proxy: KVProxy) -> Launch:
     if SSL_CERT not in sources:
         files[cert], files[key] = self_signed()
 
-    def base(read: Sequence[pem.File]) -> bytes:
+    def base(read: Sequence[pem.File]) -> dict[Path, bytes]:
         by_option = {file.option: file for file in read}
         pair = pem.pair(by_option[SSL_CERT], by_option[SSL_KEY]) if SSL_CERT in by_option else None
-        client = None
+        rendered, client, identity = {}, None, ""
         if INTERNAL_CERT in by_option:
             inner = pem.pair(by_option[INTERNAL_CERT], by_option[INTERNAL_KEY])
             client = ClientFiles(inner.certificate, inner.key, pem.authorities(by_option[INTERNAL_CA]))
+            identity = client.identity
+        if identity and proxy.is_pushed:
+            rendered[run / IDENTITY_FILE] = identity.encode()
         client_ca = pem.authorities(by_option[CLIENT_CA]) if CLIENT_CA in by_option else ""
         config = base_config(
-            provider=proxy.traefik_provider,
-            # It would be an error in Traefik's log, until the table comes.
-            has_health=not proxy.is_fed,
             cert_file=pair.certificate if pair else str(cert),
             key_file=pair.key if pair else str(key),
-            extra=merges(upstream_dynamic(limits, client), front.dynamic(client_ca), proxy.extra_dynamic_config),
+            extra=merges(
+                table_dynamic(proxy, str(run / IDENTITY_FILE) if identity else "", identity),
+                upstream_dynamic(limits, client),
+                front.dynamic(client_ca),
+                proxy.extra_dynamic_config,
+            ),
         )
-        return tomli_w.dumps(config).encode()
+        rendered[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(config).encode()
+        return rendered
 
-    renewal = Renewal(sources, base, dynamic_dir / "kvproxy-base.toml", files, proxy.log)
+    renewal = Renewal(sources, base, files, proxy.log)
     await renewal.load()
 
     def static(api_address: str, public_port: int) -> dict[str, Any]:
@@ -84,13 +95,34 @@ async def launch_of(proxy: KVProxy) -> Launch:
                 upstream_static(limits),
                 front.static(host, public_port, shift=public_port - port),
                 prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
+                plugin_static() if proxy.is_pushed else {},
                 proxy.extra_static_config,
             ),
         )
         return front.with_headers(config)
 
     secrets = {"providers": proxy.traefik_provider_secrets()}
-    return Launch(command, host, port, static, secrets, files, front.redirect_port, renewal)
+    own_files = plugin_files() if proxy.is_pushed else {}
+    return Launch(command, host, port, static, secrets, files, own_files, front.redirect_port, renewal)
+
+
+def table_dynamic(proxy: KVProxy, identity_file: str, identity: str) -> dict[str, Any]:
+    """The part of the dynamic configuration by which Traefik gets the routes.
+
+    With JupyterHub.internal_ssl, `identity_file` is where the plugin finds the `identity`, if that is known yet.
+    """
+    if not proxy.is_pushed:
+        return store_dynamic(proxy.traefik_provider)
+    serving = proxy.serving
+    return PluginOptions(
+        limits=time_limits(proxy),
+        error_target=serving.error_target,
+        tells_url=serving.tells_url,
+        activity=proxy.activity,
+        log=bool(proxy.access_log),
+        identity_file=identity_file,
+        identity_hash=hashlib.sha256(identity.encode()).hexdigest()[:12] if identity else "",
+    ).dynamic()
 
 
 def _certificates(proxy: KVProxy, tls: bool) -> dict[str, Path]:

@@ -7,16 +7,18 @@ proxies that are open, so that nothing stays behind of one that is closed. The p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .errors import BackendUnavailable, LeaseHeld, LeaseLost, RouteNotReady
+from .push.plugin import Answer
 from .replica import Replica, Standing
+from .revision import Revision
 
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CHANGE = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -108,6 +110,8 @@ class Source:
     routes: Callable[[], int]
     is_lease_held: Callable[[], bool]
     replicas: Callable[[], Sequence[Replica]]
+    #: What the plugin of each replica answered last; of those that have one.
+    plugins: Callable[[], Mapping[Replica, Answer]]
 
 
 class Gauges(Collector):
@@ -116,7 +120,7 @@ class Gauges(Collector):
     def __init__(self) -> None:
         self.sources: set[Source] = set()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         sources = list(self.sources)
         routes = sum(source.routes() for source in sources)
         yield GaugeMetricFamily("kvproxy_routes", "Routes in the table", routes)
@@ -135,6 +139,29 @@ class Gauges(Collector):
             lag.add_metric([name], replica.lag.seconds)
         yield up
         yield lag
+        yield from _of_plugins({r.api.name: answer for source in sources for r, answer in source.plugins().items()})
+
+
+def _of_plugins(answers: Mapping[str, Answer]) -> Iterator[Metric]:
+    routes = GaugeMetricFamily(
+        "kvproxy_replica_routes", "Routes that the plugin in the replica serves", labels=["replica"]
+    )
+    revision = GaugeMetricFamily(
+        "kvproxy_replica_revision", "Number of the revision that the plugin in the replica serves", labels=["replica"]
+    )
+    requests = CounterMetricFamily(
+        "kvproxy_requests",
+        "Requests that the plugin in the replica has sent to a server, since that Traefik was started, by whose it is",
+        labels=["replica", "kind"],
+    )
+    for name, answer in sorted(answers.items()):
+        routes.add_metric([name], answer.routes)
+        revision.add_metric([name], Revision.read(answer.served.revision).number)
+        for kind, count in sorted(answer.requests.items()):
+            requests.add_metric([name, kind], count)
+    yield routes
+    yield revision
+    yield requests
 
 
 def _by_standing(standings: Sequence[Standing]) -> GaugeMetricFamily:

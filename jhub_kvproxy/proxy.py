@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from traitlets import TraitType
 
+from .activity.told import ToldActivity
 from .activity.tracker import Activity
 from .backend import Backend
 from .described import LastUse, described, described_by_routespec, never, without_last_activity
 from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
 from .guard import Guard
+from .keepers import Keepers
 from .launching import launch_of
 from .lease import Lease
 from .metrics import GAUGES, Source
@@ -35,19 +38,22 @@ from .options.tls import TLSOptions
 from .options.traefik import TraefikOptions
 from .options.upstream import UpstreamOptions
 from .pace import Pace
+from .push import plugin
+from .push.journal import Journal
+from .push.pusher import Pusher
+from .push.wire import form_of
 from .readiness import Readiness
+from .records import Table
 from .rest_api import RESTAPI, is_foreign
 from .revision import Revision
 from .routes import Pattern, Route
-from .stored import StoredTable
+from .stored import Committed, StoredTable
 from .table import Routing, RoutingTable
 from .traefik.api import TraefikAPI, check_versions
 from .traefik.discovery import Discovery
-from .traefik.document import Document
-from .traefik.feed import Feed
 from .traefik.local import LocalReplicas
+from .traefik.poller import Poller
 from .traefik.renewal import Renewal
-from .traefik.static import REST
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
@@ -84,25 +90,26 @@ class KVProxy(
         # A default is not validated, so the name may still be one.
         self.backend_class = self.backend_class
         self._backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
-        self._readiness = Readiness(self.traefik_provider, self.log)
-        pace = Pace(self.rebuild_share, self._deliver)
+        self._readiness = Readiness(self.log)
         self._lease = Lease(self._backend, self.lease_seconds, self.log)
-        table = RoutingTable(Routing(self.routing), serving=self.serving)
-        stored = StoredTable(table, self._backend, self._lease, pace, self.log, is_for_traefik=not self.is_fed)
+        pace = None if self.is_pushed else Pace(self.rebuild_share, self._is_live)
+        table = Table() if self.is_pushed else RoutingTable(Routing.TREE, serving=self.serving)
+        stored = StoredTable(table, self._backend, self._lease, self.log)
+        stored.listeners.append(self._committed)
         self._writer = Writer(stored, pace)
         self._guard = Guard(self._backend, self._writer, stored, self._lease, self.log)
-        self._document = Document(has_health=bool(self.should_start))
-        self._feed = Feed(
-            lambda: self._writer.revision.text, self._make_document, lambda: self._lease.is_held, self.log
-        )
+        self._pace = pace
+        self._journal = Journal(form_of(self.serving))
+        self._pusher = self._make_pusher() if self.is_pushed else None
+        self._keepers: Keepers = self._pusher or Poller(self._readiness, self.traefik_provider, self.log)
         self._local = LocalReplicas(Path(self.runtime_dir).absolute(), self.local_replicas, self.log)
         self._gauged = Source(
-            lambda: len(self._writer.table.routes), lambda: self._lease.is_held, lambda: self._readiness.replicas
+            lambda: len(self._writer.table.routes),
+            lambda: self._lease.is_held,
+            lambda: self._readiness.replicas,
+            lambda: self._pusher.answers if self._pusher else {},
         )
-        # The Traefik that we start has our user; of another we know nothing.
-        owners = frozenset([os.getuid()]) if self.should_start else None
-        urls, token = self.activity_urls, self.activity_token
-        self._activity = Activity(owners, urls, token, self.log) if self.activity else None
+        self._activity = self._make_activity() if self.activity else None
         self._rest_api = RESTAPI(self, self.rest_api_token, writes=self.rest_api_writes, log=self.log)
         self._discovery: Discovery | None = None
         self._renewal: Renewal | None = None
@@ -111,22 +118,22 @@ class KVProxy(
         self._closer: asyncio.Task[None] | None = None
 
     @property
-    def is_fed(self) -> bool:
-        """Whether the hub hands the table to Traefik."""
-        return bool(self.delivery == Delivery.HUB)
+    def is_pushed(self) -> bool:
+        """Whether the hub sends the table to the plugin in each Traefik."""
+        return bool(self.delivery == Delivery.PUSH)
 
     @property
     def traefik_provider(self) -> str:
-        """Traefik's name for what it gets the table by."""
-        return REST if self.is_fed else self._backend.provider
+        """Traefik's name for the store, which the names of the routers there end with."""
+        return self._backend.provider
 
     def traefik_provider_config(self) -> dict[str, Any]:
         """What each Traefik has under ``providers`` in its static configuration, without secrets."""
-        return {REST: {}} if self.is_fed else self._backend.traefik_provider_config()
+        return {} if self.is_pushed else self._backend.traefik_provider_config()
 
     def traefik_provider_secrets(self) -> dict[str, Any]:
         """What is merged over it, and must stand in no file."""
-        return {} if self.is_fed else self._backend.traefik_provider_secrets()
+        return {} if self.is_pushed else self._backend.traefik_provider_secrets()
 
     async def start(self) -> None:
         """Start Traefik, or find again the one that an earlier hub left running, and wait until it serves the table."""
@@ -140,10 +147,10 @@ class KVProxy(
         self._watch(self._local.apis)
         try:
             await check_versions(self._local.apis)
-            await self._readiness.wait(self._writer.revision, None, self.ready_timeout)
+            await self._outdo_what_is_served()
+            await self._readiness.wait(self._writer.revision, None, self.ready_timeout, for_fresh_answers=True)
         except KVProxyError:
             # The hub ends now. Users keep a Traefik that was there before it.
-            await self._readiness.close()
             await self._local.stop(keep_adopted=True)
             await self._close()
             raise
@@ -154,32 +161,32 @@ class KVProxy(
     async def stop(self) -> None:
         """Stop Traefik. The table stays in the store."""
         await self._close_renewal()
-        await self._readiness.close()
-        await self._feed.close()
+        await self._keepers.close()
+        self._readiness.close()
         await self._local.stop()
         await self._close()
 
-    async def add_route(self, routespec: str, target: str, data: dict[str, Any]) -> None:
+    async def add_route(self, routespec: str, target: str, data: dict[str, Any] | None) -> None:
         """Add or change a route; returns when every replica that is up serves it.
 
         Raises :class:`~jhub_kvproxy.errors.RouteRejected` (a ValueError) for what cannot be routed,
         :class:`~jhub_kvproxy.errors.RouteNotReady`, or :class:`~jhub_kvproxy.errors.BackendError`. The
-        route is then as it was before the call.
+        route is then as it was before the call. `data` may be None, as with configurable-http-proxy: it is ``{}`` then.
         """
+        data = {} if data is None else data
         if self._activity:
             data = without_last_activity(data)
         route = Route(self.validate_routespec(routespec), target, data)
         await self._ready()
-        router = self._writer.table.router(route)
         previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route, self.ready_timeout)
         try:
-            if revision != before and not (self.is_fed or self._backend.lists_at_once):
+            if revision != before and not (self.is_pushed or self._backend.lists_at_once):
                 # Traefik may have listed the keys while they were written, and then lack some of them, or call the
                 # route wrong for that; what it lists from now on is whole.
-                await self._readiness.wait(revision, None, self.ready_timeout)
+                await self._wait(revision)
                 revision = await self._writer.touch(self.ready_timeout)
-            await self._readiness.wait(revision, router, self.ready_timeout)
+            await self._wait(revision, route)
         except (RouteNotReady, BackendError):
             await self._writer.take_back(route, previous, self.ready_timeout)
             raise
@@ -194,8 +201,7 @@ class KVProxy(
         """
         name = Pattern.parse(self.validate_routespec(routespec)).name
         await self._ready()
-        revision = await self._writer.delete(name, self.ready_timeout)
-        await self._readiness.wait(revision, None, self.ready_timeout)
+        await self._wait(await self._writer.delete(name, self.ready_timeout))
 
     async def get_all_routes(self) -> dict[str, dict[str, Any]]:
         """The routes in the store, by routespec.
@@ -231,20 +237,57 @@ class KVProxy(
         await self._activity.refresh(routes)
         return self._activity.last_use
 
+    def _make_pusher(self) -> Pusher:
+        # A Traefik that the hub started has nobody else who tells it; another may be another hub's by now.
+        return Pusher(
+            self._readiness,
+            self._journal,
+            self.serving,
+            lambda: bool(self.should_start) or self._lease.is_held,
+            self.log,
+        )
+
+    def _make_activity(self) -> Activity | ToldActivity:
+        if self.is_pushed:
+            return ToldActivity(self._readiness, self.log)
+        # The Traefik that we start has our user; of another we know nothing.
+        owners = frozenset([os.getuid()]) if self.should_start else None
+        return Activity(owners, self.activity_urls, self.activity_token, self.log)
+
     def _watch(self, replicas: list[TraefikAPI]) -> None:
         self._readiness.watch(replicas)
-        if self.is_fed:
-            self._feed.watch(replicas)
+        self._keepers.watch(self._readiness.replicas)
 
-    async def _deliver(self, revision: Revision) -> None:
-        """Hand out `revision`, if that is ours to do, and wait until it is live."""
-        self._feed.wake()
+    def _committed(self, committed: Committed) -> None:
+        if self._pace:
+            self._pace.committed(committed.revision)
+        else:
+            self._journal.record(committed.revision, committed.routes, is_whole=committed.is_whole)
+
+    async def _wait(self, revision: Revision, route: Route | None = None) -> None:
+        """Wait until every replica that is up serves `revision`, and `route`, if that is given, with it."""
+        if self.is_pushed:
+            await self._readiness.wait(revision, None, self.ready_timeout, needs_one=route is not None)
+            return
+        table = self._writer.table
+        assert isinstance(table, RoutingTable)
+        router = f"{table.router(route)}@{self.traefik_provider}" if route else None
+        await self._readiness.wait(revision, router, self.ready_timeout, for_fresh_answers=True)
+
+    async def _is_live(self, revision: Revision) -> None:
         # A replica that lags behind does not hold up the others for longer.
         with contextlib.suppress(RouteNotReady):
-            await self._readiness.wait(revision, None, _LONGEST_PACE, for_silent_ones=False)
+            await self._readiness.wait(revision, None, _LONGEST_PACE, for_silent_ones=False, for_fresh_answers=True)
 
-    async def _make_document(self) -> tuple[str, bytes]:
-        return await self._writer.look(lambda table, at: (at.text, self._document.of(table.keys, at.text)))
+    async def _outdo_what_is_served(self) -> None:
+        """Have a newer revision than each Traefik that was found running; its hub's clock may have been ahead."""
+        if not self.is_pushed:
+            return
+        async with aiohttp.ClientSession() as session:
+            for supervisor in self._local.supervisors:
+                if supervisor.is_adopted:
+                    answer = await plugin.ask(supervisor.api, session)
+                    await self._writer.outdo(answer.served.revision)
 
     async def _ready(self) -> None:
         """Open the store. JupyterHub may call any method first, and `start` not at all."""
@@ -276,7 +319,7 @@ class KVProxy(
     async def _open_extras(self) -> None:
         if self._activity:
             self._activity.start()
-            if not (self.should_start or self.activity_urls):
+            if not (self.is_pushed or self.should_start or self.activity_urls):
                 self.log.warning(
                     "KVProxy.activity sees only a Traefik that runs in the Hub's network; for others, set "
                     "KVProxy.activity_urls"
@@ -299,8 +342,8 @@ class KVProxy(
         await self._close_extras()
         if self._discovery:
             await self._discovery.close()
-        await self._readiness.close()
-        await self._feed.close()
+        await self._keepers.close()
+        self._readiness.close()
         await self._guard.close()
         await self._writer.close()
         await self._close_store()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import time
+from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-
-from .errors import TraefikError
 from .lag import Lag
 from .revision import Revision
 from .traefik.api import TraefikAPI
-from .traefik.binary import check_version
 
 #: Seconds after which a replica that lacks what another serves is not waited for any longer. A Traefik whose store
 #: was away takes up to 20 of them until it tries the store again (pkg/job/job.go, NextBackOff).
@@ -37,20 +33,19 @@ class Standing(enum.Enum):
 class Replica:
     """One replica. Each change of its standing is one line in `log`."""
 
-    def __init__(self, api: TraefikAPI, provider: str, log: Any, standing: Standing) -> None:
+    def __init__(self, api: TraefikAPI, log: Any, standing: Standing) -> None:
         self.api = api
         self.standing = standing
         #: The revision that it serves; None: not known, or none.
         self.revision: str | None = None
         #: Traefik's words about each router that it does not serve.
-        self.errors: dict[str, str] = {}
+        self.errors: Mapping[str, str] = {}
         self.lag = Lag()
-        self._provider = provider
+        #: Why it does not take our table, as a part of a sentence; empty: it does, as far as is known.
+        self.refusal = ""
         self._log = log
         self._why_down = ""
-        self._is_version_checked = False
-        self._looking: asyncio.Task[None] | None = None
-        self._looking_since = 0.0
+        self._asked_at: float | None = None
         self._goal: Revision | None = None
         self._missing: Revision | None = None
         self._missing_since = 0.0
@@ -66,29 +61,39 @@ class Replica:
         """What it was last seen to do, as a sentence without its full stop."""
         if self.standing is Standing.DOWN:
             return self._why_down
-        if self.revision is None:
-            return f"Traefik at {self.api.name} serves no table of ours, so it may not read our prefix"
-        return f"Traefik at {self.api.name} serves revision {self.revision}"
+        served = "no table of ours" if self.revision is None else f"revision {self.revision}"
+        why = f", {self.refusal}" if self.refusal else ""
+        return f"Traefik at {self.api.name} serves {served}{why}"
 
     def serves(self, revision: Revision) -> bool:
         return self.revision is not None and revision.is_reached_by(self.revision)
 
-    def look(self, session: aiohttp.ClientSession, latest: Revision | None) -> asyncio.Task[None]:
-        """Ask it what it serves, unless it is being asked; `latest` is the newest revision that anybody waited for."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look(session, latest))
-            self._looking_since = time.monotonic()
-        return self._looking
+    def asked(self) -> None:
+        """It has just been asked what it serves."""
+        self._asked_at = time.monotonic()
 
     def is_silent(self, patience: float) -> bool:
         """Whether it was asked over `patience` seconds ago, and has not answered."""
-        is_asked = self._looking is not None and not self._looking.done()
-        return is_asked and time.monotonic() - self._looking_since > patience
+        return self._asked_at is not None and time.monotonic() - self._asked_at > patience
 
-    async def close(self) -> None:
-        if self._looking:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+    def answered(self, revision: str | None, latest: Revision | None, errors: Mapping[str, str] | None) -> None:
+        """It serves `revision` (None: no table); `latest` is the newest that anybody waited for.
+
+        `errors` are Traefik's words about each router that it does not serve; None: as before.
+        """
+        self._asked_at = None
+        self.errors = self.errors if errors is None else errors
+        self.revision = revision
+        self.lag.seen(revision)
+        self._judge(latest)
+
+    def failed(self, why: str) -> None:
+        """It does not answer as it should, for the reason `why`, a sentence."""
+        self._asked_at = None
+        self._why_down = why.rstrip(".")
+        if self.standing is not Standing.DOWN:
+            self._log.warning("%s; route changes do not wait for it until it is back", self._why_down)
+        self.standing, self._goal, self._missing = Standing.DOWN, None, None
 
     def misses(self, revision: Revision) -> None:
         """Another replica serves `revision`, and this one does not."""
@@ -101,32 +106,7 @@ class Replica:
             self._log.warning("Traefik at %s is behind, but no other is up; route changes wait for it", self.api.name)
         self.standing, self._missing = Standing.AWAITED, None
 
-    async def _look(self, session: aiohttp.ClientSession, latest: Revision | None) -> None:
-        errors = self.errors
-        try:
-            if not self._is_version_checked:
-                check_version(await self.api.version(session), f"That at {self.api.name}")
-            revision = await self.api.revision(session, self._provider)
-            if revision != self.revision or self.standing is Standing.DOWN:
-                errors = await self.api.errors(session)
-        except TraefikError as error:
-            self._failed(str(error))
-        except (LookupError, TypeError) as error:
-            self._failed(f"{self.api.name} does not answer as Traefik does ({error!r})")
-        else:
-            self._is_version_checked = True
-            self.errors, self.revision = errors, revision
-            self.lag.seen(revision)
-            self._answered(latest)
-
-    def _failed(self, why: str) -> None:
-        self._why_down = why
-        if self.standing is not Standing.DOWN:
-            self._log.warning("%s; route changes do not wait for it until it is back", why.rstrip("."))
-        # It may come back as another version, with another configuration.
-        self.standing, self._is_version_checked, self._goal, self._missing = Standing.DOWN, False, None, None
-
-    def _answered(self, latest: Revision | None) -> None:
+    def _judge(self, latest: Revision | None) -> None:
         if self._missing and self.serves(self._missing):
             self._missing = None
         if self.standing is Standing.AWAITED:

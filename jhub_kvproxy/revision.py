@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Revision:
     number: int
     text: str
     term: int = 0
+
+    @property
+    def rank(self) -> tuple[int, str, int]:
+        """Orders what several writers wrote: whoever came later is above, and of one writer's the later."""
+        return self.term, self.writer, self.number
 
     def is_reached_by(self, seen: str) -> bool:
         """Whether a replica that serves the revision with the text `seen` is at this one, or past it."""
@@ -37,12 +43,7 @@ class Revision:
     @classmethod
     def read(cls, text: str) -> Revision:
         """The one that `text` tells of, which anybody may have written."""
-        who, _, number = text.partition(".")
-        term, _, writer = who.rpartition("-")
-        try:
-            return cls(writer, int(number), text, int(term or "0", 16))
-        except ValueError:
-            return cls(who, 0, text)
+        return _read(text)
 
     @classmethod
     def first(cls) -> Revision:
@@ -60,6 +61,17 @@ class Revision:
         # was emptied in between.
         term = max(_now(), Revision.read(text).term + 1)
         return Revision(self.writer, self.number + 1, text, term)
+
+
+# Thousands may ask for the same.
+@lru_cache(maxsize=64)
+def _read(text: str) -> Revision:
+    who, _, number = text.partition(".")
+    term, _, writer = who.rpartition("-")
+    try:
+        return Revision(writer, int(number), text, int(term or "0", 16))
+    except ValueError:
+        return Revision(who, 0, text)
 
 
 def _now() -> int:

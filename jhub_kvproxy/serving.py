@@ -49,7 +49,7 @@ class Serving:
     def middleware(self, route: Route) -> dict[str, str]:
         """Keys below the middleware of `route`, if it has one."""
         segments = route.pattern.segments
-        if not segments or not _includes(self.strip_prefix, route):
+        if not segments or not includes(self.strip_prefix, route):
             return {}
         # Traefik looks at the decoded path here, so this is the prefix in every encoding that the rule matches.
         return {"stripPrefixRegex/regex": "^" + "".join("/" + "".join(map(_regexp, part)) for part in segments)}
@@ -59,14 +59,15 @@ class Serving:
         keys = {}
         if self.transport and route.target.startswith("https:"):
             keys["serversTransport"] = self.transport
-        if target_has_path(route.target) and _includes(self.prepend_path, route):
+        if target_has_path(route.target) and includes(self.prepend_path, route):
             keys["servers/0/preservePath"] = "true"
-        if _includes(self.change_origin, route):
+        if includes(self.change_origin, route):
             keys["passHostHeader"] = "false"
         return keys
 
 
-def _includes(selection: Selection, route: Route) -> bool:
+def includes(selection: Selection, route: Route) -> bool:
+    """Whether `selection` has `route`."""
     return selection if isinstance(selection, bool) else route.pattern in selection
 
 

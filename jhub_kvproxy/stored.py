@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from . import metrics
@@ -14,18 +15,28 @@ from .changes import Changes
 from .drift import in_words
 from .errors import BatchRejected, LeaseLost
 from .lease import Lease
-from .pace import Pace
+from .records import Table, read_records, revision_in
 from .revision import Revision
 from .routes import Route
-from .table import RECORDS, REVISION_KEY, TRAEFIK, RoutingTable, read_records
 
 _SHOWN = 5
 _ANY = 1 << 30
-_ROUTE_OPS = 8  # about the keys of a new route for Traefik, and its share in those of the tree
 _LISTING = 1.0  # seconds that Traefik takes at most to list all keys
 _REVISION_BYTES = 256  # of the revision's key and value, generously
 
 Wanted = Mapping[str, Route | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The store is at `revision`: `routes` have changed, by name, and None is one that is gone.
+
+    With `is_whole` they are all that there are.
+    """
+
+    revision: Revision
+    routes: Wanted
+    is_whole: bool = False
 
 
 class StoredTable:
@@ -36,12 +47,10 @@ class StoredTable:
     is the truth for a new writer, and when another hub has written since. Otherwise the table is, and the store is
     brought back to it, whatever happened there.
 
-    The store holds the records of the routes, and if it `is_for_traefik`, what that reads there.
+    Whoever is in :attr:`listeners` is told of each revision that the store gets, at once and in order.
     """
 
-    def __init__(
-        self, table: RoutingTable, backend: Backend, lease: Lease, pace: Pace, log: Any, *, is_for_traefik: bool
-    ) -> None:
+    def __init__(self, table: Table, backend: Backend, lease: Lease, log: Any) -> None:
         self.table = table
         #: The revision that the store is at.
         self.revision = Revision.first()
@@ -49,13 +58,13 @@ class StoredTable:
         self.in_doubt = True
         #: When we changed the store last, when we began to read it last (:func:`time.monotonic`), and for how long.
         self.changed_at, self.read_at, self.read_seconds = 0.0, 0.0, 0.0
+        self.listeners: list[Callable[[Committed], None]] = []
         self._backend = backend
         self._lease = lease
-        self._pace = pace
         self._log = log
         self._is_truth = False
-        self._kept = (RECORDS, TRAEFIK) if is_for_traefik else (RECORDS,)
-        self._route_ops = _ROUTE_OPS if is_for_traefik else 1
+        #: Whether the listeners know another table than this, but for its last changes.
+        self._is_table_new = True
 
     async def check(self) -> None:
         """Compare the store with the table; repair the one, or take over the other."""
@@ -67,13 +76,20 @@ class StoredTable:
         if not await self._lease.hold() or self.in_doubt:
             await self._read()
 
+    async def outdo(self, served: str) -> None:
+        """Commit a revision that is newer than the one with the text `served`, if the present one is not."""
+        await self.ensure()
+        if Revision.read(served).rank > Revision.read(self.revision.text).rank:
+            self.revision = self.revision.found(served)
+            await self._apply({}, {})
+
     async def put(self, wanted: Wanted, is_touched: bool) -> dict[str, BatchRejected]:
         """Bring the store to hold the `wanted` routes; returns those that it refused. :meth:`ensure` comes first."""
         rejected: dict[str, BatchRejected] = {}
         before = self.revision
         await self._put(wanted, rejected)
         if is_touched and self.revision is before:
-            await self._apply({})
+            await self._apply({}, {})
         return rejected
 
     async def _put(self, wanted: Wanted, rejected: dict[str, BatchRejected]) -> None:
@@ -85,7 +101,7 @@ class StoredTable:
             rest = rest[len(part) :]
             try:
                 if changes:
-                    await self._apply(changes)
+                    await self._apply(changes, {name: wanted[name] for name in part})
             except BaseException as error:
                 self.table.put(undo)
                 if not isinstance(error, BatchRejected):
@@ -103,12 +119,11 @@ class StoredTable:
         Returns their names, the changes, and what undoes them.
         """
         limits = self._limits
-        count = min(len(names), max(1, (limits.ops or _ANY) // self._route_ops))
+        count = min(len(names), max(1, (limits.ops or _ANY) // self.table.keys_per_route))
         while True:
             part = names[:count]
             undo = {name: self.table.routes.get(name) for name in part}
-            all_changes = self.table.put({name: wanted[name] for name in part})
-            changes = {key: value for key, value in all_changes.items() if key.startswith(self._kept)}
+            changes = self.table.put({name: wanted[name] for name in part})
             if count == 1 or limits.allow(len(changes), size_of(changes)):
                 return part, changes, undo
             self.table.put(undo)
@@ -119,14 +134,15 @@ class StoredTable:
         ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
         return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
 
-    async def _apply(self, changes: Changes) -> None:
+    async def _apply(self, changes: Changes, routes: Wanted) -> None:
+        """Commit `changes` of keys, which are those of `routes`, and a new revision with them."""
         self.in_doubt = True
         revision = self.revision.next()
         try:
             if not await self._lease.hold():
                 raise LeaseLost("The lease ran out in the middle of a change; nothing was changed.")
             with metrics.store_call("apply"):
-                await self._backend.apply(Batch({**changes, REVISION_KEY: revision.text}))
+                await self._backend.apply(Batch({**changes, self.table.revision_key: revision.text}))
         except BatchRejected:
             self.in_doubt = False
             raise
@@ -138,8 +154,16 @@ class StoredTable:
         self.in_doubt = False
         self.revision = revision
         metrics.TRANSACTION_KEYS.observe(len(changes) + 1)
-        self._pace.committed(revision)
         self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
+        self._tell(routes)
+
+    def _tell(self, routes: Wanted) -> None:
+        committed = Committed(self.revision, routes)
+        if self._is_table_new:
+            committed = Committed(self.revision, self.table.routes.copy(), is_whole=True)
+            self._is_table_new = False
+        for listener in self.listeners:
+            listener(committed)
 
     async def _read(self) -> None:
         if self.in_doubt:
@@ -148,17 +172,18 @@ class StoredTable:
         began = time.monotonic()
         with metrics.store_call("load"):
             keys = (await self._backend.load()).keys
-        stored = keys.get(REVISION_KEY, "")
+        stored, before = revision_in(keys), self.revision
         is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
-        drift = await asyncio.to_thread(self.table.drift, keys, self._kept)
+        drift = await asyncio.to_thread(self.table.drift, keys)
         self.read_at, self.read_seconds = began, time.monotonic() - began
         if drift and is_truth:
             words = await asyncio.to_thread(in_words, drift, keys)
             self._log.warning("The store is not as this hub left it. Repairing %r: %s", self._backend.prefix, words)
         elif drift:
             self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
+            self._is_table_new = True
             self._report(damaged)
-            drift = await asyncio.to_thread(self.table.drift, keys, self._kept)
+            drift = await asyncio.to_thread(self.table.drift, keys)
         if not is_truth and stored not in ("", self.revision.text):
             self.revision = self.revision.found(stored)
         self._is_truth = is_truth  # what was taken over is so once it is whole
@@ -166,11 +191,13 @@ class StoredTable:
             await self._repair(drift, keys, self._limits)
             if drift and is_truth:
                 metrics.drift_repaired(len(drift))
-            if not drift and stored != self.revision.text:
-                await self._apply({})
+            if not drift and keys.get(self.table.revision_key) != self.revision.text:
+                await self._apply({}, {})
         except BaseException:
             self.in_doubt = True  # a part of it may be repaired
             raise
+        if self._is_table_new or self.revision is not before:
+            self._tell({})
         self._is_truth, self.in_doubt = True, False
 
     async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
@@ -181,7 +208,7 @@ class StoredTable:
                 # Who was listing the keys when the new ones came has some of them, and must not miss the old ones.
                 await asyncio.sleep(_LISTING)
             try:
-                await self._apply(part)
+                await self._apply(part, {})
             except BatchRejected:
                 half = Limits(len(part) // 2, None)
                 if len(list(cut(part, keys, half))) == 1:

@@ -1,4 +1,4 @@
-"""The routing table: routes in, exact key changes out. Pure, no I/O.
+"""The routing table with the routers that Traefik reads in the store: routes in, exact key changes out. Pure, no I/O.
 
 Which keys a table has is a function of its routes and of :class:`Routing` alone, so every hub computes the same ones.
 """
@@ -8,23 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
+from typing import Self
 
 from .changes import Changes, difference
-from .errors import RouteRejected
 from .names import escape_name, shortened, spread
+from .records import RECORDS, TRAEFIK, TRAEFIK_REVISION, Table
 from .routes import HOST_PRIORITY, Route
 from .rules import prefix_rule
 from .serving import PLAIN, Serving
 from .tree import ROOT, Moves, Tree
-
-RECORDS = "routes/"
-TRAEFIK = "traefik/"
-
-#: A middleware that no router uses; its value tells which commit a replica serves. It also keeps the
-#: table from ever being empty, which Traefik would skip (``configurationwatcher.go``, isEmptyConfiguration).
-REVISION_NAME = "kvproxy-revision"
-REVISION_HEADER = "X-Kvproxy-Revision"
-REVISION_KEY = f"{TRAEFIK}http/middlewares/{REVISION_NAME}/headers/customResponseHeaders/{REVISION_HEADER}"
 
 ROUTERS = f"{TRAEFIK}http/routers/"
 _SERVICES = f"{TRAEFIK}http/services/"
@@ -47,20 +39,26 @@ class Routing(StrEnum):
     FLAT = "flat"
 
 
-class RoutingTable:
-    """The routes that the store is known to hold, by name, and the keys that they have there."""
+class RoutingTable(Table):
+    """A table whose routes have routers, services and middlewares for Traefik too."""
+
+    revision_key = TRAEFIK_REVISION
+    keys_per_route = 8  # and its share in those of the tree
 
     def __init__(self, routing: Routing, routes: Iterable[Route] = (), serving: Serving = PLAIN) -> None:
+        super().__init__(routes)
         self.routing = routing
         self.serving = serving
-        self.routes: dict[str, Route] = {route.name: route for route in routes}
-        self.keys: dict[str, str] = {TRAEFIK + key: value for key, value in serving.fixtures.items()}
+        self.keys |= {TRAEFIK + key: value for key, value in serving.fixtures.items()}
         self._by_tree_key = {route.pattern.key: route for route in self.routes.values()}
         self._tree = Tree(self._by_tree_key) if routing is Routing.TREE else None
         for route in self.routes.values():
             self._take(self._route_keys(route))
         if self._tree:
             self._take(self._tree_keys(self._tree, self._tree.everything()))
+
+    def with_routes(self, routes: Iterable[Route]) -> Self:
+        return type(self)(self.routing, routes, self.serving)
 
     def router(self, route: Route) -> str:
         """The name of the router of `route`."""
@@ -81,7 +79,7 @@ class RoutingTable:
         return old is not None and self.serving.router(old, name) != self.serving.router(route, name)
 
     def _become(self, routes: Mapping[str, Route | None]) -> Changes:
-        new = RoutingTable(self.routing, filter(None, routes.values()), self.serving)
+        new = self.with_routes(filter(None, routes.values()))
         changes = difference(self.keys, new.keys)
         vars(self).update(vars(new))
         return changes
@@ -101,21 +99,6 @@ class RoutingTable:
                 changes |= dict.fromkeys(self._cover_keys(old, []))
                 changes |= self._tree_keys(self._tree, self._tree.remove(old.pattern.key))
         return self._take(changes)
-
-    def drift(self, keys: Mapping[str, str], kept: tuple[str, ...] = (RECORDS, TRAEFIK)) -> Changes:
-        """What to change in a store that holds `keys` so that it holds what begins with `kept`, and nothing more."""
-        ours = {k: v for k, v in keys.items() if k.startswith((RECORDS, TRAEFIK)) and k != REVISION_KEY}
-        return difference(ours, {k: v for k, v in self.keys.items() if k.startswith(kept)})
-
-    def _take(self, changes: Mapping[str, str | None]) -> Changes:
-        """Take note of `changes`; returns those that are some."""
-        real = {key: value for key, value in changes.items() if self.keys.get(key) != value}
-        for key, value in real.items():
-            if value is None:
-                del self.keys[key]
-            else:
-                self.keys[key] = value
-        return real
 
     def _route_keys(self, route: Route) -> Changes:
         """The record of `route`, its router but for its place in the tree, and its service."""
@@ -208,22 +191,3 @@ def _node_name(prefix: str) -> str:
 def _prefix_priority(prefix: str) -> int:
     """More than that of every route that covers the node, less than that of a longer node."""
     return 1 + prefix.count("/") + (0 if prefix.startswith("/") else HOST_PRIORITY)
-
-
-def read_records(keys: Mapping[str, str], known: RoutingTable) -> tuple[RoutingTable, dict[str, str]]:
-    """The table whose records stand in `keys`, and what is wrong with each record that is none, by key.
-
-    A route that `known` has just so stays the same object.
-    """
-    routes, damaged = [], {}
-    for key, record in keys.items():
-        if not key.startswith(RECORDS):
-            continue
-        if known.keys.get(key) == record:
-            routes.append(known.routes[key.removeprefix(RECORDS)])
-            continue
-        try:
-            routes.append(Route.from_record(record))
-        except RouteRejected as error:
-            damaged[key] = str(error)
-    return RoutingTable(known.routing, routes, known.serving), damaged

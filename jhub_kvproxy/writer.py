@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from . import metrics
 from .errors import BackendError, BackendUnavailable, BatchRejected, LeaseHeld, LeaseLost
 from .pace import Pace
+from .records import Table
 from .revision import Revision
 from .routes import Route
 from .stored import StoredTable
-from .table import RoutingTable
-
-T = TypeVar("T")
 
 #: What passes by itself: a commit is then tried again.
 _PASSING = (BackendUnavailable, LeaseHeld, LeaseLost)
@@ -35,10 +32,10 @@ class Writer:
     """The only way to the store: one call at a time, whoever asks.
 
     While the store is away, or another hub has the lease, it tries again; what is wanted is kept until the caller's
-    time is up.
+    time is up. With a `pace`, commits keep to it; without one, each is made as soon as the one before has been.
     """
 
-    def __init__(self, stored: StoredTable, pace: Pace) -> None:
+    def __init__(self, stored: StoredTable, pace: Pace | None = None) -> None:
         self._stored = stored
         self._pace = pace
         self._io = asyncio.Lock()
@@ -56,7 +53,7 @@ class Writer:
         self._trouble: BackendError | None = None
 
     @property
-    def table(self) -> RoutingTable:
+    def table(self) -> Table:
         """What the store is known to hold, or is brought to."""
         return self._stored.table
 
@@ -116,17 +113,18 @@ class Writer:
         async with self._io:
             await self._stored.ensure()
 
-    async def look(self, at: Callable[[RoutingTable, Revision], T]) -> T:
-        """What `at` makes of the table and the revision that it is at, in a thread."""
+    async def outdo(self, served: str) -> None:
+        """Bring the table to a revision newer than the one with the text `served`, which a Traefik of ours serves."""
         async with self._io:
-            return await asyncio.to_thread(at, self.table, self.revision)
+            await self._stored.outdo(served)
 
     async def close(self) -> None:
         """Finish what is under way, and try nothing again."""
         self._closing.set()
         if self._committing:
             await asyncio.wait([self._committing])
-        await self._pace.close()
+        if self._pace:
+            await self._pace.close()
         self._wanted.clear()
         self._closing.clear()
 
@@ -173,7 +171,8 @@ class Writer:
         rest = _FIRST_REST
         try:
             while self._waiting or self._wanted:
-                await self._pace.turn()
+                if self._pace:
+                    await self._pace.turn()
                 async with self._io:
                     await self._commit()
                 if self._trouble is None:

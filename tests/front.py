@@ -61,7 +61,7 @@ async def started_with_tls(site: Site, certificates: Certificates, **traits: Any
 
 
 def tls_proxy(site: Site, certificates: Certificates, **traits: Any) -> KVProxy:
-    proxy = site.proxy(**{"delivery": "hub", **traits})
+    proxy = site.proxy(**{"delivery": "push", **traits})
     proxy.public_url = f"https://127.0.0.1:{site.port}/"
     proxy.ssl_cert, proxy.ssl_key = str(certificates.cert), str(certificates.key)
     return proxy

@@ -12,7 +12,6 @@ from traitlets.config import Config
 
 from jhub_kvproxy import Backend, Batch
 from jhub_kvproxy.lease import Lease
-from jhub_kvproxy.pace import Pace
 from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.stored import StoredTable
 from jhub_kvproxy.table import Routing, RoutingTable
@@ -88,10 +87,6 @@ async def leave(proxy: KVProxy) -> None:
 
 
 def writer_for(backend: Backend) -> Writer:
-    """A writer that no Traefik keeps waiting."""
-
-    async def at_once(_: object) -> None:
-        pass
-
-    pace, lease = Pace(1.0, at_once), Lease(backend, 0, backend.log)
-    return Writer(StoredTable(RoutingTable(Routing.TREE), backend, lease, pace, backend.log, is_for_traefik=True), pace)
+    """A writer that no Traefik keeps waiting, of a table that Traefik reads in the store."""
+    lease = Lease(backend, 0, backend.log)
+    return Writer(StoredTable(RoutingTable(Routing.TREE), backend, lease, backend.log))

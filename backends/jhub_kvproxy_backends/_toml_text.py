@@ -10,6 +10,8 @@ import tomli_w
 
 from jhub_kvproxy import BackendError, BackendRejected, Fragments, unflatten
 
+from ._toml_lines import Lines
+
 _TRAEFIK = "traefik/"
 _FORMAT = 1
 
@@ -18,7 +20,7 @@ class TableText:
     """A table, and its text in both forms, of which only the parts are made again that a change touches."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, str] = {}
+        self._lines = Lines(",\n")
         self._fragments = Fragments(_render)
 
     @property
@@ -28,15 +30,14 @@ class TableText:
     def update(self, changes: Mapping[str, str | None]) -> None:
         for key, value in changes.items():
             if value is None:
-                self._lines.pop(key, None)
+                self._lines.remove(key)
             else:
-                self._lines[key] = f"{json.dumps(key)}: {json.dumps(value)}"
+                self._lines.put(key, f"{json.dumps(key)}: {json.dumps(value)}")
         self._fragments.update(changes)
 
     def json(self) -> bytes:
         """The whole table, every key with its value, one a line."""
-        lines = ",\n".join(self._lines.values())
-        return f'{{"format": {_FORMAT}, "keys": {{\n{lines}\n}}}}\n'.encode()
+        return b'{"format": %d, "keys": {\n%b\n}}\n' % (_FORMAT, self._lines.text())
 
     def toml(self) -> bytes:
         """What Traefik reads."""

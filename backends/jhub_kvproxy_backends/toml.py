@@ -194,7 +194,9 @@ class TomlBackend(Backend):
                 return
             self._text.update(changes)
             try:
-                self._write_files()
+                self._write_table_file()
+                if any(key.startswith("traefik/") for key in changes):
+                    self._write_traefik_file()
             except BaseException:
                 self._forget()
                 raise
@@ -239,7 +241,7 @@ class TomlBackend(Backend):
     def _signatures(self) -> tuple[_Signature, _Signature]:
         return _signature(self.table_file), _signature(self.traefik_file)
 
-    def _write_files(self) -> None:
+    def _write_table_file(self) -> None:
         # Temporary files in Traefik's directory would make it read all files again, several times.
         before = _signature(self.table_file)
         write_atomically(self.table_file, self._text.json(), temp_dir=self.directory)
@@ -247,7 +249,6 @@ class TomlBackend(Backend):
         if before and after and after[1] <= before[1]:
             # The kernel's clock may tick every 4 ms only, and the next file may get the inode of the last but one.
             os.utime(self.table_file, ns=(before[1] + 1, before[1] + 1))
-        self._write_traefik_file()
 
     def _write_traefik_file(self) -> None:
         mode = 0o640 if self.group else 0o600

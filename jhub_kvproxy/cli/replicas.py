@@ -16,11 +16,13 @@ import tomli_w
 from ..backend import Backend
 from ..errors import TraefikError
 from ..proxy import KVProxy
+from ..push import plugin
+from ..records import revision_in
 from ..revision import Revision
-from ..table import REVISION_KEY
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
 from ..traefik.discovery import Discovery
+from ..traefik.plugin_files import plugin_static
 from .report import Report, StepFailed
 from .secrets import Secrets
 from .store import whole
@@ -41,6 +43,8 @@ class Needs:
 
     @classmethod
     def of(cls, proxy: KVProxy, secrets: Secrets) -> Needs:
+        if proxy.is_pushed:
+            return cls(plugin_static(), {})
         providers = {"providersThrottleDuration": "0s", **secrets.hide_leaves(proxy.traefik_provider_config())}
         options = secret_options({"providers": proxy.traefik_provider_secrets()})
         # Traefik docs, "Install Configuration: Environment Variables".
@@ -51,6 +55,13 @@ class Needs:
         yield from wrapped("Each Traefik needs this in its static configuration, beside its entry points:")
         yield ""
         yield from textwrap.indent(tomli_w.dumps(self.static), "    ").splitlines()
+        if "experimental" in self.static:
+            yield ""
+            yield from wrapped(
+                "and the plugin's files below its working directory: jhub-kvproxy traefik-config --plugin DIRECTORY. "
+                "The whole configuration, with the routers that the plugin needs, is printed by jhub-kvproxy "
+                "traefik-config."
+            )
         if not self.secrets:
             return
         yield ""
@@ -139,11 +150,11 @@ async def _compare(
     replicas: list[Replica], table: Backend | None, proxy: KVProxy, session: aiohttp.ClientSession, report: Report
 ) -> None:
     """Wait until each of `replicas` serves what `table` holds, for as long as `proxy` would."""
-    patience, provider = proxy.ready_timeout, proxy.traefik_provider
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + proxy.ready_timeout
     while replicas:
-        stored = (await whole(table.load())).keys.get(REVISION_KEY) if table else None
-        if table is None or stored is None:
+        keys = (await whole(table.load())).keys if table else {}
+        stored = revision_in(keys)
+        if not stored:
             for replica in replicas:
                 report.note(
                     "traefik", f"{replica} answers. Whether it reads the table shows when the hub has made one."
@@ -153,18 +164,26 @@ async def _compare(
         left = []
         for replica in replicas:
             with suppress(StepFailed), report.step("traefik"):
-                served = await _answer(replica, replica.api.revision(session, provider))
+                served = await _answer(replica, _served(replica, proxy, session))
                 replica.serves_table = served is not None and Revision.read(stored).is_reached_by(served)
                 if replica.serves_table:
-                    await _check_routers(replica, provider, session)
+                    if not proxy.is_pushed:
+                        await _check_routers(replica, proxy.traefik_provider, session)
                     report.ok("traefik", f"{replica} serves this table.")
                 elif is_last:
-                    raise TraefikError(_explain(replica, served, stored, provider, patience))
+                    raise TraefikError(_explain(replica, served, stored, proxy))
                 else:
                     left.append(replica)
         replicas = left
         if replicas:
             await asyncio.sleep(_INTERVAL)
+
+
+async def _served(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> str | None:
+    """The revision of the table that it serves."""
+    if proxy.is_pushed:
+        return (await plugin.ask(replica.api, session)).served.revision or None
+    return await replica.api.revision(session, proxy.traefik_provider)
 
 
 async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
@@ -183,12 +202,17 @@ async def _answer(replica: Replica, question: Awaitable[T]) -> T:
         raise TraefikError(f"{replica.api.name} does not answer as Traefik does ({error!r}).") from error
 
 
-def _explain(replica: Replica, served: str | None, stored: str, provider: str, patience: float) -> str:
+def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) -> str:
+    if served is None and proxy.is_pushed:
+        return f"{replica} has our plugin, and no table yet: no hub sends it one. Is the hub running?"
     if served is None:
-        return f"{replica} serves no table of its provider {provider!r}; it needs what is shown below."
+        return f"{replica} serves no table of its provider {proxy.traefik_provider!r}; it needs what is shown below."
     if served.partition(".")[0] == stored.partition(".")[0]:
-        return f"{replica} serves revision {served} of this table, and after {patience:g} s not yet {stored}."
-    return (
-        f"{replica} serves a table at revision {served}, and this one is at {stored}: "
-        "it reads another prefix or store, or has lost this one."
+        return (
+            f"{replica} serves revision {served} of this table, and after {proxy.ready_timeout:g} s not yet {stored}."
+        )
+    return f"{replica} serves a table at revision {served}, and this one is at {stored}: " + (
+        "another hub sends it the table."
+        if proxy.is_pushed
+        else "it reads another prefix or store, or has lost this one."
     )

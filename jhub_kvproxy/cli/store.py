@@ -14,8 +14,9 @@ from typing import Any, TypeVar, cast
 from ..backend import Backend, Batch, SupportsLease, SupportsWatch
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..proxy import KVProxy
+from ..records import RECORDS
 from ..routes import Route
-from ..table import RECORDS, Routing, RoutingTable
+from ..table import Routing, RoutingTable
 from .report import Report, StepFailed, in_words
 from .text import limits_in_words
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 _PATIENCE = 10.0
 _LEASE = 30.0
-#: Keys of the hub's own table that are ours; the core leaves them alone (``table.py``, RoutingTable.drift).
+#: Keys of the hub's own table that are ours; the core leaves them alone (``records.py``, Table.drift).
 _OURS = "check/"
 
 

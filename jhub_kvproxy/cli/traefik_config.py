@@ -11,10 +11,13 @@ from traitlets import Bool, TraitError, Unicode
 from traitlets.config import Config
 
 from ..errors import KVProxyError
+from ..files import write_atomically
 from ..fronting import address_of, front_of
+from ..launching import IDENTITY_FILE, table_dynamic
 from ..proxy import KVProxy
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
 from ..traefik.front import Front
+from ..traefik.plugin_files import module_name, plugin_files, plugin_static
 from ..traefik.prometheus import metrics_config
 from ..traefik.static import merge, merges, static_config
 from ..traefik.upstream import upstream_dynamic, upstream_static
@@ -34,11 +37,15 @@ _LIFE_CYCLE = {
 class TraefikConfigApp(Command):
     """The command."""
 
-    usage = "traefik-config [--config FILE] [--dynamic | --env] [--secrets] [--json] [--CLASS.OPTION=VALUE ...]"
+    usage = (
+        "traefik-config [--config FILE] [--dynamic | --env | --plugin DIRECTORY] [--secrets] [--json] "
+        "[--CLASS.OPTION=VALUE ...]"
+    )
     description = f"""
     Print the static configuration of a Traefik that the hub does not start, made from the hub's
     configuration; with --dynamic, the dynamic configuration that goes beside it; with --env, its
-    environment, which has the credential of its API and always is secret.
+    environment, which has the credential of its API and always is secret. With --plugin, write the files
+    of the plugin that KVProxy.delivery = "push" needs; DIRECTORY must be the one that Traefik is started in.
 
     The file (by default {DEFAULT_FILE}, if it is here) is loaded as JupyterHub does it. The store's
     secrets are left out, and named in a comment, unless --secrets is given.
@@ -47,11 +54,13 @@ class TraefikConfigApp(Command):
     jhub-kvproxy traefik-config --secrets > /etc/traefik/traefik.toml
     jhub-kvproxy traefik-config --dynamic > /etc/traefik/dynamic/jupyterhub.toml
     jhub-kvproxy traefik-config --env > /etc/traefik/traefik.env
+    jhub-kvproxy traefik-config --plugin /etc/traefik
     """
     takes_configuration = True
     aliases = {  # noqa: RUF012
         ("f", "config"): ("TraefikConfigApp.config_file", "the hub's configuration file"),
         "api-address": ("TraefikConfigApp.api_address", "where its API listens (default: as the hub asks)"),
+        "plugin": ("TraefikConfigApp.plugin", "write the plugin's files below this directory"),
         "directory": ("TraefikConfigApp.directory", "where its files are (default: /etc/traefik)"),
     }
     flags = {  # noqa: RUF012
@@ -67,11 +76,15 @@ class TraefikConfigApp(Command):
     dynamic = Bool(config=True, help="Print the dynamic configuration.")
     env = Bool(config=True, help="Print the environment.")
     secrets = Bool(config=True, help="Print the secrets.")
+    plugin = Unicode(config=True, help="Write the plugin's files below this directory.")
 
     def run(self) -> None:
-        if self.dynamic and self.env:
-            self._misused("--dynamic and --env are two things; ask for one")
+        if self.dynamic + self.env + bool(self.plugin) > 1:
+            self._misused("--dynamic, --env and --plugin are three things; ask for one")
         try:
+            if self.plugin:
+                self._write_plugin(Path(self.plugin).absolute())
+                return
             hub, proxy = self._configured()
             if self.env:
                 self._print_env(proxy)
@@ -105,6 +118,7 @@ class TraefikConfigApp(Command):
                 upstream_static(time_limits(proxy)),
                 front.static(host, port),
                 metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels),
+                plugin_static() if proxy.is_pushed else {},
                 proxy.extra_static_config,
             ),
         )
@@ -126,15 +140,28 @@ class TraefikConfigApp(Command):
     def _dynamic(self, hub: Config, proxy: KVProxy) -> dict[str, Any]:
         directory = Path(self.directory)
         _, _, front = self._front(hub, proxy)
-        upstream = upstream_dynamic(time_limits(proxy), client_files_in(directory) if hub.get("internal_ssl") else None)
+        is_internal = bool(hub.get("internal_ssl"))
+        upstream = upstream_dynamic(time_limits(proxy), client_files_in(directory) if is_internal else None)
+        table = table_dynamic(proxy, str(directory / IDENTITY_FILE) if is_internal else "", "")
         client_ca = str(directory / "client-ca.pem") if proxy.client_ca else ""
         return base_config(
-            provider=proxy.traefik_provider,
-            has_health=True,
             cert_file=str(directory / "default-cert.pem"),
             key_file=str(directory / "default-key.pem"),
-            extra=merges(upstream, front.dynamic(client_ca), proxy.extra_dynamic_config),
+            extra=merges(table, upstream, front.dynamic(client_ca), proxy.extra_dynamic_config),
         )
+
+    def _write_plugin(self, directory: Path) -> None:
+        try:
+            for path, content in plugin_files().items():
+                file = directory / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(file, content, mode=0o644)
+        except OSError as error:
+            self.fail(f"The plugin cannot be written below {directory}: {error}.")
+        if self.as_json:
+            self.print_json({"directory": str(directory), "module": module_name()})
+        else:
+            self.print(f"The plugin is in {directory}, as module {module_name()}. Start Traefik in this directory.")
 
     def _print_env(self, proxy: KVProxy) -> None:
         if not proxy.traefik_api_password:

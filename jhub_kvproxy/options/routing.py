@@ -1,4 +1,4 @@
-"""How the routes are laid out, and how they get to Traefik."""
+"""How the routes get to Traefik."""
 
 from __future__ import annotations
 
@@ -6,41 +6,33 @@ from enum import StrEnum
 
 from traitlets import CaselessStrEnum, Float, HasTraits, default
 
-from ..table import Routing
-
 
 class Delivery(StrEnum):
     """Who brings the routing table to Traefik."""
 
+    PUSH = "push"
     STORE = "store"
-    HUB = "hub"
 
 
 class RoutingOptions(HasTraits):
     should_start: bool
 
-    routing = CaselessStrEnum(
-        [Routing.TREE, Routing.FLAT],
-        Routing.TREE,
-        config=True,
-        help="""
-        How the routes are laid out for Traefik: as a `tree`, in which many routes are as fast as few, or `flat`.
-
-        `flat` is for comparison. A hub that is started with the other one changes its table, and requests are served
-        meanwhile.
-        """,
-    )
     delivery = CaselessStrEnum(
-        [Delivery.HUB, Delivery.STORE],
+        [Delivery.PUSH, Delivery.STORE],
         config=True,
         help="""
-        How Traefik gets the routes: the `hub` hands them out, or each Traefik reads them from the `store`.
+        How Traefik gets the routes: the Hub sends each change to a plugin in Traefik (`push`), or each Traefik reads
+        them from the `store` by itself.
 
-        Default: `hub` if the Hub starts Traefik, otherwise `store`.
+        Default: `push` if the Hub starts Traefik, otherwise `store`.
 
-        With `hub`, changes of large tables are live many times faster, and Traefik does not notice when the store is
-        down or loses the table. But a Traefik that is started while no hub runs has no routes until one does.
-        Replicas that the Hub does not start need the `rest` provider then, and each of them serves one hub only.
+        With `push`, a change is live within milliseconds, however many routes there are, and Traefik does not notice
+        when the store is down or loses the table. But a Traefik that is started while no Hub runs has no routes until
+        one does. Replicas that the Hub does not start need the plugin then (`jhub-kvproxy traefik-config --plugin`),
+        and each of them serves one Hub only.
+
+        With `store`, Traefik makes all its routers anew at each change, which takes it seconds with thousands of
+        routes.
         """,
     )
     rebuild_share = Float(
@@ -49,7 +41,7 @@ class RoutingOptions(HasTraits):
         max=1.0,
         config=True,
         help="""
-        How much of its time Traefik may spend on taking in changes of the routes, while they keep coming.
+        With `delivery = "store"`: how much of its time Traefik may spend on taking in changes, while they keep coming.
 
         A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes there
         are, and changes that come meanwhile go out together when that while is over. When more than a
@@ -69,4 +61,4 @@ class RoutingOptions(HasTraits):
 
     @default("delivery")
     def _default_delivery(self) -> Delivery:
-        return Delivery.HUB if self.should_start else Delivery.STORE
+        return Delivery.PUSH if self.should_start else Delivery.STORE

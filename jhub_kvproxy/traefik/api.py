@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..errors import TraefikError
-from ..table import REVISION_HEADER, REVISION_NAME
+from ..records import REVISION_HEADER, REVISION_NAME
 from .binary import check_version
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
-_CHUNK = 1 << 16
 
 
 class NoAnswer(TraefikError):
@@ -80,47 +79,38 @@ class TraefikAPI:
         disabled = await self._get(session, "/api/http/routers?status=disabled&per_page=10000")
         return {router["name"]: "; ".join(router.get("error", ())) for router in disabled}
 
-    async def hand(self, session: aiohttp.ClientSession, document: bytes, timeout: float) -> None:
-        """Give the replica a table, in place of the one before, within `timeout` seconds; it sends the table back.
+    async def exchange(
+        self, session: aiohttp.ClientSession, method: str, path: str, *, data: Any = None, timeout: float
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer to a request for `path`, within `timeout` seconds; `data` is its body.
 
-        (Traefik docs, "REST provider".)
+        A credential that is refused is a :class:`~jhub_kvproxy.errors.TraefikError` here too.
         """
-
-        async def chunks() -> AsyncIterator[bytes]:
-            for start in range(0, len(document), _CHUNK):
-                yield document[start : start + _CHUNK]
-
-        path = "/api/providers/rest"
-        async with self._ask(session.put, path, data=chunks(), timeout=aiohttp.ClientTimeout(timeout)) as answer:
-            if answer.status == 404:
-                raise TraefikError(
-                    f"Traefik at {self.name} takes no tables (404 for {path}); it needs the `rest` provider, "
-                    "and a router on its API's entry point to the service rest@internal"
-                )
-            self._check(answer, path)
-            async for _ in answer.content.iter_any():
-                pass
+        limit = aiohttp.ClientTimeout(timeout)
+        async with self._ask(session, method, path, data=data, timeout=limit) as answer:
+            self._check_credential(answer)
+            return answer.status, await answer.read()
 
     async def _get(self, session: aiohttp.ClientSession, path: str, *, absent_is_none: bool = False) -> Any:
-        async with self._ask(session.get, path, timeout=_TIMEOUT) as answer:
+        async with self._ask(session, "GET", path, timeout=_TIMEOUT) as answer:
             if answer.status == 404 and absent_is_none:
                 return None
-            self._check(answer, path)
+            self._check_credential(answer)
+            if answer.status != 200:
+                raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
             return await answer.json()
 
-    def _check(self, answer: aiohttp.ClientResponse, path: str) -> None:
+    def _check_credential(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status in (401, 403):
             raise TraefikError(f"Traefik at {self.name} refuses our credential ({answer.status})")
-        if answer.status != 200:
-            raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
 
     @asynccontextmanager
     async def _ask(
-        self, method: Callable[..., Any], path: str, **options: Any
+        self, session: aiohttp.ClientSession, method: str, path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with method(
-                self._place + path, headers=self._headers, server_hostname=self._host, **options
+            async with session.request(
+                method, self._place + path, headers=self._headers, server_hostname=self._host, **options
             ) as answer:
                 yield answer
         except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, json.JSONDecodeError) as error:

@@ -7,30 +7,27 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..table import REVISION_HEADER, REVISION_NAME
-from .static import API, PUBLIC, REST, merge
+from ..records import REVISION_HEADER, REVISION_NAME
+from .static import API, PUBLIC, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"
 #: Paths with ``..`` in them, which would be one user's for Traefik and another's for whoever resolves them. Browsers do
 #: that before they ask (whatwg URL standard), also at backslashes. Traefik has decoded ``%2e`` by then.
 _DOTS = r'PathRegexp("/\\.\\.(?:[/\\\\]|$)") || PathRegexp("\\\\\\.\\.(?:[/\\\\]|$)")'
-_NOBODY = "kvproxy-nobody"
+_NOBODY, _API_AUTH = "kvproxy-nobody", "kvproxy-api-auth"
+#: Of a router on the entry point of the API.
+AT_API: dict[str, Any] = {"entryPoints": [API], "middlewares": [_API_AUTH]}
 #: Traefik answers /ping before it has the table. The path is configurable-http-proxy's, the priority above all others.
 HEALTH_ROUTER: dict[str, Any] = {"rule": 'Path("/_chp_healthz")', "service": "ping@internal", "priority": 10**9}
 
 
-def base_config(
-    *, provider: str, has_health: bool, cert_file: str, key_file: str, extra: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What a Traefik needs beside the routes, which come from `provider`; `extra` is merged over it.
-
-    Without `has_health` the path for load balancers is left out: it is in the table.
+def base_config(*, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Traefik needs beside the way that it gets the routes; `extra` is merged over it.
 
     The API's users come from Traefik's environment, by the Go template that its file provider runs.
     """
-    at_api = {"entryPoints": [API], "middlewares": ["kvproxy-api-auth"]}
     routers: dict[str, Any] = {
-        "kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **at_api},
+        "kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **AT_API},
         "kvproxy-dots": {
             "rule": _DOTS,
             "service": "noop@internal",
@@ -39,29 +36,36 @@ def base_config(
             "middlewares": [_NOBODY],
         },
     }
-    if provider == REST:
-        routers["kvproxy-rest"] = {"rule": 'PathPrefix("/api/providers")', "service": "rest@internal", **at_api}
     middlewares: dict[str, Any] = {
-        "kvproxy-api-auth": {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}},
+        _API_AUTH: {"basicAuth": {"users": [f"{{{{ env `{API_USERS_ENV}` }}}}"]}},
         # Traefik has no plain "refuse": this address is nobody's (RFC 5737).
         _NOBODY: {"ipAllowList": {"sourceRange": ["192.0.2.0/32"], "rejectStatusCode": 400}},
     }
-    if has_health:
-        # This router needs a part of the table, and is not there without it; but strangers are told no revision.
-        needed = ["kvproxy-health", f"{REVISION_NAME}@{provider}"]
-        routers["kvproxy-health"] = {**HEALTH_ROUTER, "entryPoints": [PUBLIC], "middlewares": needed}
-        middlewares["kvproxy-health"] = {"headers": {"customResponseHeaders": {REVISION_HEADER: ""}}}
     return merge(
         {
-            "http": {
-                "routers": routers,
-                "middlewares": middlewares,
-            },
-            # Without a default certificate, Traefik makes a new RSA key at every change of the table.
+            "http": {"routers": routers, "middlewares": middlewares},
+            # Without a default certificate, Traefik makes a new RSA key at every change of its configuration.
             "tls": {"stores": {"default": {"defaultCertificate": {"certFile": cert_file, "keyFile": key_file}}}},
         },
         extra,
     )
+
+
+def store_dynamic(provider: str) -> dict[str, Any]:
+    """The part for a Traefik that gets the routes from a store, by `provider`: when it is healthy."""
+    return {
+        "http": {
+            "routers": {
+                "kvproxy-health": {
+                    **HEALTH_ROUTER,
+                    "entryPoints": [PUBLIC],
+                    # It needs a part of the table, and is not there without it; but strangers are told no revision.
+                    "middlewares": ["kvproxy-health", f"{REVISION_NAME}@{provider}"],
+                }
+            },
+            "middlewares": {"kvproxy-health": {"headers": {"customResponseHeaders": {REVISION_HEADER: ""}}}},
+        }
+    }
 
 
 def base_env(user: str, password: str) -> dict[str, str]:

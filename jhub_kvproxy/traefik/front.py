@@ -41,7 +41,9 @@ CIPHERS = (
 )
 CLIENT_AUTH = {"require": "RequireAndVerifyClientCert", "optional": "VerifyClientCertIfGiven"}
 _CHALLENGES = ("dnsChallenge", "httpChallenge", "tlsChallenge")
-_LOGGED_HEADERS = {"User-Agent": "keep"}
+_LOGGED_HEADERS = ("User-Agent",)
+#: Headers of a request that the plugin sets when it is logged: the key of the route, and scheme and host of the target.
+ROUTE_HEADERS = ("X-Kvproxy-Route", "X-Kvproxy-Target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Front:
     #: A file, ``-`` for the standard output, empty for none.
     access_log: str = ""
     access_log_format: str = "common"
+    #: Whether the plugin tells the access log about routes.
+    logs_routes: bool = False
 
     def static(self, host: str, public_port: int, *, shift: int = 0) -> dict[str, Any]:
         """What is merged over :func:`~jhub_kvproxy.traefik.static.static_config`.
@@ -133,7 +137,7 @@ class Front:
         """
         config: dict[str, Any] = {}
         if self._adds_headers:
-            both = {"customResponseHeaders": self.headers, "customRequestHeaders": self.request_headers}
+            both = {"customResponseHeaders": self.headers, "customRequestHeaders": self._all_request_headers}
             headers = {name: {h: literal(value) for h, value in of.items()} for name, of in both.items() if of}
             config["http"] = {"middlewares": {HEADERS: {"headers": headers}}}
         if self.tls:
@@ -146,14 +150,24 @@ class Front:
         return config
 
     @property
+    def _all_request_headers(self) -> Mapping[str, str]:
+        # What a client writes there must not get into the log.
+        return {**dict.fromkeys(ROUTE_HEADERS if self._tells_routes else (), ""), **self.request_headers}
+
+    @property
+    def _tells_routes(self) -> bool:
+        return bool(self.access_log and self.logs_routes)
+
+    @property
     def _adds_headers(self) -> bool:
-        return bool(self.headers or self.request_headers)
+        return bool(self.headers or self._all_request_headers)
 
     def _access_log(self) -> dict[str, Any]:
+        names = (*_LOGGED_HEADERS, *(ROUTE_HEADERS if self._tells_routes else ()))
         # JupyterHub takes tokens in query strings, and the Referer repeats them.
         fields = {
             "queryParameters": {"defaultMode": "drop"},
-            "headers": {"defaultMode": "drop", "names": _LOGGED_HEADERS},
+            "headers": {"defaultMode": "drop", "names": dict.fromkeys(names, "keep")},
         }
         file = {} if self.access_log == "-" else {"filePath": self.access_log}
         return {"format": self.access_log_format, **file, "fields": fields}

@@ -15,27 +15,26 @@ _INTERVAL = 1.0
 
 
 class Renewal:
-    """Keeps a dynamic file of Traefik up to date with the certificates and keys that it holds.
+    """Keeps a dynamic file of Traefik, and what it names, up to date with the certificates and keys of the admin.
 
     Traefik's file provider looks at certificates only when a dynamic file changes (pkg/provider/file), and then
     takes them as they are, were they half written. So the dynamic file holds a copy of them, which is
     replaced at once, and only by what was checked.
 
-    `sources` are the files by the options that name them; `render` gives the content of `target`, in the order of
-    `sources`, or raises :class:`TraefikError`; it is put into `files` too, from which Traefik is started again.
+    `sources` are the files by the options that name them. `render` makes of them, in that order, the files that
+    Traefik reads, the dynamic file last, or raises :class:`TraefikError`. They are put into `files` too, from which
+    Traefik is started again.
     """
 
     def __init__(
         self,
         sources: Mapping[str, Path],
-        render: Callable[[Sequence[pem.File]], bytes],
-        target: Path,
+        render: Callable[[Sequence[pem.File]], Mapping[Path, bytes]],
         files: dict[Path, bytes],
         log: Any,
     ) -> None:
         self._sources = dict(sources)
         self._render = render
-        self._target = target
         self._files = files
         self._log = log
         self._judged: Sequence[pem.File] | str = ()
@@ -44,11 +43,11 @@ class Renewal:
         self._writing: asyncio.Future[None] | None = None
 
     async def load(self) -> None:
-        """Fill in the file for the first time. Raises :class:`TraefikError` when it cannot be used."""
+        """Fill in the files for the first time. Raises :class:`TraefikError` when the sources cannot be used."""
         found = await asyncio.to_thread(self._read)
         if isinstance(found, str):
             raise TraefikError(found)
-        self._files[self._target] = await asyncio.to_thread(self._render, found)
+        self._files.update(await asyncio.to_thread(self._render, found))
         self._judged = self._rendered = found
 
     def start(self) -> None:
@@ -85,21 +84,27 @@ class Renewal:
         try:
             if isinstance(found, str):
                 raise TraefikError(found)
-            content = await asyncio.to_thread(self._render, found)
-            if content != self._files[self._target]:
+            rendered = await asyncio.to_thread(self._render, found)
+            new = {path: content for path, content in rendered.items() if content != self._files.get(path)}
+            if new:
                 known = {file.content for file in self._rendered}
-                await self._write(content)
+                await self._write(new)
                 options = [file.option for file in found if file.content not in known]
                 self._log.info("Traefik uses what is new in %s", " and ".join(options))
                 self._rendered = found
         except TraefikError as error:
             self._log.error("%s Traefik keeps what it has.", error)
         except OSError as error:
-            self._log.error("%s cannot be written: %s; Traefik keeps its certificate", self._target, error)
+            self._log.error("The renewed certificate cannot be written: %s; Traefik keeps its own", error)
         self._judged = found
 
-    async def _write(self, content: bytes) -> None:
-        self._files[self._target] = content
-        self._writing = asyncio.ensure_future(asyncio.to_thread(write_atomically, self._target, content))
+    async def _write(self, new: Mapping[Path, bytes]) -> None:
+        self._files.update(new)
+        self._writing = asyncio.ensure_future(asyncio.to_thread(_write_all, new))
         # A write that goes on after the end would leave a file behind.
         await asyncio.shield(self._writing)
+
+
+def _write_all(files: Mapping[Path, bytes]) -> None:
+    for path, content in files.items():
+        write_atomically(path, content)

@@ -11,9 +11,6 @@ from ..errors import TraefikError
 
 PUBLIC, API = "public", "api"
 
-#: The provider by which Traefik takes its table over its API.
-REST = "rest"
-
 _PORTS = {"http": 80, "https": 443}
 
 

@@ -86,7 +86,7 @@ class Supervisor:
 
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when that cannot be.
         """
-        self._files = [self._static_file, self._static_link, self._state_file, *launch.files]
+        self._files = [self._static_file, self._static_link, self._state_file, *self._files_of(launch)]
         try:
             self.is_adopted = await asyncio.to_thread(self._find_running) and await self._adopt(launch)
         except OSError as error:
@@ -113,10 +113,13 @@ class Supervisor:
             await self._end()
         self._remove_files()
 
+    def _files_of(self, launch: Launch) -> dict[Path, bytes]:
+        return {**launch.files, **{self._directory / path: content for path, content in launch.own_files.items()}}
+
     def _remove_files(self) -> None:
         for path in self._files:
             path.unlink(missing_ok=True)
-        ours = {path.parent for path in self._files if path.is_relative_to(self._directory)}
+        ours = {parent for path in self._files for parent in path.parents if parent.is_relative_to(self._directory)}
         for directory in sorted(ours, reverse=True):
             with contextlib.suppress(OSError):  # it may hold what others put there
                 directory.rmdir()
@@ -124,14 +127,14 @@ class Supervisor:
     def _write_files(self, files: Mapping[Path, bytes]) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, content in files.items():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(path, content)
 
     async def _adopt(self, launch: Launch) -> bool:
         """Whether the Traefik that was found can be kept; if not, it is ended."""
         if self._running_config() == _render(self._static(launch, launch.secrets)):
             self._log.info("Adopting the running Traefik with pid %d", self._pid)
-            await asyncio.to_thread(self._write_files, launch.files)
+            await asyncio.to_thread(self._write_files, self._files_of(launch))
             try:
                 await self._wait_for_api()
                 return True
@@ -172,7 +175,7 @@ class Supervisor:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
         env |= base_env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
         static = _render(self._static(launch, {}))
-        await asyncio.to_thread(self._write_files, {**launch.files, self._static_file: static})
+        await asyncio.to_thread(self._write_files, {**self._files_of(launch), self._static_file: static})
         # Traefik reads its static configuration from one place only, so secrets cannot come beside the file
         # in its environment (cmd/traefik/traefik.go, loaders).
         with open(os.memfd_create("traefik"), "w+b") as memory:  # noqa: ASYNC230
@@ -186,6 +189,7 @@ class Supervisor:
                     [*launch.command, self._config_argument],
                     env=env,
                     stdin=subprocess.DEVNULL,
+                    cwd=self._directory,
                     pass_fds=[memory.fileno()],
                     start_new_session=True,  # Ctrl-C is for the hub, which then stops Traefik
                 )

@@ -13,7 +13,7 @@ TRANSPORT = f"{_TRANSPORT}@file"
 
 #: Traefik's own, but for transports in the dynamic configuration, which would keep 2 idle connections to the hub too.
 _MAX_IDLE_PER_HOST = 200
-_LONGEST_DIAL = 30.0
+LONGEST_DIAL = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class ClientFiles:
     key: str
     #: The authorities of the servers' certificates.
     ca: str
+
+    @property
+    def identity(self) -> str:
+        """All of them in one text, as the plugin reads it, if they are PEM."""
+        return self.cert + self.key + self.ca
 
 
 def upstream_static(limits: TimeLimits) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def _transport(limits: TimeLimits) -> dict[str, Any]:
     return {
         "maxIdleConnsPerHost": _MAX_IDLE_PER_HOST,
         "forwardingTimeouts": {
-            "dialTimeout": duration(min(answer or _LONGEST_DIAL, _LONGEST_DIAL)),
+            "dialTimeout": duration(min(answer or LONGEST_DIAL, LONGEST_DIAL)),
             "responseHeaderTimeout": duration(answer),
             "idleConnTimeout": duration(limits.server_keep_alive_timeout),
         },

@@ -35,7 +35,7 @@ class Scene:
 
     async def start(self, routes: Mapping[str, str], **traits: Any) -> None:
         """Start a proxy with `routes`: the name of the server that gets it, by routespec."""
-        self.proxy = await self.site.started(**{"delivery": "hub", "host_routing": True, **traits})
+        self.proxy = await self.site.started(**{"delivery": "push", "host_routing": True, **traits})
         # JupyterHub's check keeps routes with and without hosts apart; the table need not.
         self.proxy.validate_routespec = lambda routespec: routespec
         for name in set(routes.values()):

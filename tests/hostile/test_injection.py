@@ -108,7 +108,7 @@ def play(request, tmp_path_factory, secret):
     directory = tmp_path_factory.mktemp("injection")
     is_fed = request.param == "hub"
     store = find_store("toml" if is_fed else request.param, request, directory)
-    with scene(directory, store, FIXED, delivery="hub" if is_fed else "store", rebuild_share=1.0) as play:
+    with scene(directory, store, FIXED, delivery="push" if is_fed else "store", rebuild_share=1.0) as play:
         play.examples = 80 if is_fed else 15
         play.run(play.echo("stranger"))
         yield play

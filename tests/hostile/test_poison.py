@@ -1,6 +1,6 @@
 """A stranger writes into the store where Traefik reads: users have their servers back when it is repaired.
 
-He may do everything there; what he does is undone, and with ``delivery = "hub"`` nobody notices it.
+He may do everything there; what he does is undone, and with ``delivery = "push"`` nobody notices it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def test_what_a_stranger_writes_is_undone(store, tmp_path):
 
 def test_nobody_notices_when_the_hub_hands_out_the_table(store, tmp_path):
     keys = {key: value for poison in POISONS.values() for key, value in poison.items()}
-    with scene(tmp_path, store, ROUTES, delivery="hub") as play:
+    with scene(tmp_path, store, ROUTES, delivery="push") as play:
         play.run(poison(store, keys))
         while not play.run(is_repaired(store, keys)):
             assert asked(play) == list(ASKED.values())

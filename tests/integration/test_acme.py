@@ -30,7 +30,7 @@ async def test_a_certificate_is_got_and_kept(site, challenge):
             "acme_storage": str(storage),
             "acme": settings,
             "redirect_http": plain,
-            "delivery": "hub",
+            "delivery": "push",
         }
         proxy = await site.started(**traits)
         trust = ssl.create_default_context(cadata=server.root)

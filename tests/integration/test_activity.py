@@ -97,7 +97,7 @@ async def test_without_it_routes_have_no_last_activity(site):
     assert (await proxy.get_all_routes())["/user/a/"]["data"] == {"user": "a", "last_activity": "mine"}
 
 
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_request_is_a_use_of_its_route_only(site, delivery):
     proxy = await site.started(activity=True, delivery=delivery)
     before = await a_tick_ago()
@@ -123,7 +123,7 @@ async def test_a_request_is_a_use_when_the_server_closes_its_connection_at_once(
 
 
 async def test_data_on_an_open_websocket_is_a_use_either_way(site):
-    proxy = await site.started(activity=True, delivery="hub")
+    proxy = await site.started(activity=True, delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     async with websocket(site) as ws:
         for _ in range(2):
@@ -139,7 +139,7 @@ async def test_data_on_an_open_websocket_is_a_use_either_way(site):
 
 
 async def test_a_long_download_is_a_use_while_it_goes_on(site):
-    proxy = await site.started(activity=True, delivery="hub")
+    proxy = await site.started(activity=True, delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     url = f"http://127.0.0.1:{site.port}/user/a/stream"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
@@ -150,7 +150,7 @@ async def test_a_long_download_is_a_use_while_it_goes_on(site):
 
 
 async def test_a_request_that_no_server_answers_is_no_use(site):
-    proxy = await site.started(activity=True, delivery="hub")
+    proxy = await site.started(activity=True, delivery="push")
     await proxy.add_route("/user/a/", f"http://127.0.0.1:{free_port()}", {})
     added = await used(proxy)
     status, _ = await site.client.get("/user/a/")
@@ -162,7 +162,7 @@ async def test_a_request_that_no_server_answers_is_no_use(site):
 async def test_each_of_several_replicas_counts(site):
     while not is_free("127.0.0.1", site.port + 1):
         site.port = free_port()
-    proxy = await site.started(activity=True, delivery="hub", local_replicas=2)
+    proxy = await site.started(activity=True, delivery="push", local_replicas=2)
     await proxy.add_route("/user/a/", await site.server("a"), {})
     for port in (site.port, site.port + 1):
         client, before = Client(port), await a_tick_ago()
@@ -172,10 +172,10 @@ async def test_each_of_several_replicas_counts(site):
 
 
 async def test_an_adopted_traefik_counts_and_old_routes_begin_without(site):
-    first = await site.started(activity=True, delivery="hub")
+    first = await site.started(activity=True, delivery="push")
     await first.add_route("/user/a/", await site.server("a"), {})
     await leave(first)
-    second = await site.started(activity=True, delivery="hub")
+    second = await site.started(activity=True, delivery="push")
     assert "last_activity" not in (await second.get_all_routes())["/user/a/"]["data"]
     before = await a_tick_ago()
     assert await site.client.server("/user/a/") == "a"
@@ -188,7 +188,7 @@ async def _has_it(proxy):
 
 
 async def test_a_target_with_a_host_name_is_looked_up(site):
-    proxy = await site.started(activity=True, delivery="hub")
+    proxy = await site.started(activity=True, delivery="push")
     url = (await site.server("a")).replace("127.0.0.1", "localhost")
     await proxy.add_route("/user/a/", url, {})
     before = await a_tick_ago()
@@ -197,7 +197,7 @@ async def test_a_target_with_a_host_name_is_looked_up(site):
 
 
 async def test_routes_with_one_target_are_used_together_and_the_log_says_so(site, caplog):
-    proxy = await site.started(activity=True, delivery="hub")
+    proxy = await site.started(activity=True, delivery="push")
     url = await site.server("a")
     for name in ("a", "b"):
         await proxy.add_route(f"/user/{name}/", url, {})
@@ -211,7 +211,7 @@ async def test_routes_with_one_target_are_used_together_and_the_log_says_so(site
 
 
 async def test_a_place_that_was_another_servers_has_no_old_use(site):
-    proxy = await site.started(activity=True, delivery="hub")
+    proxy = await site.started(activity=True, delivery="push")
     url = await site.server("a")
     await proxy.add_route("/user/a/", url, {})
     assert await site.client.server("/user/a/") == "a"
@@ -277,7 +277,7 @@ async def test_jupyterhub_takes_it_over(site):
     # As jupyterhub.app.JupyterHub.update_last_activity reads it.
     from dateutil.parser import parse as parse_date
 
-    proxy: KVProxy = await site.started(activity=True, delivery="hub")
+    proxy: KVProxy = await site.started(activity=True, delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {"user": "a", "server_name": ""})
     read = parse_date((await proxy.get_all_routes())["/user/a/"]["data"]["last_activity"])
     assert read.utcoffset().total_seconds() == 0

@@ -67,7 +67,7 @@ async def refused(port, said, statuses):
     assert not [mark for mark in MARKS if mark in answer], (said, answer)
 
 
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_no_path_of_the_apis_entry_point_tells_anything_without_the_credential(site, delivery):
     proxy = await site.started(delivery=delivery)
     await proxy.add_route("/", await site.server("hub"), {})
@@ -96,7 +96,7 @@ async def test_no_path_of_the_apis_entry_point_tells_anything_without_the_creden
     assert await is_served(site, "/")
 
 
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_no_request_of_a_user_gets_to_what_is_internal(site, delivery):
     """Neither before the hub has a route, nor after: then the hub is asked, or Traefik answers with an error."""
     proxy = await site.started(delivery=delivery)
@@ -130,14 +130,14 @@ async def test_no_request_of_a_user_gets_to_what_is_internal(site, delivery):
 
 
 @on_every_store
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_traefik_listens_where_it_should_and_nowhere_else(site, delivery):
     proxy = await site.started(delivery=delivery)
     assert listening(supervisor_of(proxy)._pid) == {("127.0.0.1", site.port), ("127.0.0.1", api_port(proxy))}
 
 
 async def test_the_api_is_on_loopback_when_users_come_in_everywhere(site):
-    proxy = site.proxy(delivery="hub")
+    proxy = site.proxy(delivery="push")
     proxy.public_url = f"http://:{site.port}/"
     await proxy.start()
     assert listening(supervisor_of(proxy)._pid) == {("::", site.port), ("127.0.0.1", api_port(proxy))}
@@ -157,7 +157,7 @@ async def test_each_traefik_has_a_credential_of_its_own_that_cannot_be_guessed(s
 
 
 async def test_who_takes_the_port_of_a_traefik_that_died_is_told_no_password_that_will_do(site):
-    proxy = await site.started(delivery="hub")
+    proxy = await site.started(delivery="push")
     await proxy.add_route("/", await site.server("hub"), {})
     port, password, killed = api_port(proxy), supervisor_of(proxy)._password, supervisor_of(proxy)._pid
     heard = []
@@ -184,7 +184,7 @@ async def refuses(port, credential):
 
 
 async def test_what_traefik_holds_is_for_the_same_user_only(site):
-    proxy = await site.started(delivery="hub")
+    proxy = await site.started(delivery="push")
     process = Path(f"/proc/{supervisor_of(proxy)._pid}")
     assert stat.S_IMODE((process / "environ").stat().st_mode) == 0o400
     assert stat.S_IMODE((process / "fd").stat().st_mode) & 0o077 == 0

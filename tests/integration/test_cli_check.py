@@ -107,7 +107,7 @@ async def add_a_route(hub):
 
 def test_a_traefik_that_is_handed_the_table_needs_the_provider_for_it(store, tmp_path):
     words = ["check", f"--KVProxy.prefix={store.prefix}", f"--TomlBackend.path={store.traits['path']}"]
-    words += ["--KVProxy.should_start=False", "--KVProxy.delivery=hub", "--KVProxy.ready_timeout=1"]
+    words += ["--KVProxy.should_start=False", "--KVProxy.delivery=push", "--KVProxy.ready_timeout=1"]
     told = run(*words, "--json").json["traefik"]
     assert told == {"static": {"providers": {"providersThrottleDuration": "0s", "rest": {}}}, "secrets": {}}
     with traefik(tmp_path, {"providers": {"providersThrottleDuration": "0s", "rest": {"insecure": True}}}) as url:
@@ -116,7 +116,7 @@ def test_a_traefik_that_is_handed_the_table_needs_the_provider_for_it(store, tmp
         assert "serves no table of its provider 'rest'" in result.out
         config = Config(store.config)
         config.KVProxy.prefix = store.prefix
-        config.KVProxy.update({"should_start": False, "delivery": "hub", "traefik_api_urls": [url]})
+        config.KVProxy.update({"should_start": False, "delivery": "push", "traefik_api_urls": [url]})
         asyncio.run(add_a_route(KVProxy(config=config, public_url="http://127.0.0.1:1/")))
         result = run(*words, f"--KVProxy.traefik_api_urls={url}")
     assert result.status == 0, result.out

@@ -79,7 +79,7 @@ def assert_plain(answer):
 
 
 @on_every_store
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_dead_server_gives_the_hubs_page_and_an_app_its_own(site, delivery):
     async with visitor() as session, serving(hub_page) as (hub, asked), serving(own_status) as (app, _):
         proxy = await site.started(delivery=delivery, error_target=f"{hub}/hub/error")
@@ -116,7 +116,7 @@ async def test_a_dead_server_gives_the_hubs_page_and_an_app_its_own(site, delive
 
 async def test_websockets_to_a_dead_server_get_a_bare_503(site):
     async with visitor() as session, serving(hub_page) as (hub, asked):
-        proxy = await site.started(delivery="hub", error_target=f"{hub}/hub/error/")
+        proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error/")
         await proxy.add_route("/user/gone/", dead(), {})
         await proxy.add_route("/user/here/", await site.server("here"), {})
         public = f"http://127.0.0.1:{site.port}"
@@ -138,7 +138,7 @@ async def broken_page(request):
 async def test_without_the_hub_there_is_a_plain_page(site, page):
     async with visitor() as session, serving(page) as (broken, asked):
         hub = broken if page else dead()
-        proxy = await site.started(delivery="hub", error_target=f"{hub}/hub/error")
+        proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error")
         await proxy.add_route("/", dead(), {"hub": True})
         await proxy.add_route("/user/gone/", dead(), {})
         await asyncio.gather(*(proxy.add_route(f"/user/gone{number}/", dead(), {}) for number in range(30)))
@@ -150,7 +150,7 @@ async def test_without_the_hub_there_is_a_plain_page(site, page):
 
 async def test_the_hubs_route_keeps_the_hubs_own_pages(site):
     async with visitor() as session, serving(own_status) as (hub, _):
-        proxy = await site.started(delivery="hub", error_target=f"{hub}/hub/error")
+        proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error")
         await proxy.add_route("/", hub, {"hub": True})
         for own in (404, 500, 503):
             assert (await get(session, site, f"/hub/{own}"))[::2] == (own, f"the app's own {own}")
@@ -158,7 +158,7 @@ async def test_the_hubs_route_keeps_the_hubs_own_pages(site):
 
 async def test_error_pages_can_be_off(site):
     async with visitor() as session:
-        proxy = await site.started(delivery="hub", error_target="")
+        proxy = await site.started(delivery="push", error_target="")
         await proxy.add_route("/user/gone/", dead(), {})
         assert (await get(session, site, "/user/gone/"))[::2] == (502, "Bad Gateway")
 
@@ -200,7 +200,7 @@ async def test_a_real_hubs_page_and_none_when_it_is_killed(tmp_path):
 async def test_traffic_is_as_without_error_pages(site):
     """Bodies, streams and interim answers pass through the middleware as they come."""
     async with visitor() as session, user_server("here") as here, serving(hub_page) as (hub, asked):
-        proxy = await site.started(delivery="hub", error_target=f"{hub}/hub/error")
+        proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error")
         await proxy.add_route("/user/here/", here, {})
         public = f"http://127.0.0.1:{site.port}/user/here"
         async with session.get(f"{public}/stream") as stream:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from jhub_kvproxy import Batch, RouteNotReady
 from jhub_kvproxy.names import spread
-from jhub_kvproxy.table import REVISION_KEY
+from jhub_kvproxy.records import TRAEFIK_REVISION
 from tests.hub import until
 from tests.site import Site, count_commits, is_served
 from tests.stores import on_every_store
@@ -137,7 +137,7 @@ async def test_what_others_change_is_changed_back(site):
 
     async def is_repaired():
         stored = (await other.load()).keys
-        return {**stored, REVISION_KEY: ""} == {**keys, REVISION_KEY: ""}
+        return {**stored, TRAEFIK_REVISION: ""} == {**keys, TRAEFIK_REVISION: ""}
 
     await until(is_repaired, "the store is not repaired")
     for name in "abc":

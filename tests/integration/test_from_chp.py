@@ -38,7 +38,7 @@ async def status_of(url, **options):
 
 
 async def test_it_listens_where_the_hub_says(site):
-    await site.started(delivery="hub")
+    await site.started(delivery="push")
     assert await status_of(f"http://127.0.0.1:{site.port}/") == 404
     with pytest.raises(aiohttp.ClientConnectorError):
         await status_of(f"http://127.0.0.2:{site.port}/")
@@ -48,7 +48,7 @@ async def test_a_location_reaches_the_browser_as_the_server_wrote_it(site):
     async def redirect(_):
         return web.Response(status=302, headers={"Location": LOCATION})
 
-    proxy = await site.started(delivery="hub")
+    proxy = await site.started(delivery="push")
     async with serving(redirect) as url:
         await proxy.add_route("/", url, {})
         address = f"http://127.0.0.1:{site.port}/x"
@@ -66,7 +66,7 @@ async def test_certificates_of_servers_may_go_unchecked(site, insecure, status):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(site.directory / "pair.pem")
     extra = {"serversTransport": {"insecureSkipVerify": insecure}}
-    proxy = await site.started(delivery="hub", extra_static_config=extra)
+    proxy = await site.started(delivery="push", extra_static_config=extra)
     async with serving(hello, context) as url:
         await proxy.add_route("/", url, {})
         assert await status_of(f"http://127.0.0.1:{site.port}/") == status
@@ -81,19 +81,19 @@ async def test_the_rest_api_behind_traefik(site):
         }
     }
     traits = {"rest_api_port": port, "rest_api_token": "s3cret", "extra_dynamic_config": extra}
-    await site.started(delivery="hub", **traits)
+    await site.started(delivery="push", **traits)
     url = f"http://127.0.0.1:{site.port}/api/routes"
     assert await status_of(url) == 403
     assert await status_of(url, headers={"Authorization": "token s3cret"}) == 200
 
 
 async def test_traefik_logs_as_told(site):
-    await site.started(delivery="hub", traefik_log_level="WARN")
+    await site.started(delivery="push", traefik_log_level="WARN")
     config = tomllib.loads((site.directory / "run" / "traefik.toml").read_text())
     assert config["log"]["level"] == "WARN"
 
 
 async def test_traefiks_process_id_is_in_its_state_file(site):
-    await site.started(delivery="hub")
+    await site.started(delivery="push")
     pid = json.loads((site.directory / "run" / "traefik.json").read_text())["pid"]
     assert "traefik" in os.readlink(f"/proc/{pid}/exe")

@@ -76,7 +76,7 @@ async def test_a_redirect_from_a_port_of_others_is_refused(site, certificates):
 
 
 @on_every_store
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_headers_of_both_directions(site, delivery):
     proxy = await site.started(
         delivery=delivery,
@@ -164,7 +164,7 @@ async def test_it_listens_on_ipv6(site, certificates, host):
 @pytest.mark.parametrize("form", ["common", "genericCLF", "json"])
 async def test_the_access_log_has_each_request_and_no_secret(site, form):
     log = site.directory / "access.log"
-    proxy = await site.started(access_log=str(log), access_log_format=form, delivery="hub")
+    proxy = await site.started(access_log=str(log), access_log_format=form, delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     headers = {
         "Authorization": f"token {SECRET}",

@@ -123,7 +123,7 @@ async def test_a_server_is_reached_by_tls_with_a_certificate_shown(site, unchang
     ids=["of another name", "of an authority that is not trusted"],
 )
 async def test_no_request_reaches_a_server(site, unchanged_app, names, authority):
-    proxy = await site.started(app=unchanged_app, delivery="hub")
+    proxy = await site.started(app=unchanged_app, delivery="push")
     context = Authorities(unchanged_app).server("user-mallory", *names, authority=authority)
     async with secure_server(context) as (url, seen):
         await proxy.add_route(PATH, url, {})
@@ -131,7 +131,7 @@ async def test_no_request_reaches_a_server(site, unchanged_app, names, authority
         assert (status >= 500, said, seen) == (True, None, [])
 
 
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_renewed_certificate_is_shown_and_no_request_fails(site, tmp_path, delivery, caplog):
     app = await app_with_certificates(tmp_path / "certificates")
     authorities = Authorities(app)
@@ -162,14 +162,14 @@ async def test_a_renewed_certificate_is_shown_and_no_request_fails(site, tmp_pat
 
 async def test_the_next_hub_brings_new_authorities_to_the_traefik_that_it_finds(site, tmp_path):
     app = await app_with_certificates(tmp_path / "certificates")
-    proxy = await site.started(app=app, delivery="hub")
+    proxy = await site.started(app=app, delivery="push")
     async with secure_server(Authorities(app).server("user-alice")) as (url, _):
         await proxy.add_route(PATH, url, {})
         assert await site.client.server(PATH)
     pid = proxy._local.supervisors[0]._pid
     await leave(proxy)
     app = await app_with_certificates(tmp_path / "certificates", anew=True)
-    proxy = await site.started(app=app, delivery="hub")
+    proxy = await site.started(app=app, delivery="push")
     assert proxy._local.supervisors[0]._pid == pid
     async with secure_server(Authorities(app).server("user-alice")) as (url, seen):
         await proxy.add_route(PATH, url, {})
@@ -195,7 +195,7 @@ EXTERNAL = """
 c.JupyterHub.internal_ssl = True
 c.JupyterHub.bind_url = "http://127.0.0.1:<PORT>"
 c.KVProxy.should_start = False
-c.KVProxy.delivery = "hub"
+c.KVProxy.delivery = "push"
 c.KVProxy.traefik_api_urls = ["http://127.0.0.1:<API_PORT>"]
 c.KVProxy.traefik_api_password = "sesame"
 """
@@ -225,7 +225,7 @@ async def test_the_printed_configuration_serves_a_traefik_that_others_start(site
         proxy = site.proxy(
             app=unchanged_app,
             should_start=False,
-            delivery="hub",
+            delivery="push",
             traefik_api_urls=[f"http://127.0.0.1:{api_port}"],
             traefik_api_password="sesame",
             ready_timeout=2,

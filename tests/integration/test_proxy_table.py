@@ -14,8 +14,8 @@ from traitlets.config import Config
 
 from jhub_kvproxy import BackendError, BackendUnavailable, Batch, BatchRejected, RouteNotReady
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.records import TRAEFIK_REVISION
 from jhub_kvproxy.routes import Route
-from jhub_kvproxy.table import REVISION_KEY
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.site import count_commits, is_served
@@ -48,7 +48,7 @@ async def test_more_changes_than_a_transaction_holds(site):
 
 async def holds(backend, keys):
     stored = (await backend.load()).keys
-    return {**stored, REVISION_KEY: ""} == {**keys, REVISION_KEY: ""}
+    return {**stored, TRAEFIK_REVISION: ""} == {**keys, TRAEFIK_REVISION: ""}
 
 
 class FussyBackend(TomlBackend):
@@ -110,7 +110,7 @@ async def test_a_commit_that_may_be_read_in_part_is_confirmed(site, monkeypatch)
     batches = await count_commits(proxy, monkeypatch)
     await proxy.add_route("/user/a/", server, {})
     assert [len(batch.changes) for batch in batches] == [6, 1]
-    assert batches[1].changes.keys() == {REVISION_KEY}
+    assert batches[1].changes.keys() == {TRAEFIK_REVISION}
     await proxy.add_route("/user/a/", server, {})  # changes nothing
     assert len(batches) == 2
     await asyncio.gather(*(proxy.add_route(f"/user/u{number}/", server, {}) for number in range(50)))

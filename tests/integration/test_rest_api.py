@@ -158,7 +158,7 @@ def accepts(port):
 async def api(site, **traits):
     port = free_port()
     traits = {"rest_api_port": port, "rest_api_token": TOKEN, "rest_api_writes": True, "activity": True, **traits}
-    yield await site.started(delivery="hub", **traits), f"http://127.0.0.1:{port}"
+    yield await site.started(delivery="push", **traits), f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(("cases", "hosts"), [(EXPECTED, False), (HOSTS, True)], ids=["paths", "hosts"])

@@ -34,7 +34,7 @@ async def seen(site, path, host="127.0.0.1"):
 
 
 @on_every_store
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_strip_prefix_in_every_encoding(site, delivery):
     name = f" {''.join(sorted(set(DIFFICULT) - set(CONTROL)))} "
     spec = f"/user/{jupyterhub_escape(name)}/"
@@ -51,7 +51,7 @@ async def test_strip_prefix_in_every_encoding(site, delivery):
 
 async def test_a_stripped_path_is_never_a_host(site):
     """``//evil.example`` in a redirect of the server would be another site; CHP passes it on."""
-    proxy = await site.started(delivery="hub", strip_prefix=["/a/"])
+    proxy = await site.started(delivery="push", strip_prefix=["/a/"])
     await proxy.add_route("/a/", await site.server("a"), {})
     for rest in ("//evil.example/", "//evil.example/%2e%2e", "///evil.example", "/./evil", "/x/../y", "//"):
         assert await site.client.get(f"/a{rest}") == (400, None), rest
@@ -60,7 +60,7 @@ async def test_a_stripped_path_is_never_a_host(site):
 
 
 async def test_strip_prefix_for_all_routes_and_with_hosts(site):
-    proxy = await site.started(delivery="hub", host_routing=True, strip_prefix=True)
+    proxy = await site.started(delivery="push", host_routing=True, strip_prefix=True)
     for spec, name in {"/": "any", "a.example.org/": "host", "a.example.org/user/b/": "b"}.items():
         await proxy.add_route(spec, await site.server(name), {})
     for host, path, server, rest in [
@@ -73,7 +73,7 @@ async def test_strip_prefix_for_all_routes_and_with_hosts(site):
 
 
 async def test_change_origin(site):
-    proxy = await site.started(delivery="hub", change_origin=["/user/changed"])
+    proxy = await site.started(delivery="push", change_origin=["/user/changed"])
     targets = {name: await site.server(name) for name in ("changed", "plain")}
     for name, target in targets.items():
         await proxy.add_route(f"/user/{name}/", target, {})
@@ -100,7 +100,7 @@ async def test_change_origin(site):
     ],
 )
 async def test_prepend_path(site, options, path):
-    proxy = await site.started(delivery="hub", **options)
+    proxy = await site.started(delivery="push", **options)
     await proxy.add_route("/user/a/", await site.server("a") + "/base/path", {})
     assert (await seen(site, "/user/a/x"))["path"] == path
 

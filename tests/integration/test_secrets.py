@@ -157,7 +157,7 @@ async def ask(hub, method, path, *, token=TOKEN):
 
 
 @pytest.mark.parametrize(
-    ("name", "delivery"), [("toml", "hub"), ("etcd", "store"), ("consul", "store"), ("redis", "store")]
+    ("name", "delivery"), [("toml", "push"), ("etcd", "store"), ("consul", "store"), ("redis", "store")]
 )
 async def test_a_run_leaves_no_secret_behind(name, delivery, tmp_path, monkeypatch):
     home, elsewhere = tmp_path / "hub", tmp_path / "elsewhere"

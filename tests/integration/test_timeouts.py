@@ -83,7 +83,7 @@ async def slow_server(ssl_context=None) -> AsyncIterator[SlowServer]:
 async def slow(request, site, tmp_path) -> AsyncIterator[SlowServer]:
     """A slow server behind a Traefik with short limits; all limits hold with internal_ssl too."""
     app = await app_with_certificates(tmp_path / "internal-ssl") if request.param == "internal_ssl" else None
-    proxy = await site.started(app=app, delivery="hub", **SHORT_LIMITS)
+    proxy = await site.started(app=app, delivery="push", **SHORT_LIMITS)
     async with slow_server(Authorities(app).server("user-alice") if app else None) as server:
         await proxy.add_route(PATH, server.url, {})
         yield server
@@ -129,7 +129,7 @@ async def test_a_request_that_does_not_come_in_ends(site, slow, session):
 
 async def test_there_are_no_limits_by_default(site):
     """None of those that end what is under way; to wait for them not to come would take minutes."""
-    await site.started(delivery="hub")
+    await site.started(delivery="push")
     static = tomllib.loads((site.directory / "run" / "traefik.toml").read_text())
     assert static["entryPoints"]["public"]["transport"]["respondingTimeouts"]["readTimeout"] == "0ms"
     assert static["serversTransport"]["forwardingTimeouts"] == {

@@ -56,7 +56,7 @@ async def test_http_1_http_2_and_websockets_are_served_over_tls(site, certificat
         assert (await websocket.receive()).data == "a: hello"
 
 
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_renewed_certificate_is_served_and_connections_live_on(site, certificates, delivery, caplog):
     caplog.set_level("INFO")
     proxy = await started_with_tls(site, certificates, delivery=delivery)

@@ -58,7 +58,7 @@ async def test_replicas_are_up_behind_and_down_and_gone_with_the_proxy(site, two
     assert value("kvproxy_replicas", standing="down") == value("kvproxy_replicas", standing="awaited") == 0
 
 
-@pytest.mark.parametrize("delivery", ["hub", "store"])
+@pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_route_waits_for_traefik_and_traefik_is_started_again(site, delivery):
     proxy = await site.started(delivery=delivery)
     with rising("kvproxy_ready_duration_seconds_count", "kvproxy_ready_failures_total") as risen:
@@ -82,7 +82,7 @@ async def page(port, path="/metrics"):
 async def test_traefik_has_metrics_where_and_of_what_it_is_told(site, store):
     port = free_port()
     labels = ["entrypoints", "services"]
-    proxy = await site.started(traefik_metrics=port, traefik_metrics_labels=labels, delivery="hub")
+    proxy = await site.started(traefik_metrics=port, traefik_metrics_labels=labels, delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     assert await site.client.server("/user/a/") == "a"
 

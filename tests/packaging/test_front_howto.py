@@ -88,7 +88,7 @@ c.JupyterHub.bind_url = "https://127.0.0.1:{port}"
 c.JupyterHub.ssl_cert = c.JupyterHub.ssl_key = "/unused"
 c.KVProxy.should_start = False
 c.KVProxy.traefik_api_urls = ["http://127.0.0.1:{api}"]
-c.KVProxy.delivery = "hub"
+c.KVProxy.delivery = "push"
 c.KVProxy.redirect_http = {plain}
 c.KVProxy.headers = {{"X-Ours": "1"}}
 """

@@ -12,8 +12,8 @@ from traitlets.config import Config
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld, LeaseLost
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.records import TRAEFIK_REVISION
 from jhub_kvproxy.routes import Route
-from jhub_kvproxy.table import REVISION_KEY
 from jhub_kvproxy.testing import MemoryBackend
 from tests.hub import until
 
@@ -168,7 +168,7 @@ async def test_a_hub_without_its_lease_changes_nothing_and_then_takes_over_what_
     theirs = Route("/user/z/", TARGET, {})
     revision = hub._writer.revision.found(hub._writer.revision.text).next()
     await other.apply(Batch({"routes/p.user.a": None, f"routes/{theirs.name}": theirs.to_record()}))
-    await other.apply(Batch({REVISION_KEY: revision.text.replace(revision.writer, "another")}))
+    await other.apply(Batch({TRAEFIK_REVISION: revision.text.replace(revision.writer, "another")}))
     with pytest.raises(LeaseHeld, match="another hub"):
         await hub.get_all_routes()
     await other.release_lease()
@@ -222,7 +222,7 @@ def restored(keys, backup):
 
 def restored_from_another_life(keys, backup):
     keys.clear()
-    keys.update(backup | {REVISION_KEY: "1-someone.7"})
+    keys.update(backup | {TRAEFIK_REVISION: "1-someone.7"})
 
 
 def with_a_stranger(keys, backup):
@@ -232,7 +232,7 @@ def with_a_stranger(keys, backup):
 
 
 def with_another_revision(keys, backup):
-    keys[REVISION_KEY] = "nonsense"
+    keys[TRAEFIK_REVISION] = "nonsense"
 
 
 @pytest.mark.parametrize("takes_lease", [False, True], ids=["", "and_lease"])
@@ -252,9 +252,10 @@ async def test_what_somebody_else_changes_is_changed_back(hubs, change, takes_le
     for watcher in hubs.table.watchers:
         watcher.set()
     await until(
-        lambda: hubs.table.keys.keys() == ours.keys() and hubs.table.keys[REVISION_KEY] != ours[REVISION_KEY], ""
+        lambda: hubs.table.keys.keys() == ours.keys() and hubs.table.keys[TRAEFIK_REVISION] != ours[TRAEFIK_REVISION],
+        "",
     )
-    assert {**hubs.table.keys, REVISION_KEY: ""} == {**ours, REVISION_KEY: ""}
+    assert {**hubs.table.keys, TRAEFIK_REVISION: ""} == {**ours, TRAEFIK_REVISION: ""}
     assert (await hub.get_all_routes()).keys() == {"/user/a/", "/user/b/"}
     if change is emptied:
         assert "puts back 2 routes (p.user.a, p.user.b)" in caplog.text

@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from jhub_kvproxy import tree
 from jhub_kvproxy.pages import ERROR_PAGE, HUB_AWAY
+from jhub_kvproxy.records import TRAEFIK_REVISION, read_records
 from jhub_kvproxy.routes import Pattern, Route
 from jhub_kvproxy.serving import PLAIN, Serving
-from jhub_kvproxy.table import REVISION_KEY, ROUTERS, Routing, RoutingTable, read_records
+from jhub_kvproxy.table import ROUTERS, Routing, RoutingTable
 from jhub_kvproxy.traefik.dynamic import unflatten
 from tests.model import winner
 from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, routespec, routespecs, segments
@@ -77,7 +78,7 @@ class TableAgainstAFreshOne(RuleBasedStateMachine):
     def keys_follow_from_the_routes_alone(self):
         fresh = RoutingTable(self.routing, self.table.routes.values(), self.table.serving)
         assert self.store == self.table.keys == fresh.keys
-        assert self.table.drift({**self.store, REVISION_KEY: "any"}) == {}
+        assert self.table.drift({**self.store, TRAEFIK_REVISION: "any"}) == {}
 
     @invariant()
     def records_bring_the_table_back(self):

@@ -1,0 +1,52 @@
+"""One task for each replica of Traefik, which keeps it known what that replica serves."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from .replica import Replica
+
+_PAUSE_AFTER_BUG = 1.0
+
+
+class Keepers(ABC):
+    """Owns the tasks, from :meth:`watch` to :meth:`close`."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._tasks: dict[Replica, asyncio.Task[None]] = {}
+
+    def watch(self, replicas: Sequence[Replica]) -> None:
+        """Keep these, and no others."""
+        for replica in self._tasks.keys() - set(replicas):
+            self._tasks[replica].cancel()  # it ends by itself, and takes its entry along
+        for replica in replicas:
+            if replica not in self._tasks:
+                self._tasks[replica] = asyncio.create_task(self._run(replica))
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        self.watch([])
+        if tasks:
+            await asyncio.wait(tasks)
+
+    @abstractmethod
+    async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
+        """Tell what `replica` serves, until cancelled. `session` is for it alone."""
+
+    async def _run(self, replica: Replica) -> None:
+        try:
+            async with aiohttp.ClientSession() as session:
+                while True:
+                    try:
+                        await self._keep(replica, session)
+                    except Exception:
+                        self._log.exception("Looking after Traefik at %s failed; trying again", replica.api.name)
+                    await asyncio.sleep(_PAUSE_AFTER_BUG)
+        finally:
+            del self._tasks[replica]

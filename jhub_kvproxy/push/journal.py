@@ -1,0 +1,84 @@
+"""The table as all plugins are to serve it, and its last changes, for those that lack some."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+
+from ..revision import Revision
+from ..routes import Route
+from .wire import Message, Served, key_of
+
+#: A plugin that lacks more commits than these is told the whole table.
+_KEPT = 500
+
+
+class Journal:
+    """Records what is committed, and says what a plugin lacks. It does no I/O and never blocks.
+
+    `form` is that of the tables (:func:`~jhub_kvproxy.push.wire.form_of`).
+    """
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+        self._routes: dict[str, Route] = {}
+        #: Each by the plugin's keys, with the revision before it.
+        self._changes: deque[tuple[str, dict[str, Route | None]]] = deque(maxlen=_KEPT)
+        self._news = asyncio.Event()
+        #: The newest revision; None: nothing was committed yet.
+        self.revision: Revision | None = None
+
+    @property
+    def goal(self) -> Served:
+        """What each plugin is to serve."""
+        return Served(self.revision.text, self._form) if self.revision else Served()
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Set once the next revision is there."""
+        return self._news
+
+    def record(self, revision: Revision, routes: Mapping[str, Route | None], *, is_whole: bool) -> None:
+        """The table is at `revision`: `routes` by name have changed (None: is gone), or are all that there are."""
+        before, self.revision = self.goal.revision, revision
+        if is_whole:
+            self._changes.clear()
+            self._routes = {name: route for name, route in routes.items() if route}
+        else:
+            self._changes.append((before, self._take(routes)))
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def message(self, served: Served) -> Message | None:
+        """What brings a plugin to the goal that serves `served`; None: it is there, or there is no goal yet."""
+        goal = self.goal
+        if served == goal or not goal.revision:
+            return None
+        changes = self._since(served.revision) if served.form == goal.form else None
+        if changes is None or len(changes) > len(self._routes):
+            return Message(goal, None, list(self._routes.values()))
+        put = [route for route in changes.values() if route]
+        return Message(goal, served, put, [key for key, route in changes.items() if not route])
+
+    def _take(self, routes: Mapping[str, Route | None]) -> dict[str, Route | None]:
+        changes: dict[str, Route | None] = {}
+        for name, route in routes.items():
+            old = self._routes.pop(name, None)
+            if route:
+                self._routes[name] = route
+            if known := route or old:
+                changes[key_of(known.pattern)] = route
+        return changes
+
+    def _since(self, revision: str) -> dict[str, Route | None] | None:
+        """What has changed since `revision`, in all; None: that is not known any more."""
+        later: list[dict[str, Route | None]] = []
+        for before, changes in reversed(self._changes):
+            later.append(changes)
+            if before == revision:
+                merged: dict[str, Route | None] = {}
+                for each in reversed(later):
+                    merged |= each
+                return merged
+        return None

@@ -1,0 +1,107 @@
+"""Speaks with the plugin in one replica of Traefik, over the entry point of Traefik's API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from ..errors import TraefikError
+from ..traefik.api import TraefikAPI
+from .wire import Served
+
+TABLE = "/kvproxy/table"
+ACTIVITY = "/kvproxy/activity"
+
+# Seconds. An answer takes a millisecond; a replica that needs this long is as good as down.
+_LIMIT = 3.0
+#: Bytes a second that a large table is sent and taken in with at least.
+_SLOWEST = 500_000
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the plugin serves, and has done."""
+
+    served: Served
+    #: How many routes it has.
+    routes: int
+    #: Requests since Traefik was started, by kind of route: ``hub``, ``user``, ``service``, ``other``.
+    requests: Mapping[str, int]
+    #: Why it did not take what it was sent; empty: it did.
+    refusal: str = ""
+
+
+async def ask(api: TraefikAPI, session: aiohttp.ClientSession) -> Answer:
+    """What the plugin serves now. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
+    status, body = await api.exchange(session, "GET", TABLE, timeout=_LIMIT)
+    if status != 200:
+        raise _not_the_plugin(api, status)
+    return _answer(api, body)
+
+
+async def send(api: TraefikAPI, session: aiohttp.ClientSession, method: str, body: bytes) -> Answer:
+    """Send a message (:class:`~jhub_kvproxy.push.wire.Message`); the answer is what the plugin serves then.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
+    limit = _LIMIT + len(body) / _SLOWEST
+    status, answer = await api.exchange(session, method, TABLE, data=_chunks(body), timeout=limit)
+    if status == 400:
+        raise TraefikError(f"The plugin in Traefik at {api.name} does not understand us: {_refusal(answer)}")
+    if status not in (200, 409):
+        raise _not_the_plugin(api, status)
+    return _answer(api, answer)
+
+
+async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, float]:
+    """Seconds since each route was used last, by its key; without those that were not used since Traefik was started.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
+    status, body = await api.exchange(session, "GET", ACTIVITY, timeout=_LIMIT)
+    if status != 200:
+        raise _not_the_plugin(api, status)
+    try:
+        return {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _not_understood(api, error) from error
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _CHUNK):
+        yield body[start : start + _CHUNK]
+
+
+def _answer(api: TraefikAPI, body: bytes) -> Answer:
+    try:
+        answer: dict[str, Any] = json.loads(body)
+        served = Served(str(answer["revision"]), str(answer["form"]))
+        requests = {str(kind): int(count) for kind, count in answer.get("requests", {}).items()}
+        return Answer(served, int(answer["routes"]), requests, str(answer.get("error", "")))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _not_understood(api, error) from error
+
+
+def _refusal(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, LookupError, TypeError):
+        return "it does not say why"
+
+
+def _not_understood(api: TraefikAPI, error: Exception) -> TraefikError:
+    return TraefikError(f"What Traefik at {api.name} answers is not of our plugin ({error!r})")
+
+
+def _not_the_plugin(api: TraefikAPI, status: int) -> TraefikError:
+    if status == 404:
+        return TraefikError(
+            f"Traefik at {api.name} does not have our plugin (404 for {TABLE}); start it with the files and the "
+            'configuration that "jhub-kvproxy traefik-config" gives, or set KVProxy.delivery = "store"'
+        )
+    return TraefikError(f"Traefik at {api.name} answers {status} for {TABLE}")

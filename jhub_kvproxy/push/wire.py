@@ -1,0 +1,87 @@
+"""What the plugin is told: each route as one line of a table, a whole table or its changes. Pure, no I/O.
+
+The plugin's side of it is ``traefik/plugin/messages.go``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..routes import Pattern, Route, target_has_path
+from ..serving import Serving, includes
+
+#: Changes with the layout of messages, so that a plugin that was told in another layout is told all again.
+_LAYOUT = 1
+#: A slash, a question mark, ... that stands in a segment, and the percent sign, stay encoded.
+_ENCODED = {ord(char): f"%{ord(char):02X}" for char in "%/?#"}
+
+
+def key_of(pattern: Pattern) -> str:
+    """The place of a route in the plugin's table: host and path, with most characters decoded."""
+    return (pattern.host or "") + "".join(f"/{segment.translate(_ENCODED)}" for segment in pattern.segments)
+
+
+def line_of(route: Route, serving: Serving) -> dict[str, Any]:
+    """What the plugin needs to know of `route`."""
+    line: dict[str, Any] = {"t": route.target, "k": kind_of(route)}
+    if route.pattern.segments and includes(serving.strip_prefix, route):
+        line["s"] = len(route.pattern.segments)
+    if includes(serving.change_origin, route):
+        line["o"] = True
+    if target_has_path(route.target) and not includes(serving.prepend_path, route):
+        line["b"] = True
+    return line
+
+
+def kind_of(route: Route) -> str:
+    """Whose server it is, by JupyterHub's marks (``jupyterhub.proxy``: add_hub_route, add_user, add_service)."""
+    if route.data.get("hub") is True:
+        return "hub"
+    if "user" in route.data:
+        return "user"
+    return "service" if "service" in route.data else "other"
+
+
+def form_of(serving: Serving) -> str:
+    """Tells tables apart that the same routes become by other options."""
+    options = [_LAYOUT, *map(_named, (serving.change_origin, serving.strip_prefix, serving.prepend_path))]
+    return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
+
+
+def _named(selection: bool | frozenset[Pattern]) -> bool | list[str]:
+    return selection if isinstance(selection, bool) else sorted(map(key_of, selection))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a plugin says it serves: a revision (empty: no table yet), and the form of the table."""
+
+    revision: str = ""
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Brings a plugin to `goal`: by changes if `since` says what it serves now, otherwise by the whole table."""
+
+    goal: Served
+    since: Served | None
+    put: Sequence[Route]
+    #: Keys.
+    delete: Sequence[str] = ()
+
+    @property
+    def method(self) -> str:
+        return "PATCH" if self.since else "PUT"
+
+    def body(self, serving: Serving) -> bytes:
+        """The message as JSON. It takes 10 µs a route, so have a large one made in a thread."""
+        message: dict[str, Any] = {"revision": self.goal.revision, "form": self.goal.form}
+        message["put"] = {key_of(route.pattern): line_of(route, serving) for route in self.put}
+        if self.since:
+            message |= {"from": self.since.revision, "delete": self.delete}
+        return json.dumps(message, separators=(",", ":")).encode()

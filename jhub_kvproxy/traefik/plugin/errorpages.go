@@ -1,0 +1,145 @@
+package kvroute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	statusClientClosed = 499
+	// An error page may take as long, and be as large.
+	pageTimeout = 10 * time.Second
+	largestPage = 4 << 20
+)
+
+// notForwarded are headers of an error page that are about its own connection, or not for the user.
+var notForwarded = map[string]bool{
+	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Te": true,
+	"Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "Content-Length": true, "Date": true,
+	"Set-Cookie": true,
+}
+
+// errorPages answers requests that no server has answered.
+type errorPages struct {
+	// target is the URL below which pages are; nil: there are none.
+	target    *url.URL
+	tellsURL  bool
+	transport http.RoundTripper
+}
+
+func parseErrorTarget(text string) *url.URL {
+	target, err := url.Parse(text)
+	if err != nil || target.Host == "" {
+		return nil
+	}
+	return target
+}
+
+// answer is the error handler of the proxy. failed is the request as it would have gone to the server.
+func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err error) {
+	switch failed.URL.Scheme {
+	case noRoute:
+		http.NotFound(w, failed)
+		return
+	case badPath:
+		http.Error(w, "Bad Request", http.StatusBadRequest)
+		return
+	case noTunnel:
+		w.WriteHeader(http.StatusNotImplemented)
+		return
+	}
+	// This goes to Traefik's log at the level DEBUG.
+	fmt.Printf("%s: %v\n", failed.URL.Host, err)
+	if errors.Is(err, context.Canceled) || failed.Context().Err() != nil {
+		w.WriteHeader(statusClientClosed)
+		_, _ = io.WriteString(w, "Client Closed Request")
+		return
+	}
+	if p.target == nil {
+		status := http.StatusBadGateway
+		if os.IsTimeout(err) {
+			status = http.StatusGatewayTimeout
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, http.StatusText(status))
+		return
+	}
+	if failed.Header.Get("Upgrade") == "" && failed.URL.Host != p.target.Host && !isHub(failed.URL.Host) {
+		if p.showPage(w, failed) {
+			return
+		}
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Retry-After", "10")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, "Service Unavailable")
+}
+
+// showPage answers with the page of the target, and returns whether there is one.
+func (p *errorPages) showPage(w http.ResponseWriter, failed *http.Request) bool {
+	ctx, cancel := context.WithTimeout(failed.Context(), pageTimeout)
+	defer cancel()
+	asked, err := http.NewRequestWithContext(ctx, http.MethodGet, p.pageURL(failed), nil)
+	if err != nil {
+		return false
+	}
+	// Nothing else of the user's. JupyterHub would set a cookie with a page that somebody navigates to.
+	asked.Header["Accept"] = failed.Header["Accept"]
+	asked.Header.Set("User-Agent", "")
+	asked.Header.Set("Sec-Fetch-Mode", "no-cors")
+	page, err := p.transport.RoundTrip(asked)
+	if err != nil {
+		return false
+	}
+	defer page.Body.Close()
+	if page.StatusCode >= http.StatusInternalServerError {
+		return false
+	}
+	body, err := io.ReadAll(io.LimitReader(page.Body, largestPage+1))
+	if err != nil || len(body) > largestPage {
+		return false
+	}
+	header := w.Header()
+	for name, values := range page.Header {
+		if !notForwarded[name] {
+			header[name] = values
+		}
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write(body)
+	return true
+}
+
+func (p *errorPages) pageURL(failed *http.Request) string {
+	page := *p.target
+	page.Path = strings.TrimSuffix(page.Path, "/") + "/503"
+	page.RawPath = ""
+	if p.target.RawPath != "" {
+		page.RawPath = strings.TrimSuffix(p.target.RawPath, "/") + "/503"
+	}
+	if p.tellsURL {
+		page.RawQuery = "url=" + url.QueryEscape(wantedURL(failed))
+	}
+	return page.String()
+}
+
+func wantedURL(failed *http.Request) string {
+	scheme := failed.Header.Get("X-Forwarded-Proto")
+	if scheme == "" {
+		scheme = "http"
+	}
+	host := failed.Header.Get("X-Forwarded-Host")
+	if host == "" {
+		host = failed.Host
+	}
+	return scheme + "://" + host + failed.RequestURI
+}

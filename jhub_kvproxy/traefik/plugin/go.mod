@@ -1,0 +1,3 @@
+module kvproxy.local/kvroute
+
+go 1.22

@@ -1,0 +1,94 @@
+package kvroute
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// largestMessage is in bytes. A snapshot of 10,000 routes has 0.6 MB.
+const largestMessage = 256 << 20
+
+// tableHandler takes the table from the pusher, and tells what is served.
+type tableHandler struct{}
+
+func (h *tableHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/kvproxy/table"):
+		h.serveTable(w, r)
+	case strings.HasSuffix(r.URL.Path, "/kvproxy/activity"):
+		h.serveActivity(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (h *tableHandler) serveTable(w http.ResponseWriter, r *http.Request) {
+	apply := replaceTable
+	switch r.Method {
+	case http.MethodGet:
+		answer(w, http.StatusOK, describeTable(nil))
+		return
+	case http.MethodPut:
+	case http.MethodPatch:
+		apply = changeTable
+	default:
+		refuseMethod(w, "GET, PUT, PATCH")
+		return
+	}
+	m, err := readMessage(http.MaxBytesReader(w, r.Body, largestMessage))
+	if err != nil {
+		status := http.StatusBadRequest
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		answer(w, status, map[string]string{"error": err.Error()})
+		return
+	}
+	if err := apply(m); err != nil {
+		answer(w, http.StatusConflict, describeTable(err))
+		return
+	}
+	answer(w, http.StatusOK, describeTable(nil))
+}
+
+func (h *tableHandler) serveActivity(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		refuseMethod(w, "GET")
+		return
+	}
+	answer(w, http.StatusOK, map[string]map[string]float64{"ages": agesOfUse()})
+}
+
+// describeTable returns what is served as an object for JSON, with why it was not changed, if err is not nil.
+func describeTable(err error) map[string]any {
+	writing.Lock()
+	defer writing.Unlock()
+	described := map[string]any{
+		"revision": served.revision,
+		"form":     served.form,
+		"routes":   len(served.entries),
+		"requests": countRequests(),
+	}
+	if err != nil {
+		described["error"] = err.Error()
+	}
+	return described
+}
+
+func refuseMethod(w http.ResponseWriter, allowed string) {
+	w.Header().Set("Allow", allowed)
+	answer(w, http.StatusMethodNotAllowed, map[string]string{"error": "the methods are " + allowed})
+}
+
+func answer(w http.ResponseWriter, status int, object any) {
+	body, err := json.Marshal(object)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error": "the answer is no JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

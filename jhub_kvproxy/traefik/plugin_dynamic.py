@@ -1,0 +1,90 @@
+"""The plugin in Traefik's dynamic configuration: one router for all of users' requests, and one for the hub. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .dynamic import AT_API, HEALTH_ROUTER
+from .plugin_files import PLUGIN
+from .static import PUBLIC
+from .upstream import LONGEST_DIAL, TimeLimits
+
+#: The one router of users' requests, as Traefik's log and metrics name it.
+ROUTES = "kvproxy-routes"
+_TABLE, _HEALTH, _NOWHERE = "kvproxy-table", "kvproxy-health", "kvproxy-nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginOptions:
+    """What the hub's options make of the plugin."""
+
+    limits: TimeLimits
+    #: The URL below which error pages are; empty: there are none.
+    error_target: str = ""
+    #: Whether the error target is told what the user wanted.
+    tells_url: bool = False
+    #: Whether it keeps the times of use.
+    activity: bool = False
+    #: Whether there is an access log, which it tells route and target.
+    log: bool = False
+    #: The file with the certificate, the key and the authorities of JupyterHub.internal_ssl; empty: there is none.
+    identity_file: str = ""
+    #: Changes with the content of that file.
+    identity_hash: str = ""
+
+    def dynamic(self) -> dict[str, Any]:
+        """The part of the dynamic configuration."""
+        return {
+            "http": {
+                "routers": {
+                    # The lowest priority that there is: a router of the admin's comes first.
+                    ROUTES: _at_public('PathPrefix("/")', 1, _NOWHERE, [ROUTES]),
+                    _HEALTH: _at_public(
+                        HEALTH_ROUTER["rule"], HEALTH_ROUTER["priority"], HEALTH_ROUTER["service"], [_HEALTH]
+                    ),
+                    _TABLE: {
+                        "rule": 'PathPrefix("/kvproxy/")',
+                        "service": "noop@internal",
+                        **AT_API,
+                        "middlewares": [*AT_API["middlewares"], _TABLE],
+                    },
+                },
+                "middlewares": {
+                    ROUTES: {"plugin": {PLUGIN: self._config()}},
+                    _TABLE: {"plugin": {PLUGIN: {"mode": "table"}}},
+                    _HEALTH: {"plugin": {PLUGIN: {"mode": "health"}}},
+                },
+                # Never asked. One of Traefik's own would keep requests out of the access log and the metrics.
+                "services": {_NOWHERE: {"loadBalancer": {"passHostHeader": True}}},
+            }
+        }
+
+    def _config(self) -> dict[str, Any]:
+        answer = self.limits.proxy_timeout
+        return {
+            "mode": "route",
+            "dialTimeout": _milliseconds(min(answer or LONGEST_DIAL, LONGEST_DIAL)),
+            "responseTimeout": _milliseconds(answer),
+            "idleTimeout": _milliseconds(self.limits.server_keep_alive_timeout),
+            "errorTarget": self.error_target,
+            "tellsURL": self.tells_url,
+            "activity": self.activity,
+            "log": self.log,
+            "identityFile": self.identity_file,
+            "identityHash": self.identity_hash,
+        }
+
+
+def _at_public(rule: str, priority: int, service: str, middlewares: list[str]) -> dict[str, Any]:
+    return {
+        "rule": rule,
+        "priority": priority,
+        "service": service,
+        "entryPoints": [PUBLIC],
+        "middlewares": middlewares,
+    }
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
