@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from jhub_kvproxy.proxy import KVProxy
 from tests.hostile.chp import HOSTS, PATHS
 from tests.hostile.scene import scene
 from tests.stores import Store
 
-#: Our plugin in Traefik forwards the requests ("push"), or Traefik does it by itself ("store"): nobody may notice.
-DELIVERIES = [name for name in ("push", "store") if name in KVProxy.class_traits()["delivery"].values]
 
-
-@pytest.fixture(scope="module", params=DELIVERIES)
+@pytest.fixture(scope="module", params=["push", "store"])
 def delivery(request):
-    """Each way in which Traefik gets the table."""
+    """Who forwards requests: our plugin in Traefik ("push"), or Traefik by itself ("store"). Nobody may notice."""
     return request.param
+
+
+@pytest.fixture
+def failure(delivery):
+    """Status and body of the proxy's answer in the place of one that it cannot read."""
+    return (502, b"Bad Gateway") if delivery == "push" else (500, b"Internal Server Error")
 
 
 @pytest.fixture(scope="module")
