@@ -148,6 +148,8 @@ class Wire:
         reader, writer = self._streams
         writer.write(raw)
         reply = await _reply(reader, raw.startswith(b"HEAD "))
+        while reply.status < 200 and reply.status != 101:  # it tells that the answer is to come
+            reply = await _reply(reader, raw.startswith(b"HEAD "))
         if "connection: close" in reply.head.lower() or reply.status == 101:
             await self.close()
         return reply
