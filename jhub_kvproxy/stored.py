@@ -71,6 +71,10 @@ class StoredTable:
         await self._lease.hold()
         await self._read()
 
+    def leave(self) -> None:
+        """From now on others may change the store: what is found there next time is the truth."""
+        self._is_truth, self.in_doubt = False, True
+
     async def ensure(self) -> None:
         """Have the lease, and no doubt. Raises what the backend does, and LeaseHeld."""
         if not await self._lease.hold() or self.in_doubt:

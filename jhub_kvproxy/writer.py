@@ -126,6 +126,7 @@ class Writer:
         if self._pace:
             await self._pace.close()
         self._wanted.clear()
+        self._stored.leave()
         self._closing.clear()
 
     async def _want(self, name: str, route: Route | None, timeout: float) -> Revision:

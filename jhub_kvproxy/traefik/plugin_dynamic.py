@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import TraefikError
 from .dynamic import AT_API, HEALTH_ROUTER
 from .plugin_files import PLUGIN
 from .static import PUBLIC
@@ -12,6 +14,12 @@ from .upstream import LONGEST_DIAL, TimeLimits
 
 #: The one router of users' requests, as Traefik's log and metrics name it.
 ROUTES = "kvproxy-routes"
+#: Options of Traefik's ``serversTransport``, and the plugin's names for them.
+_TRANSPORT = {
+    "insecureSkipVerify": "insecure",
+    "rootCAs": "rootCAs",
+    "maxIdleConnsPerHost": "maxIdleConnsPerHost",
+}
 _TABLE, _HEALTH, _NOWHERE = "kvproxy-table", "kvproxy-health", "kvproxy-nowhere"
 
 
@@ -32,6 +40,8 @@ class PluginOptions:
     identity_file: str = ""
     #: Changes with the content of that file.
     identity_hash: str = ""
+    #: The admin's own ``serversTransport`` in Traefik's static configuration.
+    transport: Mapping[str, Any] = field(default_factory=dict)
 
     def dynamic(self) -> dict[str, Any]:
         """The part of the dynamic configuration."""
@@ -61,6 +71,12 @@ class PluginOptions:
         }
 
     def _config(self) -> dict[str, Any]:
+        if unknown := self.transport.keys() - _TRANSPORT.keys():
+            raise TraefikError(
+                f"KVProxy.extra_static_config: serversTransport.{min(unknown)} has no effect with "
+                f'KVProxy.delivery = "push", which knows {", ".join(_TRANSPORT)} there. For time limits, use the '
+                "options of KVProxy."
+            )
         answer = self.limits.proxy_timeout
         return {
             "mode": "route",
@@ -73,6 +89,7 @@ class PluginOptions:
             "log": self.log,
             "identityFile": self.identity_file,
             "identityHash": self.identity_hash,
+            **{_TRANSPORT[option]: value for option, value in self.transport.items()},
         }
 
 

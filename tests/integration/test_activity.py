@@ -196,8 +196,19 @@ async def test_a_target_with_a_host_name_is_looked_up(site):
     await later(proxy, before)
 
 
-async def test_routes_with_one_target_are_used_together_and_the_log_says_so(site, caplog):
+async def test_routes_with_one_target_are_used_each_for_itself(site):
     proxy = await site.started(activity=True, delivery="push")
+    url = await site.server("a")
+    for name in ("a", "b"):
+        await proxy.add_route(f"/user/{name}/", url, {})
+    before = await a_tick_ago()
+    assert await site.client.server("/user/a/") == "a"
+    await later(proxy, before)
+    assert await used(proxy, "/user/b/") <= before
+
+
+async def test_without_the_plugin_they_are_used_together_and_the_log_says_so(site, caplog):
+    proxy = await site.started(activity=True, delivery="store")
     url = await site.server("a")
     for name in ("a", "b"):
         await proxy.add_route(f"/user/{name}/", url, {})

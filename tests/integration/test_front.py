@@ -161,6 +161,28 @@ async def test_it_listens_on_ipv6(site, certificates, host):
         assert answer.headers["Location"] == f"https://hub.example:{site.port}/user/a/x"
 
 
+async def test_the_access_log_names_route_and_target_and_what_a_client_writes_is_not_in_it(site):
+    log = site.directory / "access.log"
+    proxy = await site.started(access_log=str(log), access_log_format="json", delivery="push", host_routing=True)
+    target = await site.server("a")
+    await proxy.add_route("/", target, {})
+    await proxy.add_route("hub.example/user/a%2Fb/", target, {})
+    forged = {"X-Kvproxy-Route": "/user/forged", "X-Kvproxy-Target": "http://forged"}
+    public = f"http://127.0.0.1:{site.port}"
+    asked = [("/user/a%2fb/x", {"Host": "hub.example"}), ("/user/a/x", {})]
+    told = []
+    for path, headers in asked:
+        answer = await get(URL(public + path, encoded=True), headers=headers | forged)
+        told.append(json.loads(await answer.text())["headers"])
+    await until(lambda: log.read_text().count("\n") == 2, "the requests are not logged, or others are")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    found = [(line.get("request_X-Kvproxy-Route", ""), line.get("request_X-Kvproxy-Target", "")) for line in lines]
+    assert found[:2] == [("hub.example/user/a%2Fb", target), ("/", target)]
+    assert not any("forged" in text for pair in found for text in pair)
+    for headers in told:
+        assert not any(name.lower().startswith("x-kvproxy") for name in headers)
+
+
 @pytest.mark.parametrize("form", ["common", "genericCLF", "json"])
 async def test_the_access_log_has_each_request_and_no_secret(site, form):
     log = site.directory / "access.log"

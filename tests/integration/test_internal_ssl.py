@@ -195,62 +195,114 @@ EXTERNAL = """
 c.JupyterHub.internal_ssl = True
 c.JupyterHub.bind_url = "http://127.0.0.1:<PORT>"
 c.KVProxy.should_start = False
-c.KVProxy.delivery = "push"
+c.KVProxy.delivery = "<DELIVERY>"
 c.KVProxy.traefik_api_urls = ["http://127.0.0.1:<API_PORT>"]
 c.KVProxy.traefik_api_password = "sesame"
+c.KVProxy.prefix = "<PREFIX>"
 """
 
 
-async def test_the_printed_configuration_serves_a_traefik_that_others_start(site, unchanged_app, tmp_path):
-    api_port, directory = free_port(), tmp_path / "traefik"
-    (directory / "dynamic").mkdir(parents=True)
+@asynccontextmanager
+async def printed_traefik(site, directory, delivery):
+    """A Traefik with what the command prints, by what the page shows; yields the API's URL, and how to renew."""
+    api_port = free_port()
+    base = site.directory / "table" / site.store.prefix / "traefik" if delivery == "store" else directory / "dynamic"
+    base.mkdir(parents=True)
+    directory.mkdir(exist_ok=True)
     lines = EXTERNAL.replace("<PORT>", str(site.port)).replace("<API_PORT>", str(api_port))
-    (tmp_path / "jupyterhub_config.py").write_text(USES_KVPROXY + lines)
-    command = ["traefik-config", "--directory", directory]
-    (directory / "traefik.toml").write_text(run(*command, cwd=tmp_path).out)
-    printed = run(*command, "--dynamic", cwd=tmp_path).out
-    other = tomllib.loads(printed)
-    del other["http"]["serversTransports"]
-    dynamic = directory / "dynamic" / "jupyterhub.toml"
-    dynamic.write_text(tomli_w.dumps(other))
-    variable = run(*command, "--env", cwd=tmp_path).out.strip().replace('"', "").partition("=")
-    copy, touch = shown_commands(Path(unchanged_app.internal_certs_location), directory)
-    shell.run("sh", "-e", "-c", copy)
+    lines = lines.replace("<DELIVERY>", delivery).replace("<PREFIX>", site.store.prefix) + site.store.config_lines
+    (site.directory / "jupyterhub_config.py").write_text(USES_KVPROXY + lines)
+
+    def printed(*words):
+        result = run("traefik-config", "--directory", directory, *words, cwd=site.directory)
+        assert result.status == 0, result.err
+        return result.out
+
+    (directory / "traefik.toml").write_text(printed())
+    if delivery == "push":
+        printed("--plugin", directory)
+    dynamic = base / "jupyterhub.toml"
+    dynamic.write_text(printed("--dynamic"))
+    variable = printed("--env").strip().replace('"', "").partition("=")
     traefik = await asyncio.create_subprocess_exec(
         *find_traefik(["traefik"]),
         f"--configFile={directory}/traefik.toml",
         env=os.environ | {variable[0]: variable[2]},
+        cwd=directory,
     )
     try:
+        yield f"http://127.0.0.1:{api_port}", dynamic
+    finally:
+        traefik.kill()
+        await traefik.wait()
+
+
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_the_printed_configuration_serves_a_traefik_that_others_start(site, unchanged_app, tmp_path, delivery):
+    directory = tmp_path / "traefik"
+    blocks = shown_commands(Path(unchanged_app.internal_certs_location), directory)
+    copy, renew = blocks[:2] if delivery == "push" else blocks[2:]
+    directory.mkdir()
+    shell.run("sh", "-e", "-c", copy)
+    async with printed_traefik(site, directory, delivery) as (api_url, dynamic):
+        renew = renew.replace(str(directory / "dynamic" / "jupyterhub.toml"), str(dynamic))
         proxy = site.proxy(
             app=unchanged_app,
             should_start=False,
-            delivery="push",
-            traefik_api_urls=[f"http://127.0.0.1:{api_port}"],
+            delivery=delivery,
+            traefik_api_urls=[api_url],
+            traefik_api_password="sesame",
+        )
+        async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
+            await proxy.add_route(PATH, url, {})
+            assert await site.client.server(PATH) == seen[0]
+            new = Authorities(unchanged_app).renewed(tmp_path / "renewed")
+            if delivery == "push":
+                trusted = Path(unchanged_app.internal_trust_bundles["proxy-client-ca"]).read_bytes()
+                write_atomically(directory / "internal-identity.pem", b"".join([*new, trusted]))
+            else:
+                for name, content in zip(("crt", "key"), new, strict=True):
+                    write_atomically(directory / f"proxy-client.{name}", content)
+            shell.run("sh", "-e", "-c", renew)
+            await until(lambda: is_changed(site, seen[0]), "the new certificate is not shown")
+        await proxy.stop()
+
+
+async def test_a_traefik_without_the_transport_is_explained(site, unchanged_app, tmp_path):
+    directory = tmp_path / "traefik"
+    directory.mkdir()
+    shell.run("sh", "-e", "-c", shown_commands(Path(unchanged_app.internal_certs_location), directory)[2])
+    async with printed_traefik(site, directory, "store") as (api_url, dynamic):
+        whole = dynamic.read_text()
+        other = tomllib.loads(whole)
+        del other["http"]["serversTransports"]
+        dynamic.write_text(tomli_w.dumps(other))
+        proxy = site.proxy(
+            app=unchanged_app,
+            should_start=False,
+            delivery="store",
+            traefik_api_urls=[api_url],
             traefik_api_password="sesame",
             ready_timeout=2,
         )
         async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
             with pytest.raises(RouteNotReady, match="transport not found kvproxy@file"):
                 await proxy.add_route(PATH, url, {})
-            dynamic.write_text(printed)
+            dynamic.write_text(whole)
             await proxy.add_route(PATH, url, {})
             assert await site.client.server(PATH) == seen[0]
-            cert, key = Authorities(unchanged_app).renewed(tmp_path / "renewed")
-            write_atomically(directory / "proxy-client.crt", cert)
-            write_atomically(directory / "proxy-client.key", key)
-            shell.run("sh", "-e", "-c", touch)
-            await until(lambda: is_changed(site, seen[0]), "the new certificate is not shown")
         await proxy.stop()
-    finally:
-        traefik.kill()
-        await traefik.wait()
 
 
 def shown_commands(certificates: Path, traefik: Path) -> list[str]:
     """Those of the page, for other directories and this user."""
     blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    other = {"/srv/jupyterhub/internal-ssl": str(certificates), "/etc/traefik": str(traefik), "-o traefik ": ""}
+    other = {
+        "/srv/jupyterhub/internal-ssl": str(certificates),
+        "/etc/traefik": str(traefik),
+        "-o traefik ": "",
+        "chown traefik": "chown $(id -u)",
+    }
     for old, new in other.items():
         blocks = [block.replace(old, new) for block in blocks]
     return [re.sub("^# ", "", block, flags=re.MULTILINE) for block in blocks]

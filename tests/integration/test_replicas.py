@@ -58,11 +58,17 @@ async def hub_of(site, replicas, **traits):
     return proxy
 
 
-async def next_look(replica):
-    """Wait until it has been asked once more, from now on."""
-    last = replica._looking
-    await until(lambda: replica._looking is not last, "it is not looked at")
-    await asyncio.wait([replica._looking])
+async def next_failure(replica):
+    """Wait until it has been asked once more in vain, from now on."""
+    looked, failed = asyncio.Event(), replica.failed
+
+    def noted(why):
+        failed(why)
+        looked.set()
+
+    replica.failed = noted
+    await looked.wait()
+    replica.failed = failed
 
 
 async def all_serve(replicas, path, name):
@@ -80,7 +86,7 @@ async def test_a_replica_that_is_killed_is_reported_and_waited_for_again_when_it
         await proxy.add_route(f"/user/{number}/", server, {})
         assert await all_serve(three[1:], f"/user/{number}/", "a")
     for _ in range(3):
-        await next_look(proxy._readiness._replicas[0])
+        await next_failure(proxy._readiness._replicas[0])
     assert caplog.text.count(f"{three[0].api_url} cannot be asked") == 1
     three[0].start()
     await until(lambda: "; route changes wait for it" in caplog.text, "the return is not reported")

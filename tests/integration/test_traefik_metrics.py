@@ -78,24 +78,28 @@ async def page(port, path="/metrics"):
         return answer.status, await answer.text()
 
 
-@pytest.mark.parametrize("store", ["toml", "etcd"], indirect=True)
-async def test_traefik_has_metrics_where_and_of_what_it_is_told(site, store):
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_traefik_has_metrics_where_and_of_what_it_is_told(site, delivery):
     port = free_port()
-    labels = ["entrypoints", "services"]
-    proxy = await site.started(traefik_metrics=port, traefik_metrics_labels=labels, delivery="push")
+    labels = ["entrypoints", "services" if delivery == "store" else "routers"]
+    proxy = await site.started(traefik_metrics=port, traefik_metrics_labels=labels, delivery=delivery)
     await proxy.add_route("/user/a/", await site.server("a"), {})
     assert await site.client.server("/user/a/") == "a"
 
     async def counted():
-        return "traefik_service_requests_total" in series((await page(port))[1])
+        name = f"traefik_{labels[1].removesuffix('s')}_requests_total"
+        return name in series((await page(port))[1])
 
     await until(counted, "the request is not counted")
     found = series((await page(port))[1])
     assert {"entrypoint": "public", "code": "200", "method": "GET", "protocol": "http"} in found[
         "traefik_entrypoint_requests_total"
     ]
-    assert "p.user.a" in found["traefik_service_requests_total"][0]["service"]
-    assert not any(name.startswith("traefik_router_") for name in found)
+    if delivery == "store":
+        assert "p.user.a" in found["traefik_service_requests_total"][0]["service"]
+        assert not any(name.startswith("traefik_router_") for name in found)
+    else:
+        assert found["traefik_router_requests_total"][0]["router"] == "kvproxy-routes@file"
     assert (await page(port, "/user/a/"))[0] == 404
     assert (await site.client.get("/metrics"))[0] == 404
 

@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld, LeaseLost
 from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.records import TRAEFIK_REVISION
+from jhub_kvproxy.records import REVISION, TRAEFIK_REVISION
 from jhub_kvproxy.routes import Route
 from jhub_kvproxy.testing import MemoryBackend
 from tests.hub import until
@@ -74,14 +74,19 @@ class Store(MemoryBackend):
         raise BackendUnavailable("The watch is over.")
 
 
-@pytest.fixture
-async def hubs():
+def revision_key(keys):
+    """Which of the two it is, by how Traefik gets the table."""
+    return REVISION if REVISION in keys else TRAEFIK_REVISION
+
+
+@pytest.fixture(params=["push", "store"])
+async def hubs(request):
     """Makes hubs on one store, and sees to it that they leave no task behind."""
     name, made = uuid4().hex, []
 
     def new(**traits):
         config = Config(
-            {"KVProxy": {"backend_class": Store, "delivery": "store", **traits}, "MemoryBackend": {"name": name}}
+            {"KVProxy": {"backend_class": Store, "delivery": request.param, **traits}, "MemoryBackend": {"name": name}}
         )
         hub = KVProxy(config=config)
         made.append(hub)
@@ -168,7 +173,7 @@ async def test_a_hub_without_its_lease_changes_nothing_and_then_takes_over_what_
     theirs = Route("/user/z/", TARGET, {})
     revision = hub._writer.revision.found(hub._writer.revision.text).next()
     await other.apply(Batch({"routes/p.user.a": None, f"routes/{theirs.name}": theirs.to_record()}))
-    await other.apply(Batch({TRAEFIK_REVISION: revision.text.replace(revision.writer, "another")}))
+    await other.apply(Batch({revision_key(before): revision.text.replace(revision.writer, "another")}))
     with pytest.raises(LeaseHeld, match="another hub"):
         await hub.get_all_routes()
     await other.release_lease()
@@ -222,7 +227,7 @@ def restored(keys, backup):
 
 def restored_from_another_life(keys, backup):
     keys.clear()
-    keys.update(backup | {TRAEFIK_REVISION: "1-someone.7"})
+    keys.update(backup | {revision_key(backup): "1-someone.7"})
 
 
 def with_a_stranger(keys, backup):
@@ -232,7 +237,7 @@ def with_a_stranger(keys, backup):
 
 
 def with_another_revision(keys, backup):
-    keys[TRAEFIK_REVISION] = "nonsense"
+    keys[revision_key(keys)] = "nonsense"
 
 
 @pytest.mark.parametrize("takes_lease", [False, True], ids=["", "and_lease"])
@@ -246,16 +251,17 @@ async def test_what_somebody_else_changes_is_changed_back(hubs, change, takes_le
     await hub.add_route("/user/b/", TARGET, {})
     await until(lambda: is_quiet(hub), "it has no rest")
     ours = dict(hubs.table.keys)
+    key = revision_key(ours)
     change(hubs.table.keys, backup)
     if takes_lease:
         hubs.table.lease = None
     for watcher in hubs.table.watchers:
         watcher.set()
     await until(
-        lambda: hubs.table.keys.keys() == ours.keys() and hubs.table.keys[TRAEFIK_REVISION] != ours[TRAEFIK_REVISION],
+        lambda: hubs.table.keys.keys() == ours.keys() and hubs.table.keys.get(key) != ours[key],
         "",
     )
-    assert {**hubs.table.keys, TRAEFIK_REVISION: ""} == {**ours, TRAEFIK_REVISION: ""}
+    assert {**hubs.table.keys, key: ""} == {**ours, key: ""}
     assert (await hub.get_all_routes()).keys() == {"/user/a/", "/user/b/"}
     if change is emptied:
         assert "puts back 2 routes (p.user.a, p.user.b)" in caplog.text
