@@ -11,11 +11,11 @@ from typing import Any
 
 from .results import Series
 
-# By what a variant is, so that ours, the others and the floors are told apart at once.
-_COLOURS = {"peer": "#D55E00", "chp": "#000000", "nginx": "#8C8C8C", "floor": "#8C8C8C"}
-_LINES: dict[str, Any] = {"peer": (0, (1, 1.5)), "floor": (0, (3, 1.5, 1, 1.5))}
-_HATCHES = {"peer": "//", "floor": "xx"}
-_MARKERS = {"peer": "X", "chp": "D", "nginx": "^", "floor": "v"}
+# By what a variant is, so that ours, the others and the floor are told apart at once.
+_COLOURS = {"peer": "#D55E00", "chp": "#000000", "bare": "#8C8C8C"}
+_LINES: dict[str, Any] = {"peer": (0, (1, 1.5)), "bare": (0, (3, 1.5, 1, 1.5))}
+_HATCHES = {"peer": "//", "bare": "xx"}
+_MARKERS = {"peer": "X", "chp": "D", "bare": "v"}
 # Backends of ours, in their order: all blue.
 _OWN = (("#08306B", "s"), ("#0072B2", "o"), ("#56A0D3", "P"), ("#9CC7E8", "p"), ("#3B4CC0", "*"), ("#6F92F3", "<"))
 # Ours in other ways than by default, in the order of their names.

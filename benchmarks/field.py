@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .variants import Variant
+from .variants import METRICS, Variant
 
 # The backend that goes alone where all would measure the same, or where there is no time for all.
 _PREFERRED = "etcd"
+# The one that a hub has if nobody chooses another.
+_DEFAULT = "toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,19 @@ class Field:
 
     @property
     def options(self) -> list[Variant]:
-        """Ours in each of the other ways, with one backend."""
-        ways = dict.fromkeys(variant.option for variant in self.variants if variant.option)
-        return [one for way in ways for one in self.one([v for v in self.variants if v.option == way])]
+        """Ours in each of the other ways, with one backend, without metrics."""
+        return [variant for variant in self._ways if METRICS not in variant.option]
+
+    @property
+    def with_metrics(self) -> list[Variant]:
+        """Ours with Traefik's metrics: by default and in each of the other ways, with one backend."""
+        return [variant for variant in self._ways if METRICS in variant.option]
+
+    @property
+    def few(self) -> list[Variant]:
+        """Of ours the one with a hub's default backend, and the one that goes alone."""
+        default = [variant for variant in self.own if variant.backend == _DEFAULT]
+        return list(dict.fromkeys([*default, *self.one(self.own)]))
 
     def of(self, kind: str) -> list[Variant]:
         return [variant for variant in self.variants if variant.kind == kind]
@@ -55,6 +67,19 @@ class Field:
         return lead or list(variants[:1])
 
     @property
+    def _ways(self) -> list[Variant]:
+        ways = dict.fromkeys(variant.option for variant in self.variants if variant.option)
+        return [one for way in ways for one in self.one([v for v in self.variants if v.option == way])]
+
+    @property
     def _lead(self) -> str:
         backends = [variant.backend for variant in self.own]
         return _PREFERRED if _PREFERRED in backends else next(iter(backends), "")
+
+
+def phase_of(routes: int, sizes: Sequence[int]) -> int:
+    """The phase of a job with so many routes, of a scenario with those `sizes`.
+
+    The smallest is measured beside the largest, since they are compared.
+    """
+    return max(sizes) if routes == min(sizes) else routes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from .results import Results, Series
+from .results import Results
 
 POSITIONS = ("first", "middle", "last", "hub")
 
@@ -17,23 +15,16 @@ def worst_throughput(results: Results, variant: str, routes: int) -> float | Non
 
 
 def variants(results: Results, scenario: str) -> list[str]:
-    """The names of the variants that were measured in `scenario`: ours, the others, the floors."""
-    kinds = ("own", "peer", "chp", "nginx", "floor")
+    """The names of the variants that were measured in `scenario`: ours, the others, the floor."""
+    kinds = ("own", "peer", "chp", "bare")
     found = {series.variant: series for series in results.series if series.scenario == scenario}
     return sorted(found, key=lambda name: (kinds.index(found[name].kind), found[name].option, found[name].backend))
 
 
-def own(results: Results, options: Collection[str] = ()) -> list[str]:
-    """The names of ours, as they are by default, and those with one of the `options`."""
-    found = {s.variant for s in results.series if s.kind == "own" and (not s.option or s.option in options)}
-    return sorted(found)
+def own(results: Results) -> list[str]:
+    """The names of ours, as they are by default."""
+    return sorted({series.variant for series in results.series if series.kind == "own" and not series.option})
 
 
 def sizes(results: Results, scenario: str) -> list[int]:
     return sorted({series.routes for series in results.series if series.scenario == scenario})
-
-
-def beside(results: Results, scenario: str, measure: str, kind: str, backend: str) -> list[Series]:
-    """The series of a `kind` to compare `backend` with: those of the same store if there are any."""
-    found = [series for series in results.of(scenario, measure) if series.kind == kind]
-    return [series for series in found if series.backend == backend] or found

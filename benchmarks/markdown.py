@@ -34,7 +34,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def seconds(value: float) -> str:
     if value >= 1:
         return f"{value:,.0f}{NBSP}s" if value >= 100 else f"{value:.3g}{NBSP}s"
-    return f"{value * 1000:.3g}{NBSP}ms"
+    return f"{value * 1000:.3g}{NBSP}ms" if value >= 0.001 or value == 0 else f"{value * 1e6:.3g}{NBSP}µs"
 
 
 def rate(value: float) -> str:

@@ -1,13 +1,12 @@
-"""nginx, as what all proxies lead to, and as the floor: a proxy with a table that never changes."""
+"""nginx, as what all proxies lead to."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from .processes import Server
-from .routes import Route
 from .tools import find
 
 BIG = 1 << 20
@@ -33,45 +32,6 @@ class Responder:
         self._server = _start(directory, f"default_type text/plain; sendfile on; {servers}")
         for port in ports.values():
             self._server.wait_for_port(port)
-
-    def stop(self) -> None:
-        self._server.stop()
-
-
-class StaticProxy:
-    """A reverse proxy with a location for each route."""
-
-    def __init__(self, directory: Path, port: int, routes: Iterable[Route]) -> None:
-        directory.mkdir(parents=True)
-        routes = list(routes)
-        targets = {
-            target: f"origin{number}" for number, target in enumerate(sorted({target for _, target, _ in routes}))
-        }
-        upstreams = "".join(
-            f"upstream {name} {{ server {target.removeprefix('http://')}; keepalive 64; keepalive_requests 100000; }}\n"
-            for target, name in targets.items()
-        )
-        locations = "".join(
-            f"location {spec} {{ proxy_pass http://{targets[target]}; }}\n" for spec, target, _ in routes
-        )
-        self._server = _start(
-            directory,
-            f"""{upstreams}
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header Connection $upstream_connection;
-            map $http_upgrade $upstream_connection {{ default upgrade; "" ""; }}
-            proxy_set_header Upgrade $http_upgrade;
-            server {{
-                listen 127.0.0.1:{port} backlog=4096;
-                {locations}
-            }}""",
-        )
-        self._server.wait_for_port(port)
-
-    @property
-    def pid(self) -> int:
-        return self._server.pid
 
     def stop(self) -> None:
         self._server.stop()

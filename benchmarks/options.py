@@ -34,7 +34,7 @@ class Options:
 def parse(arguments: list[str] | None = None) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Compares the backends of jhub-kvproxy, the proxies beside it, and the floors, on this machine.",
+        description="Compares the backends of jhub-kvproxy, the proxies beside it, and the floor, on this machine.",
         epilog="A run with none of the options that cut it ends within 20 minutes on two cores. The exit status tells "
         "whether it could measure; a bound that is missed is marked in the table, and is no failure.",
     )

@@ -34,7 +34,7 @@ def draw(results: Results, directory: Path) -> list[Path]:
 
 
 def _looks(results: Results) -> _Looks:
-    """The look of each variant; ours, the others, the floors."""
+    """The look of each variant; ours, the others, the floor."""
     options = sorted({series.option for series in results.series if series.option})
     found = {series.variant: Look.of(series, own(results), options) for series in results.series}
     order = dict.fromkeys(name for scenario in SCENARIOS for name in variants(results, scenario))
@@ -45,15 +45,22 @@ def _requests(results: Results, looks: _Looks) -> Any:
     def worst(variant: str, count: int) -> float | None:
         return worst_throughput(results, variant, count)
 
-    panel = LinePanel("Requests to the slowest route", "requests a second", _lines(results, "requests", worst))
-    return line_chart([panel], looks, is_log=True)
+    cpu = {
+        name: [(count, value * 1e6) for count, value in points]
+        for name, points in _lines(results, "requests", _median(results, "requests", "user.cpu")).items()
+    }
+    panels = [
+        LinePanel("Requests to the slowest route", "requests a second", _lines(results, "requests", worst)),
+        LinePanel("CPU of the proxy for one request", "microseconds", cpu),
+    ]
+    return line_chart(panels, looks, is_log=True, shared=False)
 
 
 def _change(results: Results, looks: _Looks) -> Any:
     """A panel for each backend, with what is compared with it; in all of them the same look for the same kind."""
-    lines = _lines(results, "change", _median(results, "change", "any.served"))
-    of_change = {series.variant: series for series in results.of("change", "any.served")}
-    panels = {name: LinePanel(f"One change: {name}", "seconds until it is served", {}) for name in own(results)}
+    lines = _lines(results, "change", _median(results, "change", "any.done"))
+    of_change = {series.variant: series for series in results.of("change", "any.done")}
+    panels = {name: LinePanel(f"One change: {name}", "seconds until served and returned", {}) for name in own(results)}
     of_kind: dict[str, Look] = {}
     for name in [name for name in looks if name in lines]:
         series = of_change[name]
@@ -87,9 +94,10 @@ def _burst(results: Results, looks: _Looks) -> Any:
     for count in sizes(results, "burst"):
         of_size = [series for series in results.series if (series.scenario, series.routes) == ("burst", count)]
         for calls in dict.fromkeys(series.measure.partition(".")[0] for series in of_size):
-            panel = BarPanel(f"{int(calls):,} calls at once into {count:,} routes", "seconds until all are served")
+            title = f"{int(calls):,} calls at once into {count:,} routes"
+            panel = BarPanel(title, "seconds until all are served and have returned")
             for name in variants(results, "burst"):
-                _bar(panel, name, looks[name], results.median("burst", name, count, f"{calls}.served"))
+                _bar(panel, name, looks[name], results.median("burst", name, count, f"{calls}.done"))
             panels.append(panel)
     return bar_chart(panels)
 
@@ -109,19 +117,27 @@ def _churn(results: Results, looks: _Looks) -> Any:
 
 
 def _restart(results: Results, looks: _Looks) -> Any:
-    counts = sorted({series.routes for series in results.of("restart", "empty") if series.kind != "peer"})
     panels = []
-    for count in counts:
+    for count in sizes(results, "restart"):
         for title, measure in (("in the store", "full"), ("empty store", "empty")):
             panel = BarPanel(f"Hub start, {count:,} routes, {title}", "seconds until all are served")
             for name in variants(results, "restart"):
                 _bar(panel, name, looks[name], results.median("restart", name, count, measure))
-            # A start with all routes in the store does not grow with their number as one without does.
-            if count == counts[-1] and measure == "empty":
-                for series in results.of("restart", measure):
-                    if series.kind == "peer" and series.routes < count:
-                        scale = count / series.routes
-                        _bar(panel, f"{series.variant}, times {scale:g}", looks[series.variant], series.median * scale)
+            panels.append(panel)
+    return bar_chart(panels, columns=2)
+
+
+def _arrivals(results: Results, looks: _Looks) -> Any:
+    panels = []
+    for count in sizes(results, "arrivals"):
+        for title, measure in (("in all", "open.memory"), ("for each", "each.memory")):
+            panel = BarPanel(f"Memory of the proxy at {count:,} routes, {title}", "MB")
+            of_measure = [series for series in results.series if series.measure.partition(".")[2] == measure]
+            for series in of_measure:
+                if (series.scenario, series.routes) == ("arrivals", count):
+                    users = int(series.measure.partition(".")[0])
+                    name = f"{series.variant}, {users:,} users"
+                    _bar(panel, name, looks[series.variant], max(series.median / 1e6, 0.001))
             panels.append(panel)
     return bar_chart(panels, columns=2)
 
@@ -157,4 +173,5 @@ _PLOTS: dict[str, Callable[[Results, _Looks], Any]] = {
     "restart": _restart,
     "reads": _reads,
     "footprint": _footprint,
+    "arrivals": _arrivals,
 }

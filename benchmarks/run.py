@@ -133,7 +133,7 @@ def _schedule(phases: list[list[Job]], started: float, seconds: float | None) ->
         for scenario, of_scenario in itertools.groupby(jobs, lambda job: job.scenario):
             total += sum(job.rounds * job.seconds for job in of_scenario)
             ends[jobs[0].phase, scenario] = total
-    scale = math.inf if seconds is None else min(1.0, seconds / total)
+    scale = math.inf if seconds is None else seconds / total
     return {group: started + end * scale for group, end in ends.items()}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,12 @@ from typing import Any, TypeVar
 from jhub_kvproxy.registry import find_backend
 
 from . import stores, tools
-from .nginx import StaticProxy
+from .bare import BareTraefik
 from .origin import Origin
 from .probe import Probe
-from .processes import Usage, descendants, free_port, usage
-from .routes import ECHO_USER, routespec, some, standing, user, user_route
-from .variants import OPTIONS, PEERS, Variant
+from .processes import Usage, descendants, free_port, is_running, usage
+from .routes import routespec, some, user
+from .variants import PEERS, Variant, configuration_of
 from .workers import Reply, Worker
 
 # Seeding 10,000 routes one by one takes CHP 15 s on two free cores.
@@ -30,12 +31,12 @@ _SETTLE_TIMEOUT, _SETTLE_WINDOW, _IDLE = 10.0, 0.05, 0.3
 _SAMPLE = 200
 
 _numbers = itertools.count()
-_Started = TypeVar("_Started", StaticProxy, stores.Store)
+_Started = TypeVar("_Started", BareTraefik, stores.Store)
 
 
 def opening_seconds(variant: Variant, count: int) -> float:
     """What :meth:`Site.open` and :meth:`Site.close` take, roughly, while others do the same."""
-    return 0.3 if variant.kind == "nginx" else 0.8 + count / 2000
+    return 0.5 if variant.kind == "bare" else 0.8 + count / 2000
 
 
 class Site:
@@ -50,7 +51,7 @@ class Site:
         self._config_file = config_file
         self._prefix = f"bench-{secrets.token_hex(4)}"
         self._store: stores.Store | None = None
-        self._static: StaticProxy | None = None
+        self._bare: BareTraefik | None = None
         self._hub: Worker | None = None
         self._proxy_pids: list[int] = []
 
@@ -61,11 +62,9 @@ class Site:
     async def open(self) -> None:
         """Start everything, and wait until all routes are served."""
         await self.prepare()
-        if self.variant.kind == "nginx":
-            # Its table never changes, so what comes later to the others' stands in it already.
-            echo = user_route(ECHO_USER, self.origin.echo_target)
-            routes = [*standing(self.count, self.origin.targets), echo]
-            self._static = await _started(StaticProxy, self._directory / "nginx", self.port, routes)
+        if self.variant.kind == "bare":
+            target = self.origin.targets["a"]
+            self._bare = await _started(BareTraefik, self._directory / "traefik", self.port, target)
         else:
             await self.call("open", timeout=_OPEN_TIMEOUT, count=self.count, targets=self.origin.targets)
         await self.until_all_served()
@@ -73,7 +72,8 @@ class Site:
     async def until_all_served(self) -> float:
         """Wait until a sample of the standing routes and the hub's are served; returns when they were."""
         names = some(map(user, range(self.count)), _SAMPLE)
-        wanted = {"/hub/": "hub", **{routespec(name): "a" for name in names}}
+        hub = "a" if self.variant.kind == "bare" else "hub"
+        wanted = {"/hub/": hub, **{routespec(name): "a" for name in names}}
         async with Probe(self.port) as probe:
             return max((await probe.until(wanted, _SERVED_TIMEOUT)).values())
 
@@ -82,7 +82,7 @@ class Site:
         self._directory.mkdir()
         if self.variant.backend and not self._config_file:
             self._store = await _started(stores.start, self.variant.backend, self._directory / "store")
-        if self.variant.kind != "nginx":
+        if self.variant.has_hub_part:
             await self.spawn()
 
     async def spawn(self) -> None:
@@ -105,7 +105,7 @@ class Site:
                 await self.call("remove", timeout=30)
         finally:
             await self.end_hub()
-            for part in (self._static, self._store):
+            for part in (self._bare, self._store):
                 if part:
                     await asyncio.to_thread(part.stop)
 
@@ -118,11 +118,12 @@ class Site:
         return usage([self._hub.pid] if self._hub else [])
 
     def proxy_usage(self) -> Usage:
-        if not self._proxy_pids:
-            first = [self._static.pid] if self._static else []
-            parent = self._static or self._hub
-            self._proxy_pids = first + list(descendants(parent.pid) if parent else [])
-        return usage(self._proxy_pids)
+        return usage(self._proxies())
+
+    def kill_proxy(self) -> None:
+        """End the proxy as a crash would; what starts it again is its hub part."""
+        for pid in self._proxies():
+            os.kill(pid, signal.SIGKILL)
 
     def store_usage(self) -> Usage:
         return usage(self._store.pids if self._store else [])
@@ -138,6 +139,13 @@ class Site:
                 return
             before = now
 
+    def _proxies(self) -> list[int]:
+        if not self._proxy_pids or not all(map(is_running, self._proxy_pids)):
+            first = [self._bare.pid] if self._bare else []
+            parent = self._bare or self._hub
+            self._proxy_pids = first + list(descendants(parent.pid) if parent else [])
+        return self._proxy_pids
+
     def _cpu(self) -> float:
         return self.hub_usage().cpu + self.proxy_usage().cpu + self.store_usage().cpu
 
@@ -148,7 +156,7 @@ class Site:
 
     def _specification(self) -> dict[str, Any]:
         """What makes the hub part, see :func:`.worker.make.make_part`."""
-        make = {"own": self._own, "floor": self._floor, "peer": self._peer, "chp": self._chp}[self.variant.kind]
+        make = {"own": self._own, "peer": self._peer, "chp": self._chp}[self.variant.kind]
         return {
             "kind": self.variant.kind,
             "public_url": self.url + "/",
@@ -170,19 +178,9 @@ class Site:
                 self.variant.backend, {"url": address}
             )
             config[find_backend(self.variant.backend).__name__] = option
-        for name, options in OPTIONS.get(self.variant.option, {}).items():
+        for name, options in configuration_of(self.variant.option).items():
             config[name] = {**config.get(name, {}), **options}
         return {"proxy_class": "jhub_kvproxy.proxy:KVProxy", "config": config}
-
-    def _floor(self) -> dict[str, Any]:
-        assert self._store
-        floor = {
-            "backend": self.variant.backend,
-            "store": self._store.address,
-            "directory": str(self._directory),
-            "traefik": [tools.find("traefik")],
-        }
-        return {"config": self._own()["config"], "floor": floor}
 
     def _peer(self) -> dict[str, Any]:
         assert self._store

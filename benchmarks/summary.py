@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from .bounds import BOUNDS, Bound, Ratio
+from .bounds import BOUNDS, Bound, Found
 from .figures import own
 from .markdown import NBSP, joined, ratio, shown, table
 from .results import Results
-from .variants import BOUND_OPTIONS
 
-_Row = tuple[Bound, list[Ratio | None]]
+_Row = tuple[Bound, dict[str, Found | None]]
 
 
 def summary(results: Results) -> str:
     """Where it was measured, and the bounds."""
-    names = own(results, BOUND_OPTIONS)
-    rows = [(bound, [bound.ratio(results, name) for name in names]) for bound in BOUNDS]
-    return joined(_environment(results), *(_bounds(names, rows) if names else ()))
+    backends = own(results)
+    rows: list[_Row] = [(bound, {name: bound.find(results, name) for name in backends}) for bound in BOUNDS]
+    return joined(_environment(results), *(_bounds(backends, rows) if backends else ("No bound was measured.",)))
 
 
 def left_out(results: Results) -> str:
@@ -35,51 +34,56 @@ def _environment(results: Results) -> str:
     )
 
 
-def _bounds(names: list[str], rows: list[_Row]) -> tuple[str, ...]:
-    verdicts = [[bound.what, _limit(bound), *(_verdict(bound, found) for found in all_)] for bound, all_ in rows]
-    values = [[bound.what, *(_values(found) for found in all_)] for bound, all_ in rows]
+def _bounds(backends: list[str], rows: list[_Row]) -> tuple[str, ...]:
+    verdicts = [[bound.what, _limit(bound), *(_verdict(bound, *one) for one in row.items())] for bound, row in rows]
+    values = [[bound.what, *map(_values, row.values())] for bound, row in rows if any(row.values())]
     return (
-        "**Bounds**, as ratios: ours to the other (✓ met, ✗ missed, - not measured in this run)",
-        table(["", "limit", *names], verdicts),
-        _missed(names, rows),
-        "**What the ratios are of**: ours, and the other",
-        table(["", *names], values),
-        "\n".join(_notes(rows)),
+        "**Bounds**, as ratios of ours to the other, or as figures of ours "
+        "(✓ met, ✗ missed, without a mark: no bound, only shown; - not measured in this run)",
+        table(["", "limit", *backends], verdicts),
+        _missed(rows),
+        *(("**What the ratios are of**: ours, and the other", table(["", *backends], values)) if values else ()),
     )
 
 
 def _limit(bound: Bound) -> str:
-    return f"{'≤' if bound.at_most else '≥'}{NBSP}{ratio(bound.limit)}"
+    if bound.limit is None:
+        return "shown"
+    return f"{'≥' if bound.is_least else '≤'}{NBSP}{_figure(bound, bound.limit)}"
 
 
-def _verdict(bound: Bound, found: Ratio | None) -> str:
-    return f"{ratio(found.value)}{NBSP}{'✓' if bound.is_met(found) else '✗'}" if found else "-"
+def _figure(bound: Bound, value: float) -> str:
+    return shown(bound.unit, value) if bound.unit else ratio(value)
 
 
-def _values(found: Ratio | None) -> str:
-    return f"{shown(found.unit, found.ours)}, {shown(found.unit, found.theirs)}" if found else "-"
+def _verdict(bound: Bound, backend: str, found: Found | None) -> str:
+    if not found:
+        return "-"
+    mark = {True: f"{NBSP}✓", False: f"{NBSP}✗", None: ""}[bound.is_met(found, backend)]
+    return _figure(bound, found.value) + mark
 
 
-def _missed(names: list[str], rows: list[_Row]) -> str:
-    lines, measured = [], 0
-    for bound, all_ in rows:
-        found = {name: one for name, one in zip(names, all_, strict=True) if one}
-        missed = [f"{name} {ratio(one.value)}" for name, one in found.items() if not bound.is_met(one)]
-        measured += bool(found)
+def _values(found: Found | None) -> str:
+    if not found:
+        return "-"
+    return shown(found.unit, found.ours) + ("" if found.theirs is None else f", {shown(found.unit, found.theirs)}")
+
+
+def _missed(rows: list[_Row]) -> str:
+    lines, limited, measured = [], 0, 0
+    for bound, row in rows:
+        verdicts = {name: (found, bound.is_met(found, name)) for name, found in row.items() if found}
+        limited += bound.limit is not None
+        measured += any(is_met is not None for _, is_met in verdicts.values())
+        missed = [f"{name} {_figure(bound, one.value)}" for name, (one, is_met) in verdicts.items() if is_met is False]
         if missed:
             lines.append(f"- {bound.what}: {', '.join(missed)}; the limit is {_limit(bound)}.")
+    if not measured:
+        return f"Of {limited} bounds none was measured."
     if not lines:
-        return f"Of {len(rows)} bounds {measured} were measured, and all of these are met."
+        return f"Of {limited} bounds {measured} were measured, and all of these are met."
     head = (
-        f"Of {len(rows)} bounds {measured} were measured. Missed, for one backend or more: {len(lines)}. "
+        f"Of {limited} bounds {measured} were measured. Missed, for one backend or more: {len(lines)}. "
         "(The command does not fail for it: its exit status tells whether it could measure.)"
     )
     return "\n".join([head, "", *lines])
-
-
-def _notes(rows: list[_Row]) -> list[str]:
-    notes = []
-    for bound, all_ in rows:
-        of_bound = dict.fromkeys(note for found in all_ if found for note in found.notes)
-        notes += [f"- {bound.what}: {'; '.join(of_bound)}."] if of_bound else []
-    return notes

@@ -26,6 +26,8 @@ def _requests(results: Results) -> Iterable[str]:
         ("1-MB.throughput", "requests a second with a body of 1 MB"),
     ):
         yield _by_size(results, "requests", title, _median(results, "requests", measure), rate)
+    cell = _median(results, "requests", "user.cpu")
+    yield _by_size(results, "requests", "CPU of the proxy for a request to a user's route", cell, seconds)
     for measure, title in (("hub.p50", "median"), ("hub.p99", "p99")):
         cell = _median(results, "requests", measure)
         yield _by_size(results, "requests", f"{title} of requests to the hub's route", cell, seconds)
@@ -33,11 +35,11 @@ def _requests(results: Results) -> Iterable[str]:
 
 def _change(results: Results) -> Iterable[str]:
     for measure, title in (
-        ("any.served", "one change, until it is served"),
-        ("any.done", "one change, until it is served and the call has returned"),
-        ("add.served", "one add, until it is served"),
-        ("retarget.served", "one retarget, until it is served"),
-        ("delete.served", "one delete, until it is served"),
+        ("add.done", "one add, until it is served and the call has returned"),
+        ("retarget.done", "one retarget, until both"),
+        ("delete.done", "one delete, until both"),
+        ("any.done", "any of the three, until both"),
+        ("any.served", "any of the three, until it is served"),
         ("any.cpu", "CPU of the proxy for one change"),
     ):
         yield _by_size(results, "change", title, _median(results, "change", measure), seconds)
@@ -50,6 +52,14 @@ def _reads(results: Results) -> Iterable[str]:
         ("one", "get_route"),
     ):
         yield _by_size(results, "reads", title, _median(results, "reads", measure), seconds)
+
+
+def _snapshot(results: Results) -> Iterable[str]:
+    for measure, title in (
+        ("snapshot", "the whole table handed to a Traefik that runs"),
+        ("killed", "from the end of a killed Traefik until the next one serves all routes"),
+    ):
+        yield _by_size(results, "snapshot", title, _median(results, "snapshot", measure), seconds)
 
 
 def _footprint(results: Results) -> Iterable[str]:
@@ -72,6 +82,9 @@ _TABLES: dict[str, Callable[[Results], Iterable[str]]] = {
     "burst": _titled("burst", "many calls at once"),
     "churn": _titled("churn", "changes at a steady rate"),
     "restart": _titled("restart", "start of a hub"),
+    "snapshot": _snapshot,
+    "arrivals": _titled("arrivals", "users who come one after the other"),
+    "cycles": _titled("cycles", "routes that come and go"),
     "websockets": _titled("websockets", "open, and echoing"),
 }
 
@@ -108,11 +121,13 @@ def _by_measure(results: Results, scenario: str, title: str) -> Iterable[str]:
 
 def _in_words(scenario: str, measure: str) -> str:
     number, _, rest = measure.partition(".")
-    if scenario == "burst":
-        return f"{int(number):,} calls: {_WORDS[rest]}"
-    if scenario == "churn":
-        return f"{number} a second: {_WORDS[rest]}"
+    if scenario in _COUNTED:
+        return f"{int(number):,} {_COUNTED[scenario]}: {_WORDS[rest]}"
     return _WORDS[measure]
+
+
+# What the number that some measures begin with counts.
+_COUNTED = {"burst": "calls", "churn": "a second", "arrivals": "users", "cycles": "routes"}
 
 
 _WORDS = {
@@ -121,7 +136,6 @@ _WORDS = {
     "done": "until both",
     "blocked": "longest block of the hub's loop",
     "route.cpu": "CPU of the proxy for each",
-    "change-after.served": "one change with them there",
     "drain": "from the last call until all is at rest",
     "lag.p50": "lag, median",
     "lag.max": "lag, longest",
@@ -135,6 +149,14 @@ _WORDS = {
     "hub-part.cores": "cores of the hub part",
     "full": "with the routes in the store",
     "empty": "with an empty store",
+    "open.memory": "memory of the proxy, websockets open",
+    "each.memory": "what each added to it",
+    "hub-part.memory": "memory of the hub part",
+    "rate": "added and deleted a second",
+    "hub-part.before.memory": "memory of the hub part before",
+    "hub-part.after.memory": "memory of the hub part after",
+    "proxy.before.memory": "memory of the proxy before",
+    "proxy.after.memory": "memory of the proxy after",
     "idle.connect": "time to connect an idle one",
     "idle.memory": "memory of the proxy for an idle one",
     "busy.rate": "echoes a second",

@@ -1,4 +1,4 @@
-"""What is compared: our backends, the proxies beside us, and the floors."""
+"""What is compared: our backends, the proxies beside us, and the floor."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from jhub_kvproxy.errors import BackendNotFound
 from jhub_kvproxy.registry import find_backend, installed_backends
+from jhub_kvproxy.traefik.prometheus import LABELS
 
 from . import stores, tools
 from .errors import BenchmarkError, Missing
+from .processes import free_port
 
 #: The peer's proxy class for each of its stores, and the option that says where the store is.
 PEERS = {
@@ -23,11 +25,9 @@ PEERS = {
 #: Ours in other ways than by default, by the name of the way: the configuration that makes it so, by class.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "store": {"KVProxy": {"delivery": "store"}},
-    "flat": {"KVProxy": {"delivery": "store", "routing": "flat"}},
 }
-
-#: Of these, the ones that the bounds are shown for too.
-BOUND_OPTIONS = ("store",)
+#: The way with Traefik's metrics, which can be combined with one of the others: "store, metrics".
+METRICS = "metrics"
 
 _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
@@ -37,36 +37,45 @@ class Variant:
     """One of the things that are compared."""
 
     name: str
-    #: "own", "peer", "chp", "nginx" or "floor".
+    #: "own", "peer", "chp" or "bare".
     kind: str
     backend: str = ""
-    #: For "own": the name of what is not as by default, of OPTIONS.
+    #: For "own": the names of what is not as by default, of OPTIONS and METRICS, separated by ", ".
     option: str = ""
 
     @property
     def has_hub_part(self) -> bool:
-        return self.kind in ("own", "peer", "chp")
+        return self.kind != "bare"
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a change of a large table takes it seconds, because Traefik builds all of its routers again."""
+        return self.kind == "peer" or "store" in self.option.split(", ")
 
 
 def own(backend: str, option: str = "") -> Variant:
     return Variant(f"{backend} ({option})" if option else backend, "own", backend, option)
 
 
-def backend_of(name: str) -> str:
-    """The backend of one of ours, by its name."""
-    return name.partition(" (")[0]
-
-
 CHP = Variant("CHP", "chp")
-NGINX = Variant("nginx", "nginx")
+BARE = Variant("bare Traefik", "bare")
 
 
 def peer(backend: str) -> Variant:
     return Variant(f"peer ({'file' if backend == 'toml' else backend})", "peer", backend)
 
 
-def floor(backend: str) -> Variant:
-    return Variant(f"floor ({'file' if backend == 'toml' else backend})", "floor", backend)
+def configuration_of(option: str) -> dict[str, dict[str, Any]]:
+    """What a variant with this `option` is configured with beside what all are, by class."""
+    merged: dict[str, dict[str, Any]] = {}
+    for way in filter(None, option.split(", ")):
+        for name, traits in (_metrics() if way == METRICS else OPTIONS[way]).items():
+            merged.setdefault(name, {}).update(traits)
+    return merged
+
+
+def _metrics() -> dict[str, dict[str, Any]]:
+    return {"KVProxy": {"traefik_metrics": f"127.0.0.1:{free_port()}", "traefik_metrics_labels": sorted(LABELS)}}
 
 
 def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Variant], dict[str, str]]:
@@ -84,9 +93,10 @@ def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Varia
             left_out[backend] = reason
             continue
         found += [own(backend), *(own(backend, option) for option in OPTIONS)]
+        found += [own(backend, METRICS), *(own(backend, f"{option}, {METRICS}") for option in OPTIONS)]
         if stores.is_known(backend) and not has_config:
-            found += [floor(backend), peer(backend)]
-    found += [CHP, NGINX]
+            found.append(peer(backend))
+    found += [CHP, BARE]
     for variant in list(found):
         try:
             _check_programs(variant)
@@ -99,8 +109,9 @@ def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Varia
 def _check_programs(variant: Variant) -> None:
     if variant.kind == "peer":
         tools.peer_python()
-    for program in {"chp": ("node", "configurable-http-proxy"), "nginx": ("nginx",)}.get(variant.kind, ()):
-        tools.find(program)
+    if variant.kind == "chp":
+        for program in ("node", "configurable-http-proxy"):
+            tools.find(program)
 
 
 def _why_not(backend: str, has_config: bool) -> str:

@@ -23,8 +23,9 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk measured: requests a second, and latencies in seconds."""
+    """What wrk measured: how many requests, how many a second, and latencies in seconds."""
 
+    requests: int
     throughput: float
     p50: float
     p99: float
@@ -70,10 +71,11 @@ def parse(output: str) -> Load:
     """What wrk prints. Raises BenchmarkError when it saw errors."""
     if trouble := re.findall(r"Non-2xx or 3xx responses: \d+|Socket errors: .*", output):
         raise BenchmarkError(f"wrk had errors: {'; '.join(trouble)}")
+    requests = re.search(r"^\s+(\d+) requests in ", output, re.MULTILINE)
     throughput = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if not throughput or float(throughput[1]) == 0:
+    if not requests or not throughput or int(requests[1]) == 0:
         raise BenchmarkError(f"wrk got no answers: {output.strip()[-200:]}")
-    return Load(float(throughput[1]), _percentile(output, "50%"), _percentile(output, "99%"))
+    return Load(int(requests[1]), float(throughput[1]), _percentile(output, "50%"), _percentile(output, "99%"))
 
 
 def _percentile(output: str, name: str) -> float:

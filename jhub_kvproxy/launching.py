@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import tomli_w
 from .errors import TraefikError
 from .fronting import address_of, front_of, make_private
 from .traefik import pem, prometheus
-from .traefik.binary import check_version, find_traefik, installed_version
+from .traefik.binary import find_traefik
 from .traefik.certificate import self_signed
 from .traefik.dynamic import base_config, store_dynamic
 from .traefik.launch import Launch
+from .traefik.paths import absolute_paths
 from .traefik.plugin_dynamic import PluginOptions
 from .traefik.plugin_files import plugin_files, plugin_static
 from .traefik.renewal import Renewal
@@ -37,7 +39,6 @@ INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.interna
 async def launch_of(proxy: KVProxy) -> Launch:
     """How to start a Traefik for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     command = find_traefik(proxy.traefik_cmd)
-    check_version(await installed_version(command), command[0])
     host, port, tls = address_of(proxy, proxy.public_url)
     front = front_of(proxy, port=port, tls=tls, acme_storage=str(Path(proxy.acme_storage).absolute()))
     if front.access_log not in ("", "-"):
@@ -48,6 +49,8 @@ async def launch_of(proxy: KVProxy) -> Launch:
     # Traefik has one file provider: a backend that uses it shares its directory with us.
     dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
     limits = time_limits(proxy)
+    here = os.getcwd()
+    transport = absolute_paths(proxy.extra_static_config, here).get("serversTransport", {})
     files: dict[Path, bytes] = {}
     sources = _certificates(proxy, tls)
     cert, key = run / "default-cert.pem", run / "default-key.pem"
@@ -69,10 +72,10 @@ async def launch_of(proxy: KVProxy) -> Launch:
             cert_file=pair.certificate if pair else str(cert),
             key_file=pair.key if pair else str(key),
             extra=merges(
-                table_dynamic(proxy, str(run / IDENTITY_FILE) if identity else "", identity),
+                table_dynamic(proxy, transport, str(run / IDENTITY_FILE) if identity else "", identity),
                 {} if proxy.is_pushed else upstream_dynamic(limits, client),
                 front.dynamic(client_ca),
-                proxy.extra_dynamic_config,
+                absolute_paths(proxy.extra_dynamic_config, here),
             ),
         )
         rendered[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(config).encode()
@@ -93,23 +96,24 @@ async def launch_of(proxy: KVProxy) -> Launch:
             log_level=proxy.traefik_log_level,
             extra=merges(
                 upstream_static(limits),
-                front.static(host, public_port, shift=public_port - port),
+                absolute_paths(front.static(host, public_port, shift=public_port - port), here),
                 prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
                 plugin_static() if proxy.is_pushed else {},
-                proxy.extra_static_config,
+                absolute_paths(proxy.extra_static_config, here),
             ),
         )
         return front.with_headers(config)
 
     secrets = {"providers": proxy.traefik_provider_secrets()}
-    own_files = plugin_files() if proxy.is_pushed else {}
-    return Launch(command, host, port, static, secrets, files, own_files, front.redirect_port, renewal)
+    local_files = plugin_files() if proxy.is_pushed else {}
+    return Launch(command, host, port, static, secrets, files, local_files, front.redirect_port, renewal)
 
 
-def table_dynamic(proxy: KVProxy, identity_file: str, identity: str) -> dict[str, Any]:
+def table_dynamic(proxy: KVProxy, transport: Mapping[str, Any], identity_file: str, identity: str) -> dict[str, Any]:
     """The part of the dynamic configuration by which Traefik gets the routes.
 
-    With JupyterHub.internal_ssl, `identity_file` is where the plugin finds the `identity`, if that is known yet.
+    `transport` is the admin's own ``serversTransport``. With JupyterHub.internal_ssl, `identity_file` is where the
+    plugin finds the `identity`, if that is known yet.
     """
     if not proxy.is_pushed:
         return store_dynamic(proxy.traefik_provider)
@@ -121,7 +125,7 @@ def table_dynamic(proxy: KVProxy, identity_file: str, identity: str) -> dict[str
         activity=proxy.activity,
         log=bool(proxy.access_log),
         identity_file=identity_file,
-        transport=proxy.extra_static_config.get("serversTransport", {}),
+        transport=transport,
         identity_hash=hashlib.sha256(identity.encode()).hexdigest()[:12] if identity else "",
     ).dynamic()
 

@@ -12,7 +12,7 @@ from ..progress import Progress
 from ..tools import find
 from .faults import FAULTS, Times
 from .options import Options, parse
-from .report import text, write
+from .report import name_of, text, write
 from .run import drill
 
 _PROGRAMS = {
@@ -49,12 +49,12 @@ async def _drill(options: Options) -> int:
     status = 0
     for backend in options.backends:
         try:
-            logs = options.output / f"drill-{backend}-logs"
-            result = await drill(backend, faults, times, options.size, progress, logs)
+            logs = options.output / f"drill-{name_of(backend, options.delivery)}-logs"
+            result = await drill(backend, options.delivery, faults, times, options.size, progress, logs)
         finally:
             progress.end()
         files = write(result, about, options.output)
-        print(f"\n## {backend}\n\n{text(result)}\n{', '.join(map(str, files))}", flush=True)
+        print(f"\n## {result.name}\n\n{text(result)}\n{', '.join(map(str, files))}", flush=True)
         status |= not result.is_met
     return status
 

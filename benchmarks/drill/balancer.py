@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jhub_kvproxy.table import REVISION_NAME
-
 from ..processes import free_port
 from ..tools import find
 from .part import Part
 from .replicas import Replica
 
-# A Traefik answers /ping before it has a routing table. The revision in its API is there when the table is.
+# A Traefik that has no table yet does not answer this path with 200.
 _CONFIG = """
 global
     log stdout format raw local0
@@ -39,7 +37,7 @@ frontend users
 
 backend traefiks
     balance leastconn
-    option httpchk GET /api/http/middlewares/{revision}@{provider}
+    option httpchk GET /_chp_healthz
     http-check expect status 200
     default-server inter 500ms fastinter 200ms downinter 200ms fall 2 rise 1
 {servers}
@@ -57,14 +55,11 @@ class Session:
 class Balancer:
     """HAProxy on :attr:`port`, from its construction to :meth:`stop`."""
 
-    def __init__(self, replicas: Sequence[Replica], provider: str, directory: Path) -> None:
+    def __init__(self, replicas: Sequence[Replica], directory: Path) -> None:
         self.port = free_port()
-        servers = "\n".join(
-            f"    server {replica.part.name} 127.0.0.1:{replica.port} check port {replica.api_port}"
-            for replica in replicas
-        )
+        servers = "\n".join(f"    server {one.part.name} 127.0.0.1:{one.port} check" for one in replicas)
         config = directory / "haproxy.cfg"
-        config.write_text(_CONFIG.format(port=self.port, revision=REVISION_NAME, provider=provider, servers=servers))
+        config.write_text(_CONFIG.format(port=self.port, servers=servers))
         self._log = directory / "haproxy.log"
         self._part = Part("HAProxy", [find("haproxy"), "-db", "-f", str(config)], self._log)
         self._part.start()

@@ -40,10 +40,17 @@ class Fault:
 
     name: str
     title: str
+    #: What it may do, with the table pushed into Traefik.
     bound: Bound
     do: Callable[[Site, Marks, Times], Awaitable[None]]
     #: Whether the store must have processes for it.
     needs_processes: bool = False
+    #: What it may do where each Traefik reads the store by itself; None: the same.
+    store_bound: Bound | None = None
+
+    def bound_with(self, delivery: str) -> Bound:
+        """What it may do with this :attr:`KVProxy.delivery`."""
+        return self.store_bound if delivery == "store" and self.store_bound else self.bound
 
 
 async def _changes(site: Site, marks: Marks, times: Times) -> None:
@@ -129,10 +136,17 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
 FAULTS = [
     Fault("changes", "route changes alone", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
-    # The longer a store is away, the longer Traefik rests between two attempts to reach it, up to some 20 s.
-    Fault("store-killed", "store killed, and returned", Bound(live_within=25.0), _store_killed, needs_processes=True),
+    Fault(
+        "store-killed",
+        "store killed, and returned",
+        Bound(),
+        _store_killed,
+        needs_processes=True,
+        # The longer a store is away, the longer Traefik rests between two attempts to reach it, up to some 20 s.
+        store_bound=Bound(live_within=25.0),
+    ),
     Fault("store-frozen", "store frozen", Bound(), _store_frozen, needs_processes=True),
-    Fault("store-emptied", "store emptied", Bound(grace=5.0), _store_emptied),
+    Fault("store-emptied", "store emptied", Bound(), _store_emptied, store_bound=Bound(grace=5.0)),
     Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),
     # The lease of the hub that is no more must run out first: KVProxy.lease_seconds.
     Fault("hub-killed", "hub killed, and restarted", Bound(live_within=20.0), _hub_killed),

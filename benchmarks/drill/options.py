@@ -19,6 +19,8 @@ class Options:
 
     backends: list[str]
     faults: list[str]
+    #: How the table gets to Traefik: "push" or "store".
+    delivery: str
     minutes: float
     size: Size
     output: Path
@@ -36,6 +38,12 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--fault", action="append", choices=[fault.name for fault in FAULTS], help="only this one; may be repeated"
     )
     parser.add_argument(
+        "--delivery",
+        choices=["push", "store"],
+        default="push",
+        help="how the table gets to Traefik: the hub pushes it into a plugin, or each Traefik reads the store",
+    )
+    parser.add_argument(
         "--minutes",
         type=_between(0.01, 600),
         default=4.0,
@@ -51,6 +59,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     return Options(
         given.backend or list(STORES),
         given.fault or [fault.name for fault in FAULTS],
+        given.delivery,
         given.minutes,
         Size(replicas=given.replicas, users=given.users, rate=given.rate),
         given.output,

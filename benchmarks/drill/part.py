@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import BenchmarkError
@@ -21,10 +21,14 @@ _INTERVAL = 0.02
 class Part:
     """A process of `command`, as often as it is started; its output goes to `log`."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
+        self._cwd = cwd
+        self._env = env
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -35,7 +39,8 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=ROOT,
+                cwd=self._cwd,
+                env=self._env,
                 start_new_session=True,  # Ctrl-C is for us, who then end it
             )
 

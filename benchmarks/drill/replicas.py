@@ -1,7 +1,11 @@
-"""Traefiks that the hub does not start."""
+"""Traefiks that the hub does not start, set up as an administrator does it: by ``jhub-kvproxy traefik-config``."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +13,14 @@ from typing import Any
 import tomli_w
 
 from jhub_kvproxy.traefik.certificate import self_signed
-from jhub_kvproxy.traefik.static import API, static_config
 
 from ..processes import free_port
 from ..tools import find
 from .part import Part
+from .stores.base import run
+
+# Of `traefik-config`, which is given the ports of each replica later.
+_ANY_PORT = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +36,41 @@ class Replica:
         return f"http://127.0.0.1:{self.api_port}"
 
 
-def make_replicas(count: int, providers: dict[str, Any], directory: Path) -> list[Replica]:
-    """So many, not started, with the `providers` of a backend's configuration."""
-    # Traefik has one file provider: with routes in files, the base stands beside them.
-    dynamic = Path(providers.get("file", {}).get("directory", directory / "dynamic"))
-    dynamic.mkdir(parents=True, exist_ok=True)
-    certificate = directory / "cert.pem", directory / "key.pem"
-    for file, content in zip(certificate, self_signed(), strict=True):
-        file.write_bytes(content)
-    (dynamic / "drill.toml").write_text(tomli_w.dumps(_base(*map(str, certificate))))
-    return [_make_replica(number, providers, dynamic, directory) for number in range(1, count + 1)]
+async def make_replicas(count: int, hub: dict[str, Any], directory: Path) -> list[Replica]:
+    """So many, not started, for a hub with this configuration, which needs no ``traefik_api_urls`` yet."""
+    home = directory / "traefik"
+    home.mkdir()
+    config = directory / "drill_config.json"
+    config.write_text(json.dumps(hub))
+    asked = (["--secrets"], ["--dynamic"], ["--env"])
+    static, dynamic, env = await asyncio.gather(*(_told(config, home, *words) for words in asked))
+    if hub["KVProxy"]["delivery"] == "push":
+        await _told(config, home, "--plugin", str(home))
+    # Traefik has one file provider: with routes in files, what stands beside them is there too.
+    beside = Path(static["providers"]["file"]["directory"])
+    beside.mkdir(parents=True, exist_ok=True)
+    (beside / "drill.toml").write_text(tomli_w.dumps(dynamic))
+    for name, content in zip(("default-cert.pem", "default-key.pem"), self_signed(), strict=True):
+        (home / name).write_bytes(content)
+    return [_make_replica(number, static, env, home) for number in range(1, count + 1)]
 
 
-def _make_replica(number: int, providers: dict[str, Any], dynamic: Path, directory: Path) -> Replica:
+def _make_replica(number: int, static: dict[str, Any], env: dict[str, str], home: Path) -> Replica:
     port, api_port = free_port(), free_port()
-    static = static_config(
-        public_host="127.0.0.1",
-        public_port=port,
-        tls=False,
-        api_address=f"127.0.0.1:{api_port}",
-        dynamic_dir=str(dynamic),
-        providers=providers,
-        trusted_ips=[],
-        log_level="ERROR",
-        extra={},
-    )
     name = f"traefik-{number}"
-    file = directory / f"{name}.toml"
-    file.write_text(tomli_w.dumps(static))
+    own = json.loads(json.dumps(static))
+    own["entryPoints"]["public"]["address"] = f"127.0.0.1:{port}"
+    own["entryPoints"]["api"]["address"] = f"127.0.0.1:{api_port}"
+    file = home / f"{name}.toml"
+    file.write_text(tomli_w.dumps(own))
     command = [find("traefik"), f"--configFile={file}"]
-    return Replica(Part(name, command, directory / f"{name}.log"), port, api_port)
+    # Where Traefik starts is where it looks for its plugins.
+    part = Part(name, command, home.parent / f"{name}.log", cwd=home, env={**os.environ, **env})
+    return Replica(part, port, api_port)
 
 
-def _base(cert_file: str, key_file: str) -> dict[str, Any]:
-    api = {"rule": 'PathPrefix("/api")', "entryPoints": [API], "service": "api@internal"}
-    certificate = {"certFile": cert_file, "keyFile": key_file}
-    return {
-        "http": {"routers": {"drill-api": api}},
-        "tls": {"stores": {"default": {"defaultCertificate": certificate}}},
-    }
+async def _told(config: Path, home: Path, *words: str) -> dict[str, Any]:
+    """What ``jhub-kvproxy traefik-config`` says. Raises BenchmarkError with its words when it fails."""
+    command = [sys.executable, "-m", "jhub_kvproxy", "traefik-config", f"--config={config}", f"--directory={home}"]
+    told: dict[str, Any] = json.loads(await run([*command, f"--api-address=127.0.0.1:{_ANY_PORT}", "--json", *words]))
+    return told

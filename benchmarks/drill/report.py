@@ -35,14 +35,25 @@ class Drill:
     """A run on one backend, which began at `began` (monotonic clock)."""
 
     backend: str
+    #: How the table got to Traefik.
+    delivery: str
     size: Size
     began: float
     rows: list[Row]
     bins: Bins
 
     @property
+    def name(self) -> str:
+        return name_of(self.backend, self.delivery)
+
+    @property
     def is_met(self) -> bool:
         return not any(row.missed for row in self.rows)
+
+
+def name_of(backend: str, delivery: str) -> str:
+    """What a drill is called, also in the names of its files."""
+    return backend if delivery == "push" else f"{backend}-{delivery}"
 
 
 def text(drill: Drill) -> str:
@@ -59,10 +70,11 @@ def text(drill: Drill) -> str:
 def write(drill: Drill, environment: dict[str, Any], directory: Path) -> list[Path]:
     """Write JSON, table and picture; returns the files."""
     directory.mkdir(parents=True, exist_ok=True)
-    stem = directory / f"drill-{drill.backend}"
+    stem = directory / f"drill-{drill.name}"
     content = {
         "environment": environment,
         "backend": drill.backend,
+        "delivery": drill.delivery,
         "size": asdict(drill.size),
         "is_met": drill.is_met,
         "rows": [_as_json(row, drill.began) for row in drill.rows],
@@ -74,7 +86,7 @@ def write(drill: Drill, environment: dict[str, Any], directory: Path) -> list[Pa
     picture = stem.with_suffix(".png")
     picture.unlink(missing_ok=True)  # one of another run would not go with these figures
     try:
-        draw(drill.backend, drill.rows, drill.began, drill.bins, picture)
+        draw(drill.name, drill.rows, drill.began, drill.bins, picture)
     except Missing:
         return files
     return [*files, picture]

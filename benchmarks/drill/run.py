@@ -23,7 +23,7 @@ _TELL_INTERVAL = 10.0  # where it is no terminal
 
 
 async def drill(
-    backend: str, faults: Sequence[Fault], times: Times, size: Size, progress: Progress, logs: Path
+    backend: str, delivery: str, faults: Sequence[Fault], times: Times, size: Size, progress: Progress, logs: Path
 ) -> Drill:
     """Run `faults` on a new site, as far as the store can have them; what hubs and Traefiks wrote goes into `logs`.
 
@@ -32,7 +32,7 @@ async def drill(
     with tempfile.TemporaryDirectory(prefix="kvproxy-drill-") as name:
         progress.note(f"{backend}: starting")
         try:
-            async with Site(backend, size, Path(name)) as site:
+            async with Site(backend, delivery, size, Path(name)) as site:
                 return await _drill(site, faults, times, progress)
         finally:
             _keep_logs(Path(name), logs)
@@ -53,7 +53,9 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
             progress.say(f"{backend}: what {fault.title} did could not be mended; what follows shows it")
         site.changes.resume()
     events = [*site.visitors.events, *site.changes.events]
-    return Drill(backend, site.size, began, rows, bins(events, site.changes.done, began, time.monotonic()))
+    return Drill(
+        backend, site.delivery, site.size, began, rows, bins(events, site.changes.done, began, time.monotonic())
+    )
 
 
 def _keep_logs(directory: Path, logs: Path) -> None:
@@ -89,7 +91,7 @@ async def _row(site: Site, fault: Fault, times: Times, progress: Progress) -> Ro
         site.changes.done,
         found,
         lambda port, when: sessions.server(port, when + to_clock),
-        fault.bound,
+        fault.bound_with(site.delivery),
     )
     return row
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from traitlets.config import Config
-
-from jhub_kvproxy.registry import find_backend
-from jhub_kvproxy.traefik.static import merge
 
 from ..calls import Gone
 from ..errors import BenchmarkError
@@ -50,7 +46,10 @@ class Size:
 
 
 class Site:
-    """A site of `size` on the store of `backend`, which runs within ``async with``."""
+    """A site of `size` on the store of `backend`, which runs within ``async with``.
+
+    `delivery` is :attr:`KVProxy.delivery`: how the table gets to Traefik.
+    """
 
     store: Store
     replicas: list[Replica]
@@ -60,14 +59,16 @@ class Site:
     visitors: Visitors
     changes: Changes
 
-    def __init__(self, backend: str, size: Size, directory: Path) -> None:
+    def __init__(self, backend: str, delivery: str, size: Size, directory: Path) -> None:
         self.backend = backend
+        self.delivery = delivery
         self.size = size
         #: A server that no user has.
         self.spare = ""
         self._directory = directory
         self._stack = AsyncExitStack()
         self._hubs = 0
+        self._password = secrets.token_urlsafe(32)
 
     async def __aenter__(self) -> Site:
         try:
@@ -126,7 +127,7 @@ class Site:
         self.store = STORES[self.backend](self._directory)
         self._stack.callback(self.store.stop)
         await self.store.start()
-        self.replicas = make_replicas(self.size.replicas, self._providers(), self._directory)
+        self.replicas = await make_replicas(self.size.replicas, self._configuration(), self._directory)
         for replica in self.replicas:
             self._stack.callback(replica.part.kill)
             replica.part.start()
@@ -134,7 +135,7 @@ class Site:
         self.spare = servers.pop()
         users = {user(number): servers[number] for number in range(self.size.users)}
         self.book = Book(users)
-        self.balancer = Balancer(self.replicas, find_backend(self.backend).provider, self._directory)
+        self.balancer = Balancer(self.replicas, self._directory)
         self._stack.callback(self.balancer.stop)
         await self.balancer.wait()
         await self.boot(await self.new_hub())
@@ -190,24 +191,24 @@ class Site:
                 raise BenchmarkError("the websockets do not come up")
             await asyncio.sleep(0.1)
 
-    def _providers(self) -> dict[str, Any]:
-        backend = find_backend(self.backend)(config=Config(self._traits()), prefix=_PREFIX)
-        return merge(backend.traefik_provider_config(), backend.traefik_provider_secrets())
-
-    def _traits(self) -> dict[str, Any]:
-        return {self.store.section: self.store.traits}
-
-    def _specification(self) -> dict[str, Any]:
-        """What makes a hub's proxy object, see :func:`..worker.make.make_part`."""
+    def _configuration(self) -> dict[str, Any]:
+        """The hub's, by class."""
         traits = {
             "backend_class": self.backend,
             "prefix": _PREFIX,
+            "delivery": self.delivery,
             "should_start": False,
-            "traefik_api_urls": [replica.api_url for replica in self.replicas],
+            "traefik_api_password": self._password,
         }
+        return {"KVProxy": traits, self.store.section: self.store.traits}
+
+    def _specification(self) -> dict[str, Any]:
+        """What makes a hub's proxy object, see :func:`..worker.make.make_part`."""
+        config = self._configuration()
+        config["KVProxy"]["traefik_api_urls"] = [replica.api_url for replica in self.replicas]
         return {
             "kind": "own",
             "proxy_class": "jhub_kvproxy.proxy:KVProxy",
-            "config": {"KVProxy": traits, **self._traits()},
+            "config": config,
             "public_url": f"http://127.0.0.1:{self.balancer.port}/",
         }

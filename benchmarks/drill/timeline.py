@@ -54,7 +54,7 @@ def bins(events: Sequence[Event], changes: Sequence[Change], began: float, ended
     return made
 
 
-def draw(backend: str, rows: Sequence[Row], began: float, counts: Bins, file: Path) -> None:
+def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path) -> None:
     """Draw it into `file`. Raises Missing without matplotlib."""
     try:
         from matplotlib.figure import Figure
@@ -99,7 +99,7 @@ def draw(backend: str, rows: Sequence[Row], began: float, counts: Bins, file: Pa
         requests.annotate(
             f"{title}{sign}", (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
         )
-    figure.suptitle(f"The drill on {backend}", fontsize=12)
+    figure.suptitle(f"The drill on {name}", fontsize=12)
     figure.savefig(file, dpi=110, facecolor="white", metadata={"Software": None})
 
 

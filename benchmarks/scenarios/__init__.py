@@ -15,7 +15,19 @@ from typing import Any, Protocol
 from ..field import Field, Job
 from ..lab import Lab
 from ..site import Site
-from . import burst, change, churn, footprint, reads, requests, restart, websockets
+from . import (
+    arrivals,
+    burst,
+    change,
+    churn,
+    cycles,
+    footprint,
+    reads,
+    requests,
+    restart,
+    snapshot,
+    websockets,
+)
 
 
 class Scenario(Protocol):
@@ -29,5 +41,17 @@ class Scenario(Protocol):
 
 #: In the order in which they are measured: memory first, while nothing has happened yet; and what the bounds
 #: do not need last, for when there is no time left.
-_MODULES: tuple[ModuleType, ...] = (footprint, reads, requests, change, burst, churn, restart, websockets)
+_MODULES: tuple[ModuleType, ...] = (
+    footprint,
+    arrivals,
+    requests,
+    change,
+    burst,
+    churn,
+    cycles,
+    restart,
+    snapshot,
+    reads,
+    websockets,
+)
 SCENARIOS: dict[str, Any] = {module.NAME: module for module in _MODULES}

@@ -30,35 +30,37 @@ _TIMEOUT = 30.0
 @dataclass(frozen=True, slots=True)
 class Settings:
     sizes: tuple[int, ...]
+    #: Without changes first, then with them.
     seconds: float
-    quiet_seconds: float
-    rates: tuple[int, ...]
-    #: The rate at which all of ours take part, and CHP; at the others one does.
-    main_rate: int
+    #: Changes a second.
+    rate: int
+    rounds: int
+    #: Whether all of ours take part, or one.
+    all_backends: bool
 
 
 SCALES = {
-    "tiny": Settings((1,), 1.0, 0.5, (20,), 20),
-    "quick": Settings((1000,), 4.0, 2.0, (20,), 0),
-    "default": Settings((1000,), 15.0, 6.0, (20, 5, 50), 20),
-    "full": Settings((1000, 5000), 60.0, 30.0, (20, 5, 50), 20),
+    "tiny": Settings((1,), 1.0, 20, 1, True),
+    "quick": Settings((1000,), 3.0, 50, 1, False),
+    "default": Settings((10000,), 8.0, 50, 2, True),
+    "full": Settings((1000, 10000), 60.0, 50, 3, True),
 }
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
+    own = field.own if settings.all_backends else field.one(field.own)
     for size in sizes or settings.sizes:
-        for rate in settings.rates:
-            is_main = rate == settings.main_rate
-            for variant in [*field.own, *field.of("chp")] if is_main else field.one(field.own):
-                yield Job(NAME, variant, size, size, 1, settings.quiet_seconds + settings.seconds + 2, rate)
+        for variant in [*own, *field.options, *field.of("chp")]:
+            rounds = 1 if variant.is_slow else settings.rounds
+            yield Job(NAME, variant, size, size, rounds, 2 * settings.seconds + 2, settings.rate)
 
 
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:
     await site.settle()
-    quiet = await _requests(site, settings.quiet_seconds)
+    quiet = await _requests(site, settings.seconds)
     await site.call("meter_start", timeout=10)
     proxy, hub, started = site.proxy_usage().cpu, site.hub_usage().cpu, time.monotonic()
-    churn = Churn(site, f"churn{job.number}x")
+    churn = Churn(site, f"churn{round_number}x")
     try:
         async with asyncio.TaskGroup() as group:
             requests = group.create_task(_requests(site, settings.seconds))

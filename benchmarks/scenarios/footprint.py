@@ -17,21 +17,26 @@ NAME = "footprint"
 @dataclass(frozen=True, slots=True)
 class Settings:
     sizes: tuple[int, ...]
+    #: Sizes at which only a few of ours take part.
+    large: tuple[int, ...]
     seconds: float
 
 
 SCALES = {
-    "tiny": Settings((1,), 0.2),
-    "quick": Settings((1000,), 1.0),
-    "default": Settings((10, 1000, 10000), 1.5),
-    "full": Settings((10, 100, 1000, 5000, 10000), 20.0),
+    "tiny": Settings((1,), (), 0.2),
+    "quick": Settings((1000,), (), 1.0),
+    "default": Settings((10, 1000, 10000), (50000,), 1.0),
+    "full": Settings((10, 100, 1000, 5000, 10000), (50000,), 20.0),
 }
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
-    others = [*field.options, *field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
+    others = [*field.options, *field.one(field.of("peer")), *field.of("chp"), *field.of("bare")]
     for size in sizes or settings.sizes:
         for variant in [*field.own, *others]:
+            yield Job(NAME, variant, size, size, 1, settings.seconds + 0.2)
+    for size in () if sizes else settings.large:
+        for variant in field.few:
             yield Job(NAME, variant, size, size, 1, settings.seconds + 0.2)
 
 

@@ -43,7 +43,7 @@ SCALES = {
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     for size in sizes or settings.sizes:
-        others = [*field.one(field.of("peer")), *field.of("chp"), *field.of("nginx")]
+        others = [*field.one(field.of("peer")), *field.of("chp")]
         for variant in [*field.one(field.own), *field.options, *others]:
             yield Job(NAME, variant, size, size, settings.rounds, settings.seconds + settings.idle / 400)
 
@@ -51,8 +51,7 @@ def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Itera
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:
     await site.settle()
     spec, target, data = user_route(ECHO_USER, lab.origin.echo_target)
-    if site.variant.has_hub_part:
-        await site.call("add", timeout=_TIMEOUT, routespec=spec, target=target, data=data)
+    await site.call("add", timeout=_TIMEOUT, routespec=spec, target=target, data=data)
     url = f"{site.url}{spec}"
     try:
         async with asyncio.timeout(_TIMEOUT + settings.seconds), AsyncExitStack() as stack:
@@ -70,8 +69,7 @@ async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_numb
     except (TimeoutError, OSError, aiohttp.ClientError) as error:
         raise BenchmarkError(f"websockets failed: {error!r}") from error
     finally:
-        if site.variant.has_hub_part:
-            await site.call("delete", timeout=_TIMEOUT, routespec=spec)
+        await site.call("delete", timeout=_TIMEOUT, routespec=spec)
     times = [seconds for of_one in trips for seconds in of_one]
     cuts = statistics.quantiles(times, n=100)
     lab.note(job, "busy.rate", len(times) / elapsed)

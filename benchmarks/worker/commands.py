@@ -24,10 +24,6 @@ class Commands:
         """The answer to the command `name`: when it began and ended, and its result or the error."""
         started = time.monotonic()
         try:
-            if name in ("add", "delete") and self._part:
-                # What is done before the clock starts: the floor has its keys ready.
-                await self._part.prepare(name, **arguments)
-                started = time.monotonic()
             result = await getattr(self, f"_{name}")(**arguments)
         except Exception as error:
             traceback.print_exc()
@@ -83,6 +79,9 @@ class Commands:
     async def _meter_stop(self) -> float:
         """The longest time, in seconds, that the event loop was blocked since `meter_start`."""
         return await self._meter.stop()
+
+    async def _snapshot(self) -> None:
+        await self.part.snapshot()
 
     async def _remove(self) -> None:
         await self.part.remove()

@@ -17,25 +17,20 @@ from .parts import HubPart, OwnPart, PeerPart
 def make_part(
     *,
     kind: str,
-    proxy_class: str = "",
+    proxy_class: str,
     config: dict[str, Any],
     config_file: str = "",
     public_url: str,
     hub_url: str,
-    floor: dict[str, Any] | None = None,
 ) -> HubPart:
-    """The hub part of this `kind` ("own", "peer", "chp" or "floor"), not started.
+    """The hub part of this `kind` ("own", "peer" or "chp"), not started.
 
     `proxy_class` is ``module:Class``, and `config` its configuration and the backend's, by class name;
-    that of `config_file` comes before it. `floor` is what :class:`.floor.Floor` needs.
+    that of `config_file` comes before it.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     merged = _load(config_file) if config_file else Config()
     merged.merge(Config(config))
-    if kind == "floor":
-        from .floor import Floor
-
-        return Floor(config=merged, public_url=public_url, **(floor or {}))
     module, _, name = proxy_class.partition(":")
     proxy = getattr(import_module(module), name)(
         public_url=public_url,

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
+
 from ..routes import Route
 
 # etcd takes 128 operations a transaction and Consul 64; the peer writes up to 12 keys a route.
@@ -24,15 +26,16 @@ class HubPart:
         await self.start()
         await self._add_all(routes)
 
-    async def prepare(self, do: str, **arguments: Any) -> None:
-        """What must be ready before the clock of an `add` or `delete` starts."""
-
     async def start(self) -> None:
         await _finished(self.proxy.start())
 
     async def stop(self) -> None:
         """End the proxy. A store keeps its table."""
         await _finished(self.proxy.stop())
+
+    async def snapshot(self) -> None:
+        """Hand the whole table to the proxy that runs."""
+        raise NotImplementedError
 
     async def remove(self) -> None:
         """Remove the table from a store that stays."""
@@ -47,6 +50,24 @@ class OwnPart(HubPart):
     async def open(self, routes: list[Route]) -> None:
         await self._add_all(routes)
         await self.start()
+
+    async def snapshot(self) -> None:
+        """Hand the whole table to the plugin of the Traefik that runs, as one gets it that has none."""
+        # Here, since the peer's Python has none of it.
+        from jhub_kvproxy.push import plugin
+        from jhub_kvproxy.push.journal import Journal
+        from jhub_kvproxy.push.wire import Served, form_of
+
+        writer, serving = self.proxy._writer, self.proxy.serving
+        journal = Journal(form_of(serving))
+        journal.record(writer.revision, writer.table.routes, is_whole=True)
+        message = journal.message(Served())
+        assert message
+        async with aiohttp.ClientSession() as session:
+            body = await asyncio.to_thread(message.body, serving)
+            answer = await plugin.send(self.proxy._local.apis[0], session, message.method, body)
+        if answer.refusal:
+            raise RuntimeError(f"The plugin takes no table: {answer.refusal}")
 
     async def remove(self) -> None:
         backend = self.proxy.backend_class(config=self.proxy.config, prefix=self.proxy.prefix)

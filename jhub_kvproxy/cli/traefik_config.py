@@ -143,7 +143,8 @@ class TraefikConfigApp(Command):
         is_internal = bool(hub.get("internal_ssl"))
         client = client_files_in(directory) if is_internal and not proxy.is_pushed else None
         upstream = upstream_dynamic(time_limits(proxy), client)
-        table = table_dynamic(proxy, str(directory / IDENTITY_FILE) if is_internal else "", "")
+        transport = proxy.extra_static_config.get("serversTransport", {})
+        table = table_dynamic(proxy, transport, str(directory / IDENTITY_FILE) if is_internal else "", "")
         client_ca = str(directory / "client-ca.pem") if proxy.client_ca else ""
         return base_config(
             cert_file=str(directory / "default-cert.pem"),

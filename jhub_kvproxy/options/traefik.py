@@ -50,7 +50,11 @@ class TraefikOptions(HasTraits):
     traefik_cmd = Command(
         ["traefik"],
         config=True,
-        help="The command that starts Traefik, `traefik` by default; looked for beside the Hub's Python, then on PATH.",
+        help="""
+        The command that starts Traefik, `traefik` by default; looked for beside the Hub's Python, then on PATH.
+
+        It is started in `runtime_dir`. A script must end with `exec traefik "$@"`, so that the process is Traefik.
+        """,
     )
     traefik_log_level = CaselessStrEnum(
         ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
@@ -64,6 +68,7 @@ class TraefikOptions(HasTraits):
         help="""
         Directory for the generated configuration of the Traefik that the Hub starts, relative to the
         Hub's working directory. A hub that is started again finds its running Traefik by it.
+        It is the working directory of that Traefik.
         """,
     )
     extra_static_config = Dict(
@@ -73,6 +78,7 @@ class TraefikOptions(HasTraits):
 
         As in Traefik's documentation, with Python values:
         `{"entryPoints": {"public": {"address": ":8443"}}}`. The Hub's entry points are `public` and `api`.
+        Paths are relative to the Hub's working directory.
         """,
     )
     extra_dynamic_config = Dict(
@@ -82,6 +88,7 @@ class TraefikOptions(HasTraits):
 
         A router of yours comes before all of the Hub's routes. With `delivery = "store"`, it comes before those without
         a host only, unless its `priority` is higher than 1000000 and some. Traefik runs Go templates over the values.
+        Paths are relative to the Hub's working directory.
         """,
     )
 

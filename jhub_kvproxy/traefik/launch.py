@@ -27,7 +27,7 @@ class Launch:
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
     files: Mapping[Path, bytes]
     #: Files that each Traefik has for itself, by their path below its working directory: the plugin.
-    own_files: Mapping[Path, bytes]
+    local_files: Mapping[Path, bytes]
     #: The port whose requests are redirected to the public one; 0: none.
     redirect_port: int = 0
     #: What keeps `files` up to date with the admin's certificates.

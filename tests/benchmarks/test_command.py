@@ -173,7 +173,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, number):
 
 
 def test_what_wrk_says_is_understood():
-    assert parse(WRK.format(" ", "")) == Load(52501.74, 493e-6, 1.25)
+    assert parse(WRK.format(" ", "")) == Load(52524, 52501.74, 493e-6, 1.25)
     for trouble in ("Non-2xx or 3xx responses: 7", "Socket errors: connect 0, read 3, write 0, timeout 0"):
         with pytest.raises(BenchmarkError, match=trouble):
             parse(WRK.format(" ", f"  {trouble}\n"))

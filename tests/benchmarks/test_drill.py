@@ -50,13 +50,17 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_killed_traefik_costs_what_was_in_flight_on_it(tmp_path):
-    process = start(tmp_path, "--backend", "toml", "--fault", "traefik-killed", "--fault", "store-frozen")
+@pytest.mark.parametrize(("delivery", "name"), [("push", "toml"), ("store", "toml-store")])
+def test_a_killed_traefik_costs_what_was_in_flight_on_it(tmp_path, delivery, name):
+    process = start(
+        tmp_path, "--backend", "toml", "--delivery", delivery, "--fault", "traefik-killed", "--fault", "store-frozen"
+    )
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, out + err
     assert "| one Traefik killed |" in out
     assert "store frozen" not in out  # files do not freeze
-    content = json.loads((tmp_path / "out" / "drill-toml.json").read_text())
+    content = json.loads((tmp_path / "out" / f"drill-{name}.json").read_text())
+    assert content["delivery"] == delivery
     (row,) = content["rows"]
     assert content["is_met"]
     assert row["requests"] > 0
@@ -65,7 +69,7 @@ def test_a_killed_traefik_costs_what_was_in_flight_on_it(tmp_path):
     assert row["failed"] == row["failed_own"]
     assert sum(content["timeline"]["good"]) > 0
     assert not list(tmp_path.glob("kvproxy-drill-*"))
-    assert (tmp_path / "out" / "drill-toml-logs" / "hub-1.log").exists()
+    assert (tmp_path / "out" / f"drill-{name}-logs" / "hub-1.log").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -94,7 +98,7 @@ def test_an_interrupted_drill_leaves_no_process_behind(tmp_path, number):
 def test_the_exit_status_says_whether_all_bounds_were_met(tmp_path, monkeypatch, capsys, missed, status):
     async def fake(backend, *_):
         row = Row("changes", "route changes alone", 0.0, 1.0, Marks(), missed=missed)
-        return Drill(backend, Size(), 0.0, [row], bins([], [], 0.0, 1.0))
+        return Drill(backend, "push", Size(), 0.0, [row], bins([], [], 0.0, 1.0))
 
     monkeypatch.setattr(command, "drill", fake)
     monkeypatch.setattr(command.environment, "describe", dict)
@@ -106,7 +110,7 @@ def test_the_exit_status_says_whether_all_bounds_were_met(tmp_path, monkeypatch,
 def test_the_page_tells_of_every_fault_and_its_commands_are_right():
     page = PAGE.read_text()
     shown = re.findall(r'^\$ (?:make drill DRILL="|python -m benchmarks.drill )(.*?)"?$', page, re.MULTILINE)
-    assert len(shown) == 3
+    assert len(shown) == 4
     for arguments in shown:
         assert parse(arguments.split()).backends in (["etcd"], ["redis"])
     assert set(re.findall(r"^\| `([a-z][a-z-]+)` \|", page, re.MULTILINE)) == {fault.name for fault in FAULTS}

@@ -174,11 +174,20 @@ def test_every_fault_has_a_name_of_its_own_and_an_outage_has_an_end():
     assert all(seconds > 0 for seconds in (Times.within(0.01).outage, Times.within(0.01).quiet))
 
 
+def test_a_store_that_is_emptied_may_be_noticed_only_where_traefik_reads_it():
+    emptied = next(fault for fault in FAULTS if fault.name == "store-emptied")
+    seen = {
+        delivery: tallied(failed(FAULT + 1), bound=emptied.bound_with(delivery)).missed
+        for delivery in ("push", "store")
+    }
+    assert seen == {"push": ["1 failed requests"], "store": []}
+
+
 def test_the_table_tells_what_missed_its_bound(tmp_path):
     counts = bins([GOOD, failed(101.5), failed(103.2, kind="hub")], [Change("add", 100, 102, 102)], 100.0, 104.0)
     assert counts == Bins([0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0] * 5, [0, 0, 1, 0, 0], [0] * 5)
     rows = [tallied(), tallied(failed(FAULT + 1))]
-    drill = Drill("toml", Size(), 100.0, rows, counts)
+    drill = Drill("toml", "store", Size(), 100.0, rows, counts)
     assert not drill.is_met
     met, missed = [line for line in text(drill).splitlines() if line.startswith("| a fault")]
     assert met.split("|")[-2].strip() == "met"

@@ -15,6 +15,7 @@ from benchmarks.errors import Missing
 from benchmarks.field import Field, Job
 from benchmarks.lab import Lab
 from benchmarks.origin import Origin
+from benchmarks.processes import Usage, usage
 from benchmarks.results import Results
 from benchmarks.run import Runner
 from benchmarks.scenarios import SCENARIOS
@@ -27,17 +28,24 @@ TINY = {name: scenario.SCALES["tiny"] for name, scenario in SCENARIOS.items()}
 MEASURES = {
     "footprint": {"proxy.memory", "proxy.cores"},
     "reads": {"all", "all.blocked", "one"},
-    "requests": {"first.p50", "hub.p99", "last.throughput", "new-connections.p99", "1-MB.throughput"},
+    "arrivals": {"2.open.memory", "2.each.memory", "2.hub-part.memory"},
+    "requests": {"first.p50", "hub.p99", "last.throughput", "user.cpu", "new-connections.p99", "1-MB.throughput"},
     "change": {"add.served", "retarget.served", "delete.served", "add.returned", "any.served", "any.done", "any.cpu"},
     "burst": {"2.served", "2.done", "2.blocked", "2.route.cpu"},
     "churn": {"20.lag.p50", "20.lag.max", "20.requests.p99", "20.quiet.p99", "20.proxy.cores", "20.blocked"},
-    "restart": {"empty"},
+    "cycles": {"4.rate", "4.hub-part.before.memory", "4.proxy.after.memory"},
+    "restart": set(),
+    "snapshot": {"killed"},
     "websockets": {"idle.connect", "idle.memory", "busy.rate", "busy.p99"},
+}
+#: And of ours as they are by default, and of others.
+DEFAULT_MEASURES = {
+    "restart": {"empty"},
+    "snapshot": {"snapshot"},
 }
 #: And of ours.
 OWN_MEASURES = {
     "footprint": {"hub-part.memory", "hub-part.cores"},
-    "burst": {"2.change-after.served"},
     "restart": {"full"},
 }
 
@@ -78,6 +86,7 @@ def test_it_measures_all_that_is_installed(run, name):
     for job in taking_part:
         of_job = {s.measure: s for s in results.series if (s.scenario, s.variant) == (name, job.variant.name)}
         wanted = MEASURES[name] | (OWN_MEASURES.get(name, set()) if job.variant.kind == "own" else set())
+        wanted |= set() if job.variant.option else DEFAULT_MEASURES.get(name, set())
         assert wanted <= of_job.keys(), job.variant.name
         assert all(series.values and series.routes == 1 for series in of_job.values())
 
@@ -93,13 +102,14 @@ def test_the_report_shows_what_was_measured(run):
     directory, text = run
     for name in SCENARIOS:
         table = (directory / f"{name}.md").read_text()
-        assert "| toml " in table or " toml |" in table or name in ("requests", "websockets")  # of which one does all
+        is_of_all = name not in ("arrivals", "cycles", "requests", "websockets")  # of which one does all
+        assert "| toml " in table or " toml |" in table or not is_of_all
         assert table in text
     bounds = (directory / "bounds.md").read_text()
     assert bounds in text
     assert all(bound.what in bounds for bound in BOUNDS)
-    plots = {"requests.svg", "change.svg", "burst.svg", "churn.svg", "restart.svg", "reads.svg", "footprint.svg"}
-    assert plots <= {file.name for file in directory.iterdir()}
+    drawn = ("arrivals", "burst", "change", "churn", "footprint", "reads", "requests", "restart")
+    assert {f"{name}.svg" for name in drawn} <= {file.name for file in directory.iterdir()}
 
 
 @pytest.fixture
@@ -127,3 +137,15 @@ async def test_a_variant_that_does_not_start_is_left_out_with_the_reason(measure
 async def test_a_run_without_time_says_what_is_left_out(measured):
     results = await measured(0, own("toml"))
     assert list(results.left_out) == ["reads, toml, 1 routes"]
+
+
+def test_the_cpu_of_a_process_is_that_of_all_its_threads():
+    spin = "import time, threading\ndef spin():\n  while time.process_time() < 0.2: pass\n"
+    code = spin + "t = threading.Thread(target=spin); t.start(); t.join(); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as process:
+        assert process.stdout
+        process.stdout.readline()  # its thread, which did all the work, has ended
+        assert usage([process.pid]).cpu >= 0.2
+        assert usage([process.pid]).memory > 1e6
+        process.communicate(b"\n")
+    assert usage([process.pid]) == Usage(0.0, 0)

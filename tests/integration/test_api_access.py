@@ -205,14 +205,14 @@ async def test_a_process_of_another_user_is_never_taken_for_our_traefik(site):
     proxy = site.proxy()
     supervisor = supervisor_of(proxy)
     # It names our configuration as a Traefik of ours does, and has a password for its own API.
-    arguments = ["/bin/sh", "-c", IMPOSTOR, supervisor._config_argument]
+    arguments = ["/bin/sh", "-c", IMPOSTOR, supervisor._runtime.config_argument]
     for user, is_ours in ((65534, False), (os.geteuid(), True)):
         impostor = subprocess.Popen(arguments, env={API_PASSWORD_ENV: "x"}, user=user, stdin=subprocess.PIPE)
         try:
             command = Path(f"/proc/{impostor.pid}/cmdline")
             await until(lambda command=command: IMPOSTOR.encode() in command.read_bytes(), "it does not start")
-            supervisor._directory.mkdir(exist_ok=True)
-            supervisor._state_file.write_text(json.dumps({"pid": impostor.pid, "api_port": free_port()}))
+            supervisor._runtime.path.mkdir(exist_ok=True)
+            supervisor._runtime.state_file.write_text(json.dumps({"pid": impostor.pid, "api_port": free_port()}))
             assert supervisor._find_running() is is_ours
         finally:
             impostor.kill()

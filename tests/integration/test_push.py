@@ -312,3 +312,28 @@ async def test_a_new_traefik_serves_nothing(site):
     await proxy.start()
     async with told(proxy) as tell:
         assert (await tell()).served == Served()
+
+
+async def test_a_wrong_password_is_explained_and_nothing_is_told(site, caplog):
+    owner = await site.started(delivery="push")
+    await owner.add_route("/user/a/", await site.server("a"), {})
+    urls = [owner._local.supervisors[0].api.url]
+    proxy = site.proxy(
+        delivery="push",
+        should_start=False,
+        traefik_api_urls=urls,
+        traefik_api_password="wrong",
+        ready_timeout=1,
+        prefix="other",
+    )
+    with pytest.raises(RouteNotReady, match="refuses our credential"):
+        await proxy.add_route("/user/b/", "http://127.0.0.1:1", {})
+    assert "wrong" not in caplog.text
+    assert await site.client.server("/user/a/") == "a"
+
+
+async def test_data_may_be_none(site):
+    """As with configurable-http-proxy."""
+    proxy = await site.started(delivery="push")
+    await proxy.add_route("/user/a/", await site.server("a"), None)
+    assert (await proxy.get_route("/user/a/"))["data"] == {}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import ssl
 import stat
 import subprocess
@@ -251,6 +252,52 @@ async def test_extra_configuration_is_merged(site):
     assert await site.client.server("/user/a/") == "a"
     assert await site.client.server("/user/a/teapot") == "other"
     await until(lambda: "/user/a/teapot" in (site.directory / "access.log").read_text(), "no access log")
+
+
+async def test_paths_of_an_admin_are_relative_to_the_hubs_working_directory(site, monkeypatch):
+    """Traefik's own working directory is another one."""
+    monkeypatch.chdir(site.directory)
+    (site.directory / "mine").mkdir()
+    users = site.directory / "mine" / "users"
+    users.write_text("admin:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n")  # pass
+    certificate, key = self_signed("other.example")
+    (site.directory / "mine" / "cert.pem").write_bytes(certificate)
+    (site.directory / "mine" / "key.pem").write_bytes(key)
+    tls_port = free_port()
+    proxy = await site.started(
+        extra_static_config={
+            "accessLog": {"filePath": "mine/access.log"},
+            "entryPoints": {"tls": {"address": f"127.0.0.1:{tls_port}", "http": {"tls": {}}}},
+        },
+        extra_dynamic_config={
+            "http": {
+                "routers": {"other": {"rule": "Path(`/other`)", "service": "other", "middlewares": ["password"]}},
+                "services": {"other": {"loadBalancer": {"servers": [{"url": await site.server("other")}]}}},
+                "middlewares": {"password": {"basicAuth": {"usersFile": "mine/users"}}},
+            },
+            "tls": {"certificates": [{"certFile": "mine/cert.pem", "keyFile": "mine/key.pem"}]},
+        },
+    )
+    assert os.readlink(f"/proc/{pid_of(proxy)}/cwd") == str(site.directory / "run")
+    url = f"http://127.0.0.1:{site.port}/other"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as answer:
+            assert answer.status == 401
+        async with session.get(url, headers={"Authorization": "Basic YWRtaW46cGFzcw=="}) as answer:
+            assert (await answer.json())["server"] == "other"
+    served = await asyncio.to_thread(served_certificate, tls_port, "other.example")
+    assert served == ssl.PEM_cert_to_DER_cert(certificate.decode())
+    await until(lambda: "/other" in (site.directory / "mine" / "access.log").read_text(), "no access log")
+
+
+def served_certificate(port, name):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port)) as connection,
+        context.wrap_socket(connection, server_hostname=name) as tls,
+    ):
+        return tls.getpeercert(binary_form=True)
 
 
 async def test_tls_with_jupyterhubs_certificate(site):

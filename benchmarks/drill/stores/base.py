@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from ...errors import BenchmarkError
 from ..part import Part
 
+_RUN_TIMEOUT = 60.0
+
 
 class Store(ABC):
     """A store, not started when it is constructed; :meth:`stop` ends what :meth:`start` started."""
@@ -64,13 +66,17 @@ class Store(ABC):
 
 
 async def run(command: Sequence[str]) -> str:
-    """What `command` prints. Raises BenchmarkError with its words when it fails."""
+    """What `command` prints. Raises BenchmarkError with its words when it fails, or does not end."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(_RUN_TIMEOUT):
             output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise BenchmarkError(f"{' '.join(command)} did not end within {_RUN_TIMEOUT:g} s") from None
     except BaseException:
         process.kill()
         await process.wait()

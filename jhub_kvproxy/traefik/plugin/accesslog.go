@@ -9,18 +9,20 @@ const (
 	targetHeader = "X-Kvproxy-Target"
 )
 
-func (e *entry) tellLog(pr *httputil.ProxyRequest) {
+// tellLog tells the access log of the route and target of a request; e is nil if it has none. What the client has sent by
+// these names goes nowhere.
+func tellLog(pr *httputil.ProxyRequest, e *entry) {
+	delete(pr.Out.Header, routeHeader)
+	delete(pr.Out.Header, targetHeader)
+	if e == nil {
+		delete(pr.In.Header, routeHeader)
+		delete(pr.In.Header, targetHeader)
+		return
+	}
 	key := e.key
-	if _, path := splitKey(key); path == "" {
+	if e.depth == 0 {
 		key += "/"
 	}
 	pr.In.Header[routeHeader] = []string{key}
 	pr.In.Header[targetHeader] = []string{e.scheme + "://" + e.host}
-	delete(pr.Out.Header, routeHeader)
-	delete(pr.Out.Header, targetHeader)
-}
-
-func tellLogNothing(pr *httputil.ProxyRequest) {
-	delete(pr.In.Header, routeHeader)
-	delete(pr.In.Header, targetHeader)
 }

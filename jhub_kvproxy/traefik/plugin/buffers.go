@@ -17,11 +17,16 @@ var (
 	buffers httputil.BufferPool = &bufferPool{}
 )
 
-func (*bufferPool) Get() []byte {
-	if buffer := pooledBuffers.Get(); buffer != nil {
-		return buffer.([]byte)
-	}
+func init() {
+	pooledBuffers.New = newBuffer
+}
+
+func newBuffer() any {
 	return make([]byte, bufferSize)
+}
+
+func (*bufferPool) Get() []byte {
+	return pooledBuffers.Get().([]byte)
 }
 
 func (*bufferPool) Put(buffer []byte) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"strings"
 	"sync/atomic"
 )
 
@@ -25,59 +27,65 @@ type route struct {
 type entry struct {
 	scheme string
 	host   string
-	// isPlain is whether scheme and host are all that a request needs.
-	isPlain bool
-	key     string
-	route   route
-	// target is nil if it has no path to prepend.
-	target *url.URL
 	// counted is the number of requests to routes of this kind.
 	counted *int64
-	// lastUse is in milliseconds since start; 0 is never.
+	// isPlain is whether the server of a request needs nothing else of it changed.
+	isPlain bool
+	// target is the URL whose path is put before that of requests; nil: there is none.
+	target *url.URL
+	key    string
+	// depth is the number of segments of the key.
+	depth int
+	route route
+	// lastUse is in milliseconds since `started`; 0: never.
 	lastUse int64
 }
 
 // Numbers of requests by the kind of their routes, since the plugin was loaded.
 var hubRequests, userRequests, serviceRequests, otherRequests int64
 
+var counters = map[string]*int64{"hub": &hubRequests, "user": &userRequests, "service": &serviceRequests}
+
+// plainTarget matches the targets that most routes have, in parts.
+var plainTarget = regexp.MustCompile(`^(https?)://([a-z0-9.-]+:[0-9]{1,5})/?$`)
+
+// newEntry returns an error that tells what is wrong with the route.
 func newEntry(key string, r route) (*entry, error) {
-	if !isKey(key) {
-		return nil, errors.New("no request can have this path or host")
+	if strings.HasSuffix(key, "/") || !validKey.MatchString(key) {
+		return nil, errors.New("no request has this host and path")
 	}
-	target, err := url.Parse(r.Target)
-	if err != nil {
-		return nil, errors.New("its target is not a URL")
+	e := &entry{key: key, depth: strings.Count(key, "/"), route: r, counted: counters[r.Kind]}
+	if e.counted == nil {
+		e.counted = &otherRequests
 	}
-	if target.Scheme != "http" && target.Scheme != "https" {
-		return nil, errors.New("its target is not a URL with http or https")
+	if r.Strip < 0 || r.Strip > e.depth {
+		return nil, fmt.Errorf("its path does not have %d segments to strip", r.Strip)
 	}
-	if target.Hostname() == "" {
-		return nil, errors.New("its target has no host")
-	}
-	if target.User != nil || target.RawQuery != "" || target.ForceQuery || target.Fragment != "" {
-		return nil, errors.New("its target has more than a host and a path")
-	}
-	if _, path := splitKey(key); r.Strip < 0 || r.Strip > countSegments(path) {
-		return nil, fmt.Errorf("%d segments cannot be stripped from its path", r.Strip)
-	}
-	e := &entry{scheme: target.Scheme, host: target.Host, key: key, route: r, counted: counterOf(r.Kind)}
-	if target.Path != "" && target.Path != "/" && !r.Bare {
-		e.target = target
+	if parts := plainTarget.FindStringSubmatch(r.Target); parts != nil {
+		e.scheme, e.host = parts[1], parts[2]
+	} else if err := e.setTarget(); err != nil {
+		return nil, err
 	}
 	e.isPlain = e.target == nil && r.Strip == 0 && !r.ChangeOrigin
 	return e, nil
 }
 
-func counterOf(kind string) *int64 {
-	switch kind {
-	case "hub":
-		return &hubRequests
-	case "user":
-		return &userRequests
-	case "service":
-		return &serviceRequests
+func (e *entry) setTarget() error {
+	target, err := url.Parse(e.route.Target)
+	if err != nil {
+		return errors.New("its target is not a URL")
 	}
-	return &otherRequests
+	if target.Scheme != "http" && target.Scheme != "https" || target.Hostname() == "" {
+		return errors.New("its target is not a URL with http or https and a host")
+	}
+	if target.User != nil || target.RawQuery != "" || target.ForceQuery || target.Fragment != "" {
+		return errors.New("its target has more than a host and a path")
+	}
+	e.scheme, e.host = target.Scheme, target.Host
+	if target.Path != "" && target.Path != "/" && !e.route.Bare {
+		e.target = target
+	}
+	return nil
 }
 
 func countRequests() map[string]int64 {

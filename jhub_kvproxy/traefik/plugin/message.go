@@ -83,10 +83,16 @@ func (m *message) readRoutes(decoder *json.Decoder) error {
 		if err := decoder.Decode(&r); err != nil {
 			return fmt.Errorf("route %q: %w", key, err)
 		}
+		if old, ok := entries.Load(key); ok && old.(*entry).route == r {
+			// What was checked once need not be checked again.
+			m.put[key] = old.(*entry)
+			continue
+		}
 		e, err := newEntry(key, r)
 		if err != nil {
 			return fmt.Errorf("route %q: %w", key, err)
 		}
+		// The interpreter does not do this when it is part of a multiple assignment.
 		m.put[key] = e
 	}
 	return readDelim(decoder, '}')

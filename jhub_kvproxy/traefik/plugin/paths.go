@@ -11,21 +11,22 @@ import (
 
 var (
 	encodeSegment = strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23")
-	encodedOnly   = regexp.MustCompile(`^(?:[^%?#]|%25|%2F|%3F|%23)*$`)
+
+	// validKey is for the characters of a key.
+	validKey = regexp.MustCompile(`^[^/%?#@\[\] A-Z]*(?:/(?:[^%?#]|%25|%2F|%3F|%23)*)?$`)
 )
 
-// canonicalPath returns the path of u in the form of the table's keys. What follows the first `depth` segments stays as
-// it came.
-func canonicalPath(u *url.URL, depth int) string {
-	parts := strings.SplitN(u.EscapedPath(), "/", depth+2)
-	for i, part := range parts {
-		if i <= depth && strings.IndexByte(part, '%') >= 0 {
-			if text, err := url.PathUnescape(part); err == nil {
-				parts[i] = encodeSegment.Replace(text)
+// canonicalPath returns an encoded path as it is in the table's keys.
+func canonicalPath(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if strings.IndexByte(segment, '%') >= 0 {
+			if text, err := url.PathUnescape(segment); err == nil {
+				segments[i] = encodeSegment.Replace(text)
 			}
 		}
 	}
-	return strings.Join(parts, "/")
+	return strings.Join(segments, "/")
 }
 
 // canonicalHost returns the host that a request asks for, in lower case, without its port and trailing dot.
@@ -40,7 +41,7 @@ func canonicalHost(host string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
-// splitKey returns the host and the path of a key of the table.
+// splitKey returns the host and the path of a key.
 func splitKey(key string) (host, path string) {
 	if slash := strings.IndexByte(key, '/'); slash >= 0 {
 		return key[:slash], key[slash:]
@@ -48,9 +49,11 @@ func splitKey(key string) (host, path string) {
 	return key, ""
 }
 
-// isKey is whether a request can have this key.
-func isKey(key string) bool {
-	host, path := splitKey(key)
-	return !strings.HasSuffix(path, "/") && encodedOnly.MatchString(path) && !strings.ContainsAny(host, "%?#[]@ ") &&
-		strings.TrimSuffix(strings.ToLower(host), ".") == host
+// firstSegments returns the first n segments of a path.
+func firstSegments(path string, n int) string {
+	parts := strings.SplitN(path, "/", n+2)
+	if len(parts) < n+2 {
+		return path
+	}
+	return path[:len(path)-len(parts[n+1])-1]
 }

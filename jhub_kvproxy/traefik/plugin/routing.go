@@ -1,6 +1,7 @@
 package kvroute
 
 import (
+	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync/atomic"
@@ -16,98 +17,156 @@ const (
 
 const flushInterval = 100 * time.Millisecond
 
-// newRouteProxy returns the way of users' requests to their servers. It is not interpreted but for what it calls, and
-// none of that is under way while an answer is.
+// newRouteProxy returns the way of users' requests to their servers. It is native, and calls what is interpreted only
+// before a request goes out, so that nothing interpreted waits for an answer.
 func newRouteProxy(config *Config) *httputil.ReverseProxy {
 	transport := transportFor(config)
 	pages := &errorPages{target: parseErrorTarget(config.ErrorTarget), tellsURL: config.TellsURL, transport: transport}
-	return &httputil.ReverseProxy{
-		Rewrite:       rewriteFor(config.Activity, config.Log),
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       rewrite,
 		Transport:     transport,
 		FlushInterval: flushInterval,
 		BufferPool:    buffers,
 		ErrorHandler:  pages.answer,
 	}
+	switch {
+	case config.Activity && config.Log:
+		proxy.Rewrite = rewriteNoteAndLog
+	case config.Activity:
+		proxy.Rewrite = rewriteAndNote
+	case config.Log:
+		proxy.Rewrite = rewriteAndLog
+	}
+	return proxy
 }
 
-// rewriteFor returns what sends each request to its server.
-func rewriteFor(isNoted, isLogged bool) func(*httputil.ProxyRequest) {
-	return func(pr *httputil.ProxyRequest) {
-		out := pr.Out
-		u := out.URL
-		key := u.Path
-		now := shape.Load().(*tableShape)
-		if u.EscapedPath() != key {
-			key = canonicalPath(u, now.depth)
-		}
-		key = now.cut.FindString(key)
-		if now.hasHosts {
-			key = withHost(out.Host, key)
-		}
-		value, ok := entries.Load(key)
-		for !ok {
-			slash := strings.LastIndexByte(key, '/')
-			if slash < 0 {
-				refuse(pr, noRoute, isLogged)
-				return
-			}
-			key = key[:slash]
-			value, ok = entries.Load(key)
-		}
-		e := value.(*entry)
-		if out.Method == "CONNECT" {
-			refuse(pr, noTunnel, isLogged)
-			return
-		}
-		if e.isPlain {
-			u.Scheme = e.scheme
-			u.Host = e.host
-		} else {
-			e.direct(pr)
-		}
-		in := pr.In.Header
-		out.Header["X-Forwarded-For"] = in["X-Forwarded-For"]
-		pr.SetXForwarded()
-		out.Header["X-Forwarded-Host"] = in["X-Forwarded-Host"]
-		out.Header["X-Forwarded-Proto"] = in["X-Forwarded-Proto"]
-		out.Header["Forwarded"] = in["Forwarded"]
-		u.RawQuery = pr.In.URL.RawQuery
-		atomic.AddInt64(e.counted, 1)
-		if isNoted {
-			e.noteUse()
-		}
-		if isLogged {
-			e.tellLog(pr)
-		}
-		if _, ok := out.Header["Upgrade"]; ok {
-			e.upgrade(pr, isNoted)
-		}
+// rewrite sends a request to its server. On the quick way it does the same as lookUp and send do.
+func rewrite(pr *httputil.ProxyRequest) {
+	out := pr.Out
+	to := out.Header
+	quick := shape.Load().(*tableShape).quick
+	value, ok := quick.routes.Load(quick.cut.FindString(out.RequestURI))
+	if !ok || to["Upgrade"] != nil || out.Method == "CONNECT" {
+		send(pr, lookUp(out))
+		return
 	}
+	e := value.(*entry)
+	u := out.URL
+	u.Scheme = e.scheme
+	u.Host = e.host
+	u.RawQuery = pr.In.URL.RawQuery
+	atomic.AddInt64(e.counted, 1)
+	from := pr.In.Header
+	to["X-Forwarded-For"] = from["X-Forwarded-For"]
+	pr.SetXForwarded()
+	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
+	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
+	to["Forwarded"] = from["Forwarded"]
 }
 
-// refuse lets the error handler answer.
-func refuse(pr *httputil.ProxyRequest, scheme string, isLogged bool) {
-	pr.Out.URL.Scheme = scheme
-	if isLogged {
-		tellLogNothing(pr)
-	}
+// rewriteAndNote is rewrite, and notes the use of the route.
+func rewriteAndNote(pr *httputil.ProxyRequest) {
+	e := lookUpQuickly(pr.Out)
+	send(pr, e)
+	noteUse(pr, e)
 }
 
-// withHost returns the key of the longest route of host above path, or path if there is none.
-func withHost(host, path string) string {
-	host = canonicalHost(host)
-	if _, ok := hosts.Load(host); !ok {
-		return path
+// rewriteAndLog is rewrite, and tells the access log.
+func rewriteAndLog(pr *httputil.ProxyRequest) {
+	e := lookUpQuickly(pr.Out)
+	send(pr, e)
+	tellLog(pr, e)
+}
+
+// rewriteNoteAndLog does all of it.
+func rewriteNoteAndLog(pr *httputil.ProxyRequest) {
+	e := lookUpQuickly(pr.Out)
+	send(pr, e)
+	noteUse(pr, e)
+	tellLog(pr, e)
+}
+
+// lookUpQuickly is lookUp on the quick way, if that leads to a route.
+func lookUpQuickly(out *http.Request) *entry {
+	quick := shape.Load().(*tableShape).quick
+	if value, ok := quick.routes.Load(quick.cut.FindString(out.RequestURI)); ok {
+		return value.(*entry)
 	}
-	key := host + path
-	_, ok := entries.Load(key)
+	return lookUp(out)
+}
+
+// lookUp returns the entry of the longest key that a request is at or below, or nil if there is none. Keys with a host
+// come before those without one.
+func lookUp(out *http.Request) *entry {
+	now := shape.Load().(*tableShape)
+	key := now.cut.FindString(out.URL.EscapedPath())
+	if strings.IndexByte(key, '%') >= 0 {
+		key = canonicalPath(key)
+	}
+	if now.hasHosts {
+		if e := lookUpHost(out.Host, key); e != nil {
+			return e
+		}
+	}
+	value, ok := entries.Load(key)
 	for !ok {
 		slash := strings.LastIndexByte(key, '/')
 		if slash < 0 {
-			return path
+			return nil
 		}
 		key = key[:slash]
-		_, ok = entries.Load(key)
+		value, ok = entries.Load(key)
 	}
-	return key
+	return value.(*entry)
+}
+
+func lookUpHost(host, path string) *entry {
+	host = canonicalHost(host)
+	if _, ok := hosts.Load(host); !ok {
+		return nil
+	}
+	key := host + path
+	value, ok := entries.Load(key)
+	for !ok {
+		slash := strings.LastIndexByte(key, '/')
+		if slash < 0 {
+			return nil
+		}
+		key = key[:slash]
+		value, ok = entries.Load(key)
+	}
+	return value.(*entry)
+}
+
+// send sends a request to the server of e, or refuses it.
+func send(pr *httputil.ProxyRequest, e *entry) {
+	out := pr.Out
+	u := out.URL
+	switch {
+	case e == nil || u.Path == "*" || u.Opaque != "":
+		u.Scheme = noRoute
+		return
+	case out.Method == "CONNECT":
+		u.Scheme = noTunnel
+		return
+	}
+	// ReverseProxy leaves out what it cannot read in the query, but the server may.
+	u.RawQuery = pr.In.URL.RawQuery
+	// Traefik has set these headers. SetXForwarded appends the client's address to the first, and sets two others.
+	to, from := out.Header, pr.In.Header
+	to["X-Forwarded-For"] = from["X-Forwarded-For"]
+	pr.SetXForwarded()
+	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
+	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
+	to["Forwarded"] = from["Forwarded"]
+	atomic.AddInt64(e.counted, 1)
+	if e.isPlain {
+		u.Scheme = e.scheme
+		u.Host = e.host
+	} else {
+		sendChanged(pr, e)
+	}
+	if to["Upgrade"] != nil {
+		sendUpgrade(pr)
+	}
 }

@@ -9,193 +9,206 @@ import (
 	"sync/atomic"
 )
 
-// The table outlives the middlewares: Traefik makes these anew when its configuration changes.
+// The table outlives the middlewares: Traefik makes these anew when its configuration changes. Requests read it without
+// a lock. Writers hold one, and change it so that a request finds the old route or the new one at any time.
 var (
 	// entries has the *entry of each key.
 	entries sync.Map
 	// hosts has the hosts that keys begin with.
 	hosts sync.Map
-	// shape is a *tableShape.
+	// shape has the *tableShape.
 	shape atomic.Value
 
-	// writing is held by who changes the table, and protects what follows.
 	writing sync.Mutex
-	served  = tableState{
-		entries:  map[string]*entry{},
-		hosts:    map[string]int{},
-		depths:   map[int]int{},
-		hubHosts: map[string]int{},
-	}
+	// table is protected by writing.
+	table = newTableState()
 )
 
-// tableState is what the writers know of the table.
+// tableShape is what a request needs to know of the table as a whole. It does not change; the table gets another.
+type tableShape struct {
+	// depth is the most segments that a key has.
+	depth int
+	// cut finds the first `depth` segments of an encoded path.
+	cut      *regexp.Regexp
+	hasHosts bool
+	quick    *quickTable
+}
+
+// tableState is what writers know of the table.
 type tableState struct {
 	revision string
 	form     string
 	entries  map[string]*entry
-	// How many entries there are of each host, of each number of segments, and of each host of a hub.
-	hosts    map[string]int
-	depths   map[int]int
-	hubHosts map[string]int
-}
-
-// tableShape is what a request needs to know of the table as a whole.
-type tableShape struct {
-	// depth is the number of segments of the longest path.
-	depth int
-	// cut finds the first `depth` segments of a path.
-	cut *regexp.Regexp
-	// hasHosts is whether some keys begin with a host.
-	hasHosts bool
-}
-
-// Go's regular expressions repeat at most as often.
-const deepestCut = 1000
-
-func newShape(depth int, hasHosts bool) *tableShape {
-	pattern := `(?s)^.*`
-	if depth <= deepestCut {
-		pattern = `^(?:/[^/]*){0,` + strconv.Itoa(depth) + `}`
-	}
-	return &tableShape{depth: depth, cut: regexp.MustCompile(pattern), hasHosts: hasHosts}
-}
-
-func init() {
-	shape.Store(newShape(0, false))
+	// How many keys there are of each host and each number of segments, and how many hubs at each host.
+	hosts  map[string]int
+	depths map[int]int
+	hubs   map[string]int
 }
 
 var (
-	errNewer = errors.New("the table served is newer")
-	errOther = errors.New("the table served is another")
+	errNewer = errors.New("the table that is served is newer")
+	errOther = errors.New("the table that is served is not the one that this would change")
 )
 
+func init() {
+	shape.Store(&tableShape{cut: cutAfter(0), quick: emptyQuickTable})
+}
+
+func newTableState() *tableState {
+	return &tableState{
+		entries: map[string]*entry{},
+		hosts:   map[string]int{},
+		depths:  map[int]int{},
+		hubs:    map[string]int{},
+	}
+}
+
+// hasTable is whether there is a table, though maybe an empty one.
 func hasTable() bool {
 	writing.Lock()
 	defer writing.Unlock()
-	return served.revision != ""
+	return table.revision != ""
 }
 
-// isHub is whether host, as it is in a target, is that of a hub.
+// isHub is whether host, with its port, is the target of a route of the kind "hub".
 func isHub(host string) bool {
 	writing.Lock()
 	defer writing.Unlock()
-	return served.hubHosts[host] > 0
+	return table.hubs[host] > 0
 }
 
-// replaceTable serves a snapshot. It returns errNewer, and changes nothing, if what is served is newer.
+// replaceTable makes m the table. It returns errNewer, and changes nothing, if the table is newer than m.
 func replaceTable(m *message) error {
 	writing.Lock()
 	defer writing.Unlock()
-	if compareRevisions(m.revision, served.revision) < 0 {
+	if compareRevisions(m.revision, table.revision) < 0 {
 		return errNewer
 	}
-	for key := range served.entries {
+	for key := range table.entries {
 		if m.put[key] == nil {
 			m.remove = append(m.remove, key)
 		}
 	}
-	change(m)
+	table.change(m)
 	return nil
 }
 
-// changeTable serves what has changed. It returns an error, and changes nothing, if it is not a change of what is
-// served.
+// changeTable makes the changes of m. It returns errOther or errNewer, and changes nothing, if m is not a change of what
+// is served.
 func changeTable(m *message) error {
 	writing.Lock()
 	defer writing.Unlock()
-	if served.revision == "" || m.from != served.revision || m.form != served.form {
+	if table.revision == "" || m.from != table.revision || m.form != table.form {
 		return errOther
 	}
-	if compareRevisions(m.revision, served.revision) < 0 {
+	if compareRevisions(m.revision, table.revision) < 0 {
 		return errNewer
 	}
-	change(m)
+	table.change(m)
 	return nil
 }
 
-// change is called with the lock held, and cannot fail.
-func change(m *message) {
-	put := map[string]*entry{}
+// change makes the changes of a message that was checked. It cannot fail.
+func (t *tableState) change(m *message) {
+	changed := map[string]int{}
 	for key, e := range m.put {
-		// An entry that stays as it is keeps the time of its last use.
-		if old := served.entries[key]; old == nil || old.route != e.route {
-			put[key] = e
+		old := t.entries[key]
+		if old != nil && old.route == e.route {
+			// The old one stays, with the time of its last use.
+			continue
 		}
-	}
-	removed := make([]*entry, 0, len(m.remove))
-	for _, key := range m.remove {
-		if old := served.entries[key]; old != nil && m.put[key] == nil {
-			removed = append(removed, old)
-			delete(served.entries, key)
+		changed[key] = 0
+		if old == nil {
+			changed[key] = 1
+		} else {
+			t.countHub(old, -1)
 		}
-	}
-	for key, e := range put {
-		if old := served.entries[key]; old != nil {
-			count(old, -1)
-		}
-		count(e, 1)
-		served.entries[key] = e
-	}
-	for _, e := range removed {
-		count(e, -1)
-	}
-	// Requests find longer keys before these are in the table, and as long as they may be.
-	reshape(deepest(shapeNow().depth), true)
-	for key, e := range put {
+		t.countHub(e, 1)
+		t.entries[key] = e
 		entries.Store(key, e)
 	}
-	for _, e := range removed {
-		entries.Delete(e.key)
-	}
-	reshape(deepest(0), false)
-	served.revision, served.form = m.revision, m.form
-}
-
-func count(e *entry, by int) {
-	host, path := splitKey(e.key)
-	served.depths[countSegments(path)] += by
-	if served.depths[countSegments(path)] == 0 {
-		delete(served.depths, countSegments(path))
-	}
-	if host != "" {
-		served.hosts[host] += by
-		if served.hosts[host] == 0 {
-			delete(served.hosts, host)
-			hosts.Delete(host)
-		} else {
-			hosts.Store(host, true)
+	for _, key := range m.remove {
+		if old := t.entries[key]; old != nil && m.put[key] == nil {
+			changed[key] = -1
+			t.countHub(old, -1)
+			delete(t.entries, key)
+			entries.Delete(key)
 		}
 	}
-	if e.route.Kind == "hub" {
-		served.hubHosts[e.host] += by
-		if served.hubHosts[e.host] == 0 {
-			delete(served.hubHosts, e.host)
+	for key, difference := range changed {
+		if difference != 0 {
+			t.countKey(key, difference)
 		}
 	}
+	t.reshape(changed)
+	t.revision, t.form = m.revision, m.form
 }
 
-func countSegments(path string) int {
-	return strings.Count(path, "/")
+func (t *tableState) countHub(e *entry, difference int) {
+	if e.route.Kind != "hub" {
+		return
+	}
+	t.hubs[e.host] += difference
+	if t.hubs[e.host] == 0 {
+		delete(t.hubs, e.host)
+	}
 }
 
-// deepest returns the number of segments of the longest path, or least, if that is more.
-func deepest(least int) int {
-	for depth := range served.depths {
-		if depth > least {
-			least = depth
+func (t *tableState) countKey(key string, difference int) {
+	host, _ := splitKey(key)
+	depth := strings.Count(key, "/")
+	t.depths[depth] += difference
+	if t.depths[depth] == 0 {
+		delete(t.depths, depth)
+	}
+	if host == "" {
+		return
+	}
+	t.hosts[host] += difference
+	if t.hosts[host] == 0 {
+		delete(t.hosts, host)
+		hosts.Delete(host)
+	} else {
+		hosts.Store(host, true)
+	}
+}
+
+// reshape lets requests know of the table's new shape, and of the changed keys.
+func (t *tableState) reshape(changed map[string]int) {
+	now := shape.Load().(*tableShape)
+	next := &tableShape{hasHosts: len(t.hosts) > 0, quick: now.quick}
+	for depth := range t.depths {
+		if depth > next.depth {
+			next.depth = depth
 		}
 	}
-	return least
-}
-
-func reshape(depth int, isGrowing bool) {
-	now := shapeNow()
-	hasHosts := len(served.hosts) > 0 || isGrowing && now.hasHosts
-	if now.depth != depth || now.hasHosts != hasHosts {
-		shape.Store(newShape(depth, hasHosts))
+	next.cut = now.cut
+	if next.depth != now.depth {
+		next.cut = cutAfter(next.depth)
+	}
+	depth := chooseDepth(now.quick.depth, t.depths)
+	switch {
+	case next.hasHosts || depth == 0:
+		next.quick = emptyQuickTable
+	case depth != now.quick.depth:
+		next.quick = newQuickTable(depth, t.entries)
+	default:
+		for key, difference := range changed {
+			now.quick.change(key, difference, t.entries)
+		}
+	}
+	if next.depth != now.depth || next.hasHosts != now.hasHosts || next.quick != now.quick {
+		shape.Store(next)
 	}
 }
 
-func shapeNow() *tableShape {
-	return shape.Load().(*tableShape)
+// mostRepeats is how often Go's regular expressions repeat at most.
+const mostRepeats = 1000
+
+// cutAfter returns what finds the first `depth` segments of an encoded path, or all of them if these are very many.
+func cutAfter(depth int) *regexp.Regexp {
+	if depth > mostRepeats {
+		return regexp.MustCompile("(?s)^/.*")
+	}
+	return regexp.MustCompile("^(?:/[^/]*){0," + strconv.Itoa(depth) + "}")
 }

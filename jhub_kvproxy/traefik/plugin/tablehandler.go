@@ -10,7 +10,7 @@ import (
 // largestMessage is in bytes. A snapshot of 10,000 routes has 0.6 MB.
 const largestMessage = 256 << 20
 
-// tableHandler takes the table from the pusher, and tells what is served.
+// tableHandler takes the table from the pusher, and tells what is table.
 type tableHandler struct{}
 
 func (h *tableHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,9 +67,9 @@ func describeTable(err error) map[string]any {
 	writing.Lock()
 	defer writing.Unlock()
 	described := map[string]any{
-		"revision": served.revision,
-		"form":     served.form,
-		"routes":   len(served.entries),
+		"revision": table.revision,
+		"form":     table.form,
+		"routes":   len(table.entries),
 		"requests": countRequests(),
 	}
 	if err != nil {

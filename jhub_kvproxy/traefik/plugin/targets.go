@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// direct sends a request to a server that needs more than its scheme and host set.
-func (e *entry) direct(pr *httputil.ProxyRequest) {
+// sendChanged sends a request to the server of e, which needs more of it changed than scheme and host.
+func sendChanged(pr *httputil.ProxyRequest, e *entry) {
 	u := pr.Out.URL
 	if e.route.Strip > 0 {
 		prefix, rest, ok := stripSegments(u.EscapedPath(), e.route.Strip)
@@ -22,10 +22,9 @@ func (e *entry) direct(pr *httputil.ProxyRequest) {
 	if e.target == nil {
 		u.Scheme, u.Host = e.scheme, e.host
 	} else {
-		// Joins the paths.
+		// It joins the paths, and sets the host in the header Host to that of the target.
 		pr.SetURL(e.target)
 		pr.Out.Host = pr.In.Host
-		u.RawQuery = pr.In.URL.RawQuery
 	}
 	if e.route.ChangeOrigin {
 		pr.Out.Host = ""

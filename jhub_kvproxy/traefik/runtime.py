@@ -1,0 +1,74 @@
+"""The directory of one Traefik: what is written there for it, found by the next hub, and removed with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ..files import write_atomically
+from .state import State
+
+
+class RuntimeDirectory:
+    """The files in `path`, an absolute path; Traefik works there. Every method may raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: For people; what Traefik reads is in memory, behind the link.
+        self.static_file = path / "traefik.toml"
+        self.static_link = path / "traefik-with-secrets.toml"
+        self.state_file = path / "traefik.json"
+
+    @property
+    def own_files(self) -> frozenset[Path]:
+        """What every Traefik of ours has here."""
+        return frozenset({self.static_file, self.static_link, self.state_file})
+
+    @property
+    def config_argument(self) -> str:
+        """The argument by which Traefik reads its static configuration, and by which it is known as ours."""
+        return f"--configFile={self.static_link}"
+
+    def write(self, files: Mapping[Path, bytes]) -> None:
+        """Give each of `files`, here or elsewhere, its content; directories are made for their owner only."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path, content in files.items():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(path, content)
+
+    def write_state(self, state: State) -> None:
+        self.write({self.state_file: state.to_bytes()})
+
+    def remove(self, files: Iterable[Path]) -> None:
+        """Remove `files`, and each directory here, this one too, that is empty then."""
+        directories = set()
+        for path in files:
+            path.unlink(missing_ok=True)
+            directories |= {parent for parent in path.parents if parent.is_relative_to(self.path)}
+        for directory in sorted(directories, key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):  # it may hold what others put there
+                directory.rmdir()
+
+    @contextlib.contextmanager
+    def in_memory(self, config: bytes) -> Iterator[int]:
+        """A file that is nowhere but in memory, with the static configuration; the link leads whoever inherits it
+        there.
+
+        Traefik reads its static configuration from one place only, so secrets cannot come beside a file, in its
+        environment (cmd/traefik/traefik.go, loaders).
+        """
+        with open(os.memfd_create("traefik"), "w+b") as memory:
+            memory.write(config)
+            memory.flush()
+            self.static_link.unlink(missing_ok=True)
+            self.static_link.symlink_to(f"/proc/self/fd/{memory.fileno()}")
+            yield memory.fileno()
+
+    def config_of(self, pid: int) -> bytes | None:
+        """The static configuration that the process `pid` read when it started; None: it cannot be read any more."""
+        try:
+            return Path(os.readlink(self.static_link).replace("self", str(pid))).read_bytes()
+        except OSError:
+            return None

@@ -1,0 +1,51 @@
+"""What the next hub must know of a Traefik to find it again: the file ``traefik.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A Traefik that was started."""
+
+    pid: int
+    api_port: int
+    program: Program
+    #: The files that were written for it in its runtime directory, relative to that.
+    written: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, file: Path) -> State | None:
+        """What :meth:`to_bytes` gave, in this release or an older one; None when there is none, or it is damaged."""
+        try:
+            data = json.loads(file.read_bytes())
+            return cls(int(data["pid"]), int(data["api_port"]), Program.from_json(data), _written(data))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def to_bytes(self) -> bytes:
+        """As one line of JSON."""
+        data = {"pid": self.pid, "api_port": self.api_port, **self.program.to_json(), "written": self.written}
+        return json.dumps(data).encode() + b"\n"
+
+    def files(self, directory: Path) -> set[Path]:
+        """What was written for it in `directory`."""
+        return {directory / name for name in self.written}
+
+
+def relative(files: Iterable[Path], directory: Path) -> tuple[str, ...]:
+    """Those of `files` that are in `directory`, relative to it."""
+    return tuple(sorted(str(file.relative_to(directory)) for file in files if file.is_relative_to(directory)))
+
+
+def _written(data: Mapping[str, Any]) -> tuple[str, ...]:
+    names = map(str, data.get("written", ()))
+    # Whatever the file says, nothing elsewhere is removed.
+    return tuple(name for name in names if not name.startswith("/") and ".." not in name.split("/"))
