@@ -19,15 +19,18 @@ class ActivityOptions(HasTraits):
         Servers that report their own activity to the Hub, as `jupyterhub-singleuser` does, do not need it. It is for
         the idle culler when others run.
 
-        The Hub asks the kernel of its machine for the connections to each server. Any data that goes to the server
-        or comes from it counts, on open websockets too. For a Traefik that runs elsewhere, see `activity_urls`.
+        A request that the server answers with success counts, and so does data on open websockets. With
+        `delivery = "push"`, the plugin in each Traefik tells when.
+
+        With `delivery = "store"`, the Hub asks the kernel of its machine for the connections to each server, and any
+        data that goes to the server or comes from it counts. For a Traefik that runs elsewhere, see `activity_urls`.
         """,
     )
     activity_urls = List(
         Unicode(),
         config=True,
         help="""
-        With `activity`, where else the Hub asks: the agents (`python -m jhub_kvproxy.activity`) that run beside each
+        With `activity` and `delivery = "store"`, where else the Hub asks: the agents (`python -m jhub_kvproxy.activity`) that run beside each
         Traefik on other machines, such as `http://10.0.0.1:8098`.
 
         A URL whose host name has several addresses stands for an agent at each of them.

@@ -30,8 +30,10 @@ class MetricsOptions(HasTraits):
         help="""
         What Traefik has metrics for: `entrypoints`, `services`, `routers`, any of them.
 
-        There are about as many services and routers as routes, their names contain users' names, and each
-        has dozens of lines as soon as it was used: with thousands of users, pages of megabytes.
+        With `delivery = "push"`, Traefik has one router for all users' requests, and no service for them.
+
+        With `delivery = "store"`, there are about as many services and routers as routes, their names contain users'
+        names, and each has dozens of lines as soon as it was used: with thousands of users, pages of megabytes.
         """,
     )
 

@@ -86,9 +86,9 @@ class TraefikOptions(HasTraits):
         help="""
         Dynamic configuration for the Traefik that the Hub starts: routers, services, middlewares of your own.
 
-        They stand beside the Hub's routes. A router of yours comes before routes without a host unless
-        you give it a lower `priority`; routes with one (`JupyterHub.subdomain_host`) have priorities
-        above 1000000. Traefik runs Go templates over the values. Paths are relative to the Hub's working directory.
+        A router of yours comes before all of the Hub's routes. With `delivery = "store"`, it comes before those without
+        a host only, unless its `priority` is higher than 1000000 and some. Traefik runs Go templates over the values.
+        Paths are relative to the Hub's working directory.
         """,
     )
 

@@ -1,6 +1,6 @@
 """What the plugin is told: each route as one line of a table, a whole table or its changes. Pure, no I/O.
 
-The plugin's side of it is ``traefik/plugin/messages.go``.
+The plugin's side of it is ``traefik/plugin/message.go``.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ from tests.servers import Client, free_port, user_server
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*ROOT.glob("*.md"), *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+#: What tells of options that were once there.
+HISTORY = [ROOT / "CHANGELOG.md", *DOCS.glob("adr/0*.md")]
 TUTORIAL = DOCS / "tutorial" / "first-hub.md"
 EXTERNAL = DOCS / "how-to" / "external-traefik.md"
 BEHIND = DOCS / "how-to" / "behind-another-proxy.md"
@@ -104,6 +106,15 @@ def test_links_to_files_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY], ids=lambda page: page.name)
+def test_options_that_a_page_names_are_there_and_take_the_values(page):
+    text = page.read_text()
+    for name in set(re.findall(r"\bKVProxy\.([a-z]\w+)", text)):
+        assert hasattr(KVProxy, name), name
+    for value in set(re.findall(r'\bdelivery = "(\w+)"', text)):
+        KVProxy(delivery=value)
+
+
 @each(blocks("toml"))
 def test_toml_is_toml(block):
     tomllib.loads(block.text)
@@ -148,6 +159,26 @@ async def test_traefik_takes_the_extra_configuration(block, tmp_path):
             assert await proxy._local.supervisors[0].api.errors(session) == {}
     finally:
         await proxy.stop()
+
+
+@pytest.mark.parametrize("host", ["", "hub.example.org"])
+async def test_a_router_of_the_admins_comes_before_all_routes(host, tmp_path):
+    [block] = [block for block in blocks("python", "# jupyterhub_config.py", [EXTRA]) if "handbook" in block.text]
+    port = free_port()
+    client = Client(port)
+    async with AsyncExitStack() as stack:
+        handbook, other = [await stack.enter_async_context(user_server(name)) for name in ("handbook", "other")]
+        config = load(block.text.replace("http://127.0.0.1:9000", handbook), tmp_path)
+        config.KVProxy.runtime_dir = str(tmp_path / "run")
+        config.TomlBackend.path = str(tmp_path / "table")
+        proxy = KVProxy(public_url=f"http://127.0.0.1:{port}/", host_routing=bool(host), config=config)
+        stack.push_async_callback(client.close)
+        stack.push_async_callback(proxy.stop)
+        await proxy.start()
+        await proxy.add_route(f"{host}/", other, {})
+        await proxy.add_route(f"{host}/handbook/x/", other, {})
+        for path, name in [("/handbook/x/y", "handbook"), ("/handbook", "other"), ("/", "other")]:
+            assert await client.server(path, host or "127.0.0.1") == name
 
 
 @pytest.mark.parametrize("way", ["as shown", "with what may be added", "pushed"])

@@ -102,6 +102,8 @@ c.KVProxy.headers = {{"X-Ours": "1"}}
         command.run("traefik-config", "--dynamic", *where, cwd=tmp_path).out
     )
 
+    command.run("traefik-config", "--plugin", tmp_path, cwd=tmp_path)
+
     def bring(name, prefix):
         for file, part in zip(certificates.issue(name), ("cert", "key"), strict=True):
             shutil.copyfile(file, tmp_path / f"{prefix}-{part}.pem")
@@ -116,7 +118,8 @@ c.KVProxy.headers = {{"X-Ours": "1"}}
     bring("second", "renewed")
     [block] = blocks("console", "# cat renewed-cert.pem", [HTTPS])
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running(find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"))
+        traefik = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
+        await stack.enter_async_context(running(traefik, cwd=tmp_path))
         await until(served, "Traefik does not start")
         assert await served() == "first"
         commands = re.sub("^#", "$", block.text.replace("/etc/traefik", str(tmp_path)), flags=re.MULTILINE)
