@@ -95,7 +95,7 @@ async def launch_of(proxy: KVProxy) -> Launch:
             trusted_ips=proxy.trusted_proxies_of(proxy.app.trusted_downstream_ips if proxy.app else []),
             log_level=proxy.traefik_log_level,
             extra=merges(
-                upstream_static(limits),
+                upstream_static(limits, has_plugin=proxy.is_pushed),
                 absolute_paths(front.static(host, public_port, shift=public_port - port), here),
                 prometheus.metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels, public_port - port),
                 plugin_static() if proxy.is_pushed else {},

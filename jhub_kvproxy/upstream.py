@@ -35,4 +35,4 @@ def client_files_in(directory: Path) -> ClientFiles:
 
 
 def time_limits(proxy: KVProxy) -> TimeLimits:
-    return TimeLimits(proxy.timeout, proxy.proxy_timeout, proxy.server_keep_alive_timeout)
+    return TimeLimits(proxy.timeout, proxy.header_timeout, proxy.proxy_timeout, proxy.server_keep_alive_timeout)

@@ -37,7 +37,7 @@ class Settings:
 
 SCALES = {
     "tiny": Settings((1,), (), 1, 1, 1),
-    "quick": Settings((10, 1000), (), 4, 1, 5),
+    "quick": Settings((1000,), (), 4, 1, 5),
     "default": Settings((10, 1000, 10000), (50000,), 10, 2, 5),
     "full": Settings((10, 100, 1000, 5000, 10000), (50000,), 30, 10, 10),
 }
@@ -45,12 +45,13 @@ SCALES = {
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     variants = [*field.own, *field.options, *field.one(field.of("peer")), *field.of("chp")]
-    for size in sizes or settings.sizes:
+    sizes, large = sizes or settings.sizes, () if sizes else settings.large
+    for size in sizes:
         for variant in variants:
             rounds = 1 if variant.kind == "peer" else settings.few_rounds if variant.is_slow else settings.rounds
-            phase = phase_of(size, sizes or settings.sizes)
+            phase = phase_of(size, sizes)
             yield Job(NAME, variant, size, phase, rounds, _estimate(variant, size, settings))
-    for size in () if sizes else settings.large:
+    for size in large:
         for variant in field.few:
             yield Job(NAME, variant, size, size, settings.few_rounds, _estimate(variant, size, settings))
 

@@ -41,7 +41,7 @@ class Settings:
 
 SCALES = {
     "tiny": Settings((1,), 1.0, 20, 1, True),
-    "quick": Settings((1000,), 3.0, 50, 1, False),
+    "quick": Settings((1000,), 2.5, 50, 1, False),
     "default": Settings((10000,), 8.0, 50, 2, True),
     "full": Settings((1000, 10000), 60.0, 50, 3, True),
 }

@@ -38,7 +38,7 @@ SCALES = {
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     for size in sizes or settings.sizes:
         for variant in field.one(field.own):
-            seconds = (settings.warm_up + settings.cycles) / 500
+            seconds = (settings.warm_up + settings.cycles) / 1500
             yield Job(NAME, variant, size, size, 1, seconds, settings.cycles)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..field import Field, Job
+from ..field import Field, Job, phase_of
 from ..lab import Lab
 from ..site import Site
 
@@ -32,10 +32,11 @@ SCALES = {
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
     others = [*field.options, *field.one(field.of("peer")), *field.of("chp"), *field.of("bare")]
-    for size in sizes or settings.sizes:
+    sizes, large = sizes or settings.sizes, () if sizes else settings.large
+    for size in sizes:
         for variant in [*field.own, *others]:
-            yield Job(NAME, variant, size, size, 1, settings.seconds + 0.2)
-    for size in () if sizes else settings.large:
+            yield Job(NAME, variant, size, phase_of(size, sizes), 1, settings.seconds + 0.2)
+    for size in large:
         for variant in field.few:
             yield Job(NAME, variant, size, size, 1, settings.seconds + 0.2)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..field import Field, Job
+from ..field import Field, Job, phase_of
 from ..lab import Lab
 from ..routes import routespec, user
 from ..site import Site
@@ -28,9 +28,10 @@ SCALES = {
 
 
 def jobs(field: Field, settings: Settings, sizes: Sequence[int] | None) -> Iterator[Job]:
-    for size in sizes or settings.sizes:
+    sizes = sizes or settings.sizes
+    for size in sizes:
         for variant in [*field.own, *field.one(field.of("peer")), *field.of("chp")]:
-            yield Job(NAME, variant, size, size, settings.rounds, 0.1 + size / 10000)
+            yield Job(NAME, variant, size, phase_of(size, sizes), settings.rounds, 0.1 + size / 10000)
 
 
 async def measure(lab: Lab, job: Job, settings: Settings, site: Site, round_number: int) -> None:

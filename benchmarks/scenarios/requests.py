@@ -36,7 +36,7 @@ class Settings:
 
 SCALES = {
     "tiny": Settings((1,), 0.05, 2, 2, "always"),
-    "quick": Settings((10, 1000), 1, 1, 1, "never"),
+    "quick": Settings((1000,), 1, 1, 1, "never"),
     "default": Settings((10, 1000, 10000), 1, 6, 2, "extremes"),
     "full": Settings((10, 100, 1000, 5000, 10000), 5, 10, 5, "always"),
 }

@@ -115,7 +115,7 @@ class TraefikConfigApp(Command):
             log_level=proxy.traefik_log_level,
             extra=merges(
                 _LIFE_CYCLE,
-                upstream_static(time_limits(proxy)),
+                upstream_static(time_limits(proxy), has_plugin=proxy.is_pushed),
                 front.static(host, port),
                 metrics_config(proxy.traefik_metrics, proxy.traefik_metrics_labels),
                 plugin_static() if proxy.is_pushed else {},

@@ -30,8 +30,9 @@ class ActivityOptions(HasTraits):
         Unicode(),
         config=True,
         help="""
-        With `activity` and `delivery = "store"`, where else the Hub asks: the agents (`python -m jhub_kvproxy.activity`) that run beside each
-        Traefik on other machines, such as `http://10.0.0.1:8098`.
+        With `activity` and `delivery = "store"`, where else the Hub asks: the agents
+        (`python -m jhub_kvproxy.activity`) that run beside each Traefik on other machines, such as
+        `http://10.0.0.1:8098`.
 
         A URL whose host name has several addresses stands for an agent at each of them.
         """,

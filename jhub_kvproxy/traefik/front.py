@@ -44,6 +44,8 @@ _CHALLENGES = ("dnsChallenge", "httpChallenge", "tlsChallenge")
 _LOGGED_HEADERS = ("User-Agent",)
 #: Headers of a request that the plugin sets when it is logged: the key of the route, and scheme and host of the target.
 ROUTE_HEADERS = ("X-Kvproxy-Route", "X-Kvproxy-Target")
+# 0 would be `readTimeout` (net/http, Server.IdleTimeout).
+_UNLIMITED = "-1ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Front:
 
         `public_port` is this Traefik's, and `shift` what is added to the port whose requests are redirected.
         """
-        timeouts = {"idleTimeout": duration(self.keep_alive_timeout)}
+        timeouts = {"idleTimeout": duration(self.keep_alive_timeout) if self.keep_alive_timeout else _UNLIMITED}
         public: dict[str, Any] = {"transport": {"respondingTimeouts": timeouts}}
         entry_points = {PUBLIC: public}
         if self.redirect_port:

@@ -83,6 +83,8 @@ class PluginOptions:
             "dialTimeout": _milliseconds(min(answer or LONGEST_DIAL, LONGEST_DIAL)),
             "responseTimeout": _milliseconds(answer),
             "idleTimeout": _milliseconds(self.limits.server_keep_alive_timeout),
+            "headerTimeout": _milliseconds(self.limits.head),
+            "timeout": _milliseconds(self.limits.timeout),
             "errorTarget": self.error_target,
             "tellsURL": self.tells_url,
             "activity": self.activity,

@@ -22,9 +22,11 @@ from ..errors import TraefikError
 from . import process
 from .api import TraefikAPI
 from .binary import check_version, installed_version
+from .descriptors import Shortage
 from .dynamic import base_env
 from .hang import Hang
 from .launch import Launch
+from .output import Output
 from .plugin_trial import why_the_plugin_is_not_loaded
 from .ports import free_port, is_free
 from .program import Program
@@ -61,6 +63,7 @@ class Supervisor:
         self._runtime = RuntimeDirectory(directory)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._output = Output()
         self._pid = 0
         self._born: str | None = None
         #: What the Traefik that runs was started from.
@@ -114,6 +117,7 @@ class Supervisor:
             await asyncio.wait([self._watcher])
             self._watcher = None
         await self._end()
+        await self._output.ended()
         if not keep_files:
             self._runtime.remove(self._files | self._left)
 
@@ -231,7 +235,8 @@ class Supervisor:
         env |= base_env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
         files = {**self._files_for(launch), self._runtime.static_file: _render(self._static(launch, {}))}
         await asyncio.to_thread(self._runtime.write, files)
-        with self._runtime.in_memory(_render(self._static(launch, launch.secrets))) as memory:
+        config = _render(self._static(launch, launch.secrets))
+        with self._runtime.in_memory(config) as memory, self._output.begin() as stdout:
             try:
                 # Not in a thread: who cancels us must not leave a process that nobody knows.
                 self._process = subprocess.Popen(  # noqa: ASYNC220
@@ -239,6 +244,7 @@ class Supervisor:
                     env=env,
                     cwd=self._runtime.path,  # where Traefik looks for plugins-local/
                     stdin=subprocess.DEVNULL,
+                    stdout=stdout,
                     pass_fds=[memory],
                     start_new_session=True,  # Ctrl-C is for the hub, which then stops Traefik
                 )
@@ -251,18 +257,20 @@ class Supervisor:
     async def _wait_for_api(self) -> str:
         """Wait until its API answers; the version that it tells."""
         deadline = time.monotonic() + _START_TIMEOUT
+        shortage = Shortage(self._pid, self._log)
         async with aiohttp.ClientSession() as session:
             while True:
                 try:
                     return await self.api.version(session)
                 except TraefikError as error:
                     if not self._is_running():
+                        await self._output.ended()
                         status = self._process and self._process.returncode
                         raise TraefikError(
                             f"Traefik ended with status {status} as soon as it was started; it wrote why above. "
                             f"Its configuration is {self._runtime.static_file}."
                         ) from None
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > deadline and not await shortage.explains_silence():
                         raise TraefikError(
                             f"Traefik (pid {self._pid}) did not serve its API within {_START_TIMEOUT:g} s: {error}; "
                             "if it wrote an error above, look there and at KVProxy.extra_dynamic_config."
@@ -292,7 +300,7 @@ class Supervisor:
 
     async def _until_it_ends(self) -> None:
         """Wait until it has ended; one that hangs is ended."""
-        hang = Hang(self.api)
+        hang = Hang(self.api, self._pid, self._log)
         async with aiohttp.ClientSession() as session:
             while self._is_running():
                 await asyncio.sleep(_WATCH_INTERVAL)

@@ -21,8 +21,14 @@ class TimeLimits:
     """In seconds; 0: none. What they mean is told by :class:`~jhub_kvproxy.options.upstream.UpstreamOptions`."""
 
     timeout: float
+    header_timeout: float
     proxy_timeout: float
     server_keep_alive_timeout: float
+
+    @property
+    def head(self) -> float:
+        """What bounds the head of a request: `header_timeout`, or `timeout` if that is shorter."""
+        return min(filter(None, (self.header_timeout, self.timeout)), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,13 @@ class ClientFiles:
         return self.cert + self.key + self.ca
 
 
-def upstream_static(limits: TimeLimits) -> dict[str, Any]:
-    """The part of the static configuration that sets `limits`."""
-    responding = {"readTimeout": duration(limits.timeout)}
+def upstream_static(limits: TimeLimits, *, has_plugin: bool = False) -> dict[str, Any]:
+    """The part of the static configuration that sets `limits`, for a Traefik with our plugin or one without it.
+
+    Traefik has one limit for a request, from the first moment of its connection to its last byte. Our plugin lets what
+    comes behind the head take longer.
+    """
+    responding = {"readTimeout": duration(limits.head if has_plugin else limits.timeout)}
     return {
         "entryPoints": {PUBLIC: {"transport": {"respondingTimeouts": responding}}},
         "serversTransport": _transport(limits),

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jhub_kvproxy.proxy import KVProxy
-from tests.hostile.wire import Echo, Reply, Wire, converse, echoing
+from tests.hostile.actor import Act, Actor, acting
+from tests.hostile.http2 import Fields, Http2, ask
+from tests.hostile.wire import Echo, Reply, Wire, converse, echoing, tunnel
 from tests.site import Site
 from tests.stores import Store
 
@@ -46,6 +48,26 @@ class Scene:
             self.echoes[name] = await self._stack.enter_async_context(echoing(name))
         return self.echoes[name]
 
+    def play(self, routespec: str, act: Act, scheme: str = "http") -> Actor:
+        """A server that does as `act` tells, behind `routespec`."""
+        return self.run(self._play(routespec, act, scheme))
+
+    async def _play(self, routespec: str, act: Act, scheme: str) -> Actor:
+        actor = await self._stack.enter_async_context(acting(act))
+        await self.proxy.add_route(routespec, f"{scheme}://127.0.0.1:{actor.port}", {})
+        return actor
+
+    def ask2(self, fields: Fields, body: bytes | None = None, trailers: Fields = ()) -> Reply:
+        """The reply to a request over HTTP/2, on a connection of its own; :meth:`seen` tells what it made."""
+        self.forget()
+        return self.run(ask(self.site.port, fields, body, trailers))
+
+    def http2(self) -> Http2:
+        """A connection of HTTP/2 that is closed with the scene; what is to be awaited goes through :meth:`run`."""
+        connection = self.run(Http2.connected(self.site.port))
+        self._stack.callback(connection.close)
+        return connection
+
     def ask(self, *raws: bytes) -> list[Reply]:
         """The reply to each of these requests, sent one after another on a connection that is kept."""
         return self.run(self._ask(raws))
@@ -55,12 +77,24 @@ class Scene:
 
     def converse(self, raw: bytes) -> tuple[list[Reply], list[tuple[str, str]]]:
         """The replies to these bytes, and the requests (head, body) that they made on all servers."""
+        self.forget()
+        replies = self.run(converse(self.site.port, raw))
+        return replies, self.seen(raw)
+
+    def forget(self) -> None:
+        """Let :meth:`seen` tell what comes from now on."""
         for echo in self.echoes.values():
             echo.seen.clear()
-        replies = self.run(converse(self.site.port, raw))
+
+    def seen(self, sent: object = "what was sent") -> list[tuple[str, str]]:
+        """The requests (head, body) that reached the servers, but for those that play a part."""
         garbage = [head for echo in self.echoes.values() for head in echo.garbage]
-        assert not garbage, f"a server got what can be read in two ways: {garbage} for {raw!r}"
-        return replies, [seen for echo in self.echoes.values() for seen in echo.seen]
+        assert not garbage, f"a server got what can be read in two ways: {garbage} for {sent!r}"
+        return [seen for echo in self.echoes.values() for seen in echo.seen]
+
+    async def tunnel(self, raw: bytes, then: bytes) -> bytes:
+        """All that comes back to `raw` and, once the head of an answer is there, `then`."""
+        return await tunnel(self.site.port, raw, then)
 
     async def close(self) -> None:
         await self._wire.close()

@@ -35,11 +35,12 @@ def sent(scene, *headers):
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory):
+def behind(tmp_path_factory, delivery):
     """The same, behind a proxy that is trusted: the client is it."""
     directory = tmp_path_factory.mktemp("behind")
     store = Store("toml", {"path": str(directory / "table")})
-    with scene(directory, store, {"/user/alice/": "alice"}, trusted_proxies=["127.0.0.0/8"]) as play:
+    traits = {"delivery": delivery, "trusted_proxies": ["127.0.0.0/8"]}
+    with scene(directory, store, {"/user/alice/": "alice"}, **traits) as play:
         yield play
 
 
@@ -92,6 +93,39 @@ def test_nobody_says_where_a_request_comes_from_but_traefik(on_paths):
     explore(for_all, 800)
 
 
+@pytest.mark.parametrize("name", [*OURS, "X-Forwarded-Server", "Host"])
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper], ids=["as we", "lower case", "upper case"])
+def test_connection_takes_nothing_away_that_traefik_tells(on_paths, name, spell):
+    """A client names it there, so that Traefik takes it for a matter of the connection."""
+    plain = sent(on_paths)
+    for lines in (
+        [f"Connection: {spell(name)}"],
+        [f"Connection: keep-alive, {spell(name)}", f"{name}: {SPOOFED}"] if name != "Host" else [],
+        [f"Connection: ,, {spell(name)} ,", "Connection: keep-alive"],
+        ["Connection:", f"Connection: {spell(name)}"],
+    ):
+        reply = sent(on_paths, *lines)
+        assert reply.sent(name) == plain.sent(name), lines
+        assert reply.sent("Connection") == []
+
+
+def test_what_is_meant_for_the_connection_stays_there(on_paths):
+    """A server may not be told to keep, to authenticate or to end a connection that is not its client's."""
+    hop = [
+        "Keep-Alive: 5",
+        "Proxy-Connection: x",
+        "Proxy-Authorization: Basic eA==",
+        "TE: trailers, gzip",
+        "X-Named: a",
+    ]
+    reply = sent(on_paths, "Connection: X-Named, keep-alive, close", *hop, "Trailer: X-T", "X-Other: b")
+    names = {line.partition(":")[0] for line in reply.said["head"].split("\r\n")[1:] if line}
+    told = {name for name, value in OURS.items() if value}
+    # Whether gzip is asked for is another matter, and so is whether the server may send trailers.
+    assert names - told - {"Accept-Encoding", "X-Forwarded-Server"} == {"Host", "X-Other", "Te"}
+    assert reply.sent("Te") == ["trailers"]
+
+
 def test_a_trusted_proxy_in_front_is_believed(behind):
     said = {
         "X-Forwarded-For": SPOOFED,
@@ -122,9 +156,9 @@ def test_what_we_leave_as_configurable_http_proxy_does(on_paths):
     assert (reply.sent("Cookie"), reply.sent("Authorization"), reply.sent("X-A")) == (["a=b"], ["token t"], ["b", "c"])
 
 
-def test_a_compressed_answer_is_offered_to_traefik_only_when_the_client_is_silent(on_paths):
-    """Go's transport asks for gzip then, and unpacks it; configurable-http-proxy does not ask."""
-    assert sent(on_paths).sent("Accept-Encoding") == ["gzip"]
+def test_a_compressed_answer_is_asked_for_by_the_client_only(on_paths, delivery):
+    """Traefik's own proxy asks for gzip when the client is silent, and unpacks it; configurable-http-proxy does not."""
+    assert sent(on_paths).sent("Accept-Encoding") == ([] if delivery == "push" else ["gzip"])
     assert sent(on_paths, "Accept-Encoding: br").sent("Accept-Encoding") == ["br"]
     assert sent(on_paths, "Accept-Encoding: identity").sent("Accept-Encoding") == ["identity"]
 
@@ -133,6 +167,21 @@ def test_a_query_arrives_as_it_was_meant(on_paths):
     """A semicolon in it is text, and does not become a separator."""
     [reply] = on_paths.ask(request("/user/alice/?next=a;admin=1&b=%3B"))
     assert reply.target == "/user/alice/?next=a%3Badmin=1&b=%3B"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("a=%zz&b=1", "a=%", "%&%", "%26=x", "a=b&&c", "&", "=", "", "?a=b", "a=%00", "a=%0d%0aX-Injected:%201"),
+        *("a=1&a=2", "a[]=1&a[0]=2", "a=%C3%AB", "a=\xc3\xab", "a=%2561", "a=b%23c", "'\"<>`{}|^\\"),
+        "&".join(f"p{number}=1" for number in range(20_000)),
+    ],
+    ids=lambda query: repr(query[:20]),
+)
+def test_a_query_is_handed_on_as_it_came(on_paths, query):
+    """Traefik neither reads nor mends it: what it cannot read, or more parameters than it would, is the server's."""
+    [reply] = on_paths.ask(request(f"/user/alice/?{query}"))
+    assert (reply.server, reply.target) == ("alice", f"/user/alice/?{query}")
 
 
 @pytest.mark.parametrize(

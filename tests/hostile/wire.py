@@ -17,11 +17,12 @@ _PATIENCE = 30
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: the status, the head as it came, and what an :class:`Echo` said of the request."""
+    """What came back: the status, head and trailers as they came, and what an :class:`Echo` said of the request."""
 
     status: int
     head: str
     body: bytes
+    trailers: str = ""
 
     @property
     def said(self) -> dict[str, str]:
@@ -147,6 +148,8 @@ class Wire:
         reader, writer = self._streams
         writer.write(raw)
         reply = await _reply(reader, raw.startswith(b"HEAD "))
+        while reply.status < 200 and reply.status != 101:  # it tells that the answer is to come
+            reply = await _reply(reader, raw.startswith(b"HEAD "))
         if "connection: close" in reply.head.lower() or reply.status == 101:
             await self.close()
         return reply
@@ -159,7 +162,7 @@ class Wire:
 
 async def converse(port: int, raw: bytes) -> list[Reply]:
     """All replies to the bytes `raw`, on a connection of their own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 23)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
     replies: list[Reply] = []
     try:
         writer.write(raw)
@@ -179,18 +182,33 @@ async def converse(port: int, raw: bytes) -> list[Reply]:
         writer.close()
 
 
+async def tunnel(port: int, raw: bytes, then: bytes) -> bytes:
+    """All that comes back to `raw` and, once the head of an answer is there, `then`, until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            writer.write(raw)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(then)
+            return head + await reader.read()
+    finally:
+        writer.close()
+
+
 async def _reply(reader: asyncio.StreamReader, is_head: bool) -> Reply:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status = int(head.split(" ")[1])
     low = head.lower()
-    if is_head or status in (101, 204, 304):
+    if is_head or status < 200 or status in (204, 304):
         return Reply(status, head, b"")
     if "transfer-encoding: chunked" in low:
         body = b""
-        while size := int(await reader.readline(), 16):
+        while size := int(await reader.readuntil(b"\n"), 16):
             body += (await reader.readexactly(size + 2))[:-2]
-        await reader.readline()
-        return Reply(status, head, body)
+        trailers = b""
+        while (line := await reader.readuntil(b"\n")) != b"\r\n":
+            trailers += line
+        return Reply(status, head, body, trailers.decode("latin-1"))
     length = re.search(r"\ncontent-length: *(\d+)", low)
     return Reply(status, head, await (reader.readexactly(int(length[1])) if length else reader.read()))
 

@@ -62,7 +62,7 @@ def test_the_front_door_is_the_hubs(hub):
     static = tomllib.loads(run("traefik-config", cwd=hub).out)
     public, redirect = static["entryPoints"]["public"], static["entryPoints"]["redirect"]
     assert public["http"]["middlewares"] == ["kvproxy-headers@file"]
-    assert public["transport"]["respondingTimeouts"] == {"idleTimeout": "65000ms", "readTimeout": "0ms"}
+    assert public["transport"]["respondingTimeouts"] == {"idleTimeout": "65000ms", "readTimeout": "3600000ms"}
     domains = [{"main": "hub.example.org", "sans": ["www.example.org"]}]
     assert public["http"]["tls"] == {"certResolver": "kvproxy", "domains": domains}
     assert redirect["address"] == "10.0.0.1:8080"

@@ -94,13 +94,14 @@ async def test_one_address_for_all_is_refused(site):
 
 async def test_a_traefik_that_hangs_is_replaced(site, caplog, monkeypatch):
     monkeypatch.setattr(hang, "_INTERVAL", 0.1)
-    monkeypatch.setattr(hang, "_LIMIT", 1)
+    monkeypatch.setattr(hang, "_LIMIT", 2)
+    monkeypatch.setattr(hang, "_SPAN", 1.0)
     proxy = await site.started()
     await proxy.add_route("/user/a/", await site.server("a"), {})
     [pid] = pids(proxy)
     freeze(pid)
     await until(lambda: pids(proxy) != [pid], "it was not replaced")
-    assert f"Traefik (pid {pid}) hangs: its API has not answered 1 times in a row; ending it" in caplog.text
+    assert f"Traefik (pid {pid}) hangs: its API has not answered 2 times in a row, for " in caplog.text
 
     async def served():
         return await served_at(site.port, "/user/a/") == "a"

@@ -13,6 +13,8 @@ from aiohttp import WSMsgType, web
 from traitlets import TraitError
 
 from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.traefik.static import duration
+from jhub_kvproxy.traefik.upstream import TimeLimits, upstream_static
 from tests.hub import until
 from tests.internal_ssl import Authorities, app_with_certificates
 
@@ -127,20 +129,42 @@ async def test_a_request_that_does_not_come_in_ends(site, slow, session):
         assert await whole.text() == "9"
 
 
-async def test_there_are_no_limits_by_default(site):
-    """None of those that end what is under way; to wait for them not to come would take minutes."""
+async def test_what_the_limits_are_by_default(site):
+    """To wait for them, or for those not to come that there are not, would take minutes."""
     await site.started(delivery="push")
     static = tomllib.loads((site.directory / "run" / "traefik.toml").read_text())
-    assert static["entryPoints"]["public"]["transport"]["respondingTimeouts"]["readTimeout"] == "0ms"
+    assert static["entryPoints"]["public"]["transport"]["respondingTimeouts"]["readTimeout"] == "60000ms"
     assert static["serversTransport"]["forwardingTimeouts"] == {
         "dialTimeout": "30000ms",
         "responseHeaderTimeout": "0ms",
         "idleConnTimeout": "60000ms",
     }
+    dynamic = tomllib.loads((site.directory / "run" / "dynamic" / "kvproxy-base.toml").read_text())
+    plugin = dynamic["http"]["middlewares"]["kvproxy-routes"]["plugin"]["kvproxy"]
+    assert {name: plugin[name] for name in ("headerTimeout", "timeout", "responseTimeout")} == {
+        "headerTimeout": 60_000,
+        "timeout": 3_600_000,
+        "responseTimeout": 0,
+    }
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 1e300])
-@pytest.mark.parametrize("trait", SHORT_LIMITS)
+@pytest.mark.parametrize("trait", [*SHORT_LIMITS, "header_timeout"])
 def test_what_is_no_number_of_seconds_is_refused(trait, value):
     with pytest.raises(TraitError, match=trait):
         KVProxy(**{trait: value})
+
+
+@pytest.mark.parametrize(
+    ("header_timeout", "timeout", "for_the_head"),
+    [(60, 3600, 60), (60, 0, 60), (0, 3600, 3600), (60, 10, 10), (0, 0, 0)],
+)
+def test_traefiks_own_limit_is_that_of_the_head_if_our_plugin_sees_to_the_rest(header_timeout, timeout, for_the_head):
+    limits = TimeLimits(timeout, header_timeout, 0, 60)
+
+    def own(*, has_plugin: bool) -> str:
+        public = upstream_static(limits, has_plugin=has_plugin)["entryPoints"]["public"]
+        return public["transport"]["respondingTimeouts"]["readTimeout"]
+
+    assert own(has_plugin=True) == duration(for_the_head)
+    assert own(has_plugin=False) == duration(timeout)

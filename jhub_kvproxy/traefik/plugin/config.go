@@ -28,6 +28,10 @@ type Config struct {
 	ResponseTimeout int
 	IdleTimeout     int
 
+	// HeaderTimeout is the limit for the head of a user's request, Timeout that for all of it.
+	HeaderTimeout int
+	Timeout       int
+
 	// IdentityFile is one PEM file with the certificate and key that servers are shown, and behind them the
 	// authorities that servers' certificates are checked with. Empty: the system's authorities, and no certificate.
 	IdentityFile string

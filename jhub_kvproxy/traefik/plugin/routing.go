@@ -20,6 +20,7 @@ const flushInterval = 100 * time.Millisecond
 // newRouteProxy returns the way of users' requests to their servers. It is native, and calls what is interpreted only
 // before a request goes out, so that nothing interpreted waits for an answer.
 func newRouteProxy(config *Config) *httputil.ReverseProxy {
+	chooseLimits(config)
 	transport := transportFor(config)
 	pages := &errorPages{target: parseErrorTarget(config.ErrorTarget), tellsURL: config.TellsURL, transport: transport}
 	proxy := &httputil.ReverseProxy{
@@ -42,6 +43,9 @@ func newRouteProxy(config *Config) *httputil.ReverseProxy {
 
 // rewrite sends a request to its server. On the quick way it does the same as lookUp and send do.
 func rewrite(pr *httputil.ProxyRequest) {
+	if atomic.LoadInt32(&limitsAreSet) == 0 {
+		setLimits(pr.In)
+	}
 	out := pr.Out
 	to := out.Header
 	quick := shape.Load().(*tableShape).quick
@@ -66,6 +70,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 
 // rewriteAndNote is rewrite, and notes the use of the route.
 func rewriteAndNote(pr *httputil.ProxyRequest) {
+	if atomic.LoadInt32(&limitsAreSet) == 0 {
+		setLimits(pr.In)
+	}
 	e := lookUpQuickly(pr.Out)
 	send(pr, e)
 	noteUse(pr, e)
@@ -73,6 +80,9 @@ func rewriteAndNote(pr *httputil.ProxyRequest) {
 
 // rewriteAndLog is rewrite, and tells the access log.
 func rewriteAndLog(pr *httputil.ProxyRequest) {
+	if atomic.LoadInt32(&limitsAreSet) == 0 {
+		setLimits(pr.In)
+	}
 	e := lookUpQuickly(pr.Out)
 	send(pr, e)
 	tellLog(pr, e)
@@ -80,6 +90,9 @@ func rewriteAndLog(pr *httputil.ProxyRequest) {
 
 // rewriteNoteAndLog does all of it.
 func rewriteNoteAndLog(pr *httputil.ProxyRequest) {
+	if atomic.LoadInt32(&limitsAreSet) == 0 {
+		setLimits(pr.In)
+	}
 	e := lookUpQuickly(pr.Out)
 	send(pr, e)
 	noteUse(pr, e)

@@ -1,0 +1,70 @@
+"""How many file descriptors a process has in use, of how many (proc(5), getrlimit(2))."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from dataclasses import dataclass
+from typing import Any
+
+from ..notice import Notice
+
+_SAY_AGAIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    in_use: int
+    limit: int
+
+    @property
+    def are_used_up(self) -> bool:
+        """Whether there are none left, or next to none: a few come and go while we count."""
+        return self.limit - self.in_use <= max(2, self.limit // 100)
+
+
+def descriptors_of(pid: int) -> Descriptors | None:
+    """Those of the process `pid`; None when it has ended, or is another user's. Takes its time when they are many."""
+    try:
+        return Descriptors(len(os.listdir(f"/proc/{pid}/fd")), resource.prlimit(pid, resource.RLIMIT_NOFILE)[0])
+    except OSError:
+        return None
+
+
+def cpu_ticks(pid: int) -> int:
+    """The CPU time that the process `pid` has used, in kernel ticks; 0 when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
+class Shortage:
+    """Whether the Traefik with the process id `pid` is silent because it has no descriptor left. `log` tells of it."""
+
+    def __init__(self, pid: int, log: Any) -> None:
+        self._pid = pid
+        self._ticks = 0
+        self._notice = Notice(log, _SAY_AGAIN)
+
+    async def explains_silence(self) -> bool:
+        """Whether it has none left, and has done something since this was asked last."""
+        before, self._ticks = self._ticks, cpu_ticks(self._pid)
+        found = await asyncio.to_thread(descriptors_of, self._pid)
+        if found is None or not found.are_used_up or self._ticks == before:
+            return False
+        self._notice.wrong(
+            "Traefik (pid %d) has used up its %d file descriptors: new connections wait until others end. "
+            "Start the hub, or the container it is in, with a higher limit (LimitNOFILE in its systemd unit, "
+            "ulimit -Hn). KVProxy.header_timeout and KVProxy.timeout bound how long silent clients keep theirs.",
+            self._pid,
+            found.limit,
+        )
+        return True
+
+    def over(self) -> None:
+        """It has answered."""
+        self._notice.over(f"Traefik (pid {self._pid}) has file descriptors again")

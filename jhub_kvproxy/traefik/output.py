@@ -1,0 +1,47 @@
+"""Where what Traefik writes to its standard output goes: to the hub's own, through :mod:`.log_filter`."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import TraefikError
+from . import log_filter
+
+_PATIENCE = 1.0
+
+
+class Output:
+    """The filter beside one Traefik, which ends when that Traefik has ended."""
+
+    def __init__(self) -> None:
+        self._filter: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[int]:
+        """A file descriptor for the standard output of a Traefik that is started within the context.
+
+        Raises :class:`~jhub_kvproxy.errors.TraefikError` when the filter cannot be started.
+        """
+        if self._filter:
+            self._filter.poll()  # or it would stay a zombie
+        # Isolated and without site-packages: nothing in the environment changes it, and it takes a few MB only.
+        command = [sys.executable, "-I", "-S", log_filter.__file__]
+        # Like Traefik, it must not hear Ctrl-C.
+        try:
+            self._filter = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        except OSError as error:
+            raise TraefikError(f"The filter for Traefik's output cannot be started: {error}.") from error
+        assert self._filter.stdin
+        with self._filter.stdin as pipe:
+            yield pipe.fileno()
+
+    async def ended(self) -> None:
+        """Wait until all that a Traefik which has ended wrote is written, for a second at most."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._filter and self._filter.poll() is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,60 @@
+package kvroute
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// requestLimits are the limits for the head of a request, and for all of it. 0 means no limit of its own.
+//
+// Traefik has one option for both, readTimeout, which either cuts off uploads or lets silent clients stay. So
+// jhub-kvproxy sets it to the limit for the head, and the first request lets the rest of those that follow take longer.
+// On connections that send nothing, or not all of a TLS handshake's beginning, readTimeout alone goes on to hold.
+type requestLimits struct {
+	head, whole time.Duration
+}
+
+var (
+	// limitsAreSet is 0 until the first request since limits were chosen. Each request looks at it.
+	limitsAreSet int32
+	limitsLock   sync.Mutex
+	limits       requestLimits
+)
+
+// chooseLimits has the next request set the limits of config.
+func chooseLimits(config *Config) {
+	limitsLock.Lock()
+	defer limitsLock.Unlock()
+	limits = requestLimits{head: milliseconds(config.HeaderTimeout), whole: milliseconds(config.Timeout)}
+	atomic.StoreInt32(&limitsAreSet, 0)
+}
+
+// setLimits gives the limits that were chosen to the server that r came to, if no request has done so.
+func setLimits(r *http.Request) {
+	limitsLock.Lock()
+	defer limitsLock.Unlock()
+	if atomic.LoadInt32(&limitsAreSet) == 0 {
+		atomic.StoreInt32(&limitsAreSet, 1)
+		limits.set(r)
+	}
+}
+
+// set gives the limits to the server that r came to, for all requests that begin from now on.
+//
+// The server reads its limits without a lock while it runs. That is a data race of a kind whose outcome Go defines
+// (https://go.dev/ref/mem#restrictions): a limit is one machine word, so a request has the old one or the new one.
+func (l requestLimits) set(r *http.Request) {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		// Traefik's log would not show it at the level that is usual.
+		fmt.Fprintln(os.Stderr, "kvroute: Traefik does not say which server a request came to. "+
+			"Requests with their bodies have as long as KVProxy.header_timeout says.")
+		return
+	}
+	server.ReadHeaderTimeout = l.head
+	server.ReadTimeout = l.whole
+}
