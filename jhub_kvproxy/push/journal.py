@@ -10,8 +10,8 @@ from ..revision import Revision
 from ..routes import Route
 from .wire import Message, Served, key_of
 
-#: A plugin that lacks more commits than these is told the whole table.
-_KEPT = 500
+#: A plugin that lacks more commits, or more changes in them, is told the whole table.
+_MOST_COMMITS, _MOST_CHANGES = 500, 2000
 
 
 class Journal:
@@ -24,7 +24,9 @@ class Journal:
         self._form = form
         self._routes: dict[str, Route] = {}
         #: Each by the plugin's keys, with the revision before it.
-        self._changes: deque[tuple[str, dict[str, Route | None]]] = deque(maxlen=_KEPT)
+        self._changes: deque[tuple[str, dict[str, Route | None]]] = deque()
+        #: How many changes these have, in all.
+        self._count = 0
         self._news = asyncio.Event()
         #: The newest revision; None: nothing was committed yet.
         self.revision: Revision | None = None
@@ -44,9 +46,14 @@ class Journal:
         before, self.revision = self.goal.revision, revision
         if is_whole:
             self._changes.clear()
+            self._count = 0
             self._routes = {name: route for name, route in routes.items() if route}
         else:
-            self._changes.append((before, self._take(routes)))
+            changes = self._take(routes)
+            self._changes.append((before, changes))
+            self._count += len(changes)
+            while len(self._changes) > _MOST_COMMITS or self._count > _MOST_CHANGES:
+                self._count -= len(self._changes.popleft()[1])
         self._news.set()
         self._news = asyncio.Event()
 

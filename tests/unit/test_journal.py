@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jhub_kvproxy.push.journal import _KEPT, Journal
+from jhub_kvproxy.push.journal import _MOST_CHANGES, _MOST_COMMITS, Journal
 from jhub_kvproxy.push.wire import Served, form_of, key_of, line_of
 from jhub_kvproxy.revision import Revision
 from jhub_kvproxy.routes import Pattern, Route
@@ -155,12 +155,27 @@ def test_who_lacks_too_much_is_told_all():
     hub, plugin = Hub(), Plugin()
     hub.replace(*map(route, NAMES))
     plugin.take(hub.journal)
-    for number in range(_KEPT + 1):
+    for number in range(_MOST_COMMITS + 1):
         hub.commit(route("/user/a/", f"http://127.0.0.1:{number + 1}"))
     late = Plugin()
     late.served, late.table = plugin.served, dict(plugin.table)
     assert late.take(hub.journal) == "PUT"
     assert late.table == hub.table
+
+
+def test_large_changes_are_not_kept_for_long():
+    hub, plugin = Hub(), Plugin()
+    hub.replace()
+    plugin.take(hub.journal)
+    for number in range(4):
+        hub.commit(*(route(f"/user/{name}/", f"http://127.0.0.1:{number + 1}") for name in range(_MOST_CHANGES // 2)))
+    kept = [changes for _, changes in hub.journal._changes]
+    assert sum(map(len, kept)) == hub.journal._count <= _MOST_CHANGES
+    assert plugin.take(hub.journal) == "PUT"
+    hub.commit(*(route(f"/user/{name}/", "http://127.0.0.1:9") for name in range(_MOST_CHANGES + 1)))
+    assert not hub.journal._changes
+    assert plugin.take(hub.journal) == "PUT"
+    assert plugin.table == hub.table
 
 
 def test_a_table_by_other_options_or_of_another_writer_is_told_anew():
