@@ -55,6 +55,12 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 		w.WriteHeader(http.StatusNotImplemented)
 		return
 	}
+	upgrade := failed.Header.Get("Upgrade")
+	if strings.IndexFunc(upgrade, isNotPrintable) >= 0 {
+		// ReverseProxy has refused it before it asked where to send it.
+		http.Error(w, "Bad Request", http.StatusBadRequest)
+		return
+	}
 	// This goes to Traefik's log at the level DEBUG.
 	fmt.Printf("%s: %v\n", failed.URL.Host, err)
 	if errors.Is(err, context.Canceled) || failed.Context().Err() != nil {
@@ -71,7 +77,7 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 		_, _ = io.WriteString(w, http.StatusText(status))
 		return
 	}
-	if failed.Header.Get("Upgrade") == "" && failed.URL.Host != p.target.Host && !isHub(failed.URL.Host) {
+	if upgrade == "" && failed.URL.Host != p.target.Host && !isHub(failed.URL.Host) {
 		if p.showPage(w, failed) {
 			return
 		}
@@ -82,6 +88,10 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 	header.Set("Retry-After", "10")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = io.WriteString(w, "Service Unavailable")
+}
+
+func isNotPrintable(char rune) bool {
+	return char < ' ' || char > '~'
 }
 
 // showPage answers with the page of the target, and returns whether there is one.

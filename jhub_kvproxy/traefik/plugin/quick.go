@@ -41,7 +41,7 @@ func newQuickTable(depth int, entries map[string]*entry) *quickTable {
 	}
 	for key, e := range entries {
 		// As in isQuick; a call costs as much as all of this.
-		if e.isPlain && (e.depth < depth || e.depth == depth && q.below[key] == 0) {
+		if e.isPlain && key != "" && (e.depth < depth || e.depth == depth && q.below[key] == 0) {
 			q.routes.Store(key, e)
 		}
 	}
@@ -64,18 +64,21 @@ func (q *quickTable) change(key string, difference int, entries map[string]*entr
 	}
 }
 
-// isQuick is whether all requests that are cut to the key go to e.
+// isQuick is whether all requests that are cut to the key go to e. The key of the root is what else is cut to as well.
 func (q *quickTable) isQuick(key string, e *entry) bool {
-	return e.isPlain && (e.depth < q.depth || e.depth == q.depth && q.below[key] == 0)
+	return e.isPlain && key != "" && (e.depth < q.depth || e.depth == q.depth && q.below[key] == 0)
 }
 
-// chooseDepth returns the number of segments that most keys have. It stays at `now` until another has many more, because
-// a change costs.
+// chooseDepth returns the number of segments that most keys have. It stays at `now` until another has twice as many,
+// because a change costs. 0 is that there is none.
 func chooseDepth(now int, depths map[int]int) int {
-	best := now
+	best, most := now, 2*depths[now]
+	if now == 0 {
+		most = 0
+	}
 	for depth, n := range depths {
-		if depth > 0 && depth <= mostRepeats && n > 2*depths[now] && n > depths[best] {
-			best = depth
+		if depth > 0 && depth <= mostRepeats && n > most {
+			best, most = depth, n
 		}
 	}
 	return best

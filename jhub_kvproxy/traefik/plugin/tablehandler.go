@@ -4,20 +4,19 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 )
 
 // largestMessage is in bytes. A snapshot of 10,000 routes has 0.6 MB.
-const largestMessage = 256 << 20
+var largestMessage int64 = 256 << 20
 
 // tableHandler takes the table from the pusher, and tells what is table.
 type tableHandler struct{}
 
 func (h *tableHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case strings.HasSuffix(r.URL.Path, "/kvproxy/table"):
+	switch r.URL.Path {
+	case "/kvproxy/table":
 		h.serveTable(w, r)
-	case strings.HasSuffix(r.URL.Path, "/kvproxy/activity"):
+	case "/kvproxy/activity":
 		h.serveActivity(w, r)
 	default:
 		http.NotFound(w, r)
@@ -35,6 +34,10 @@ func (h *tableHandler) serveTable(w http.ResponseWriter, r *http.Request) {
 		apply = changeTable
 	default:
 		refuseMethod(w, "GET, PUT, PATCH")
+		return
+	}
+	if r.ContentLength > largestMessage {
+		answer(w, http.StatusRequestEntityTooLarge, map[string]string{"error": "the message is too large"})
 		return
 	}
 	m, err := readMessage(http.MaxBytesReader(w, r.Body, largestMessage))

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -31,8 +32,8 @@ var (
 	transports []keptTransport
 )
 
-// transportFor returns the transport for config, the same one for equal configurations. If the identity cannot be
-// read, it returns the newest transport there is.
+// transportFor returns the transport for config, the same one for equal configurations. If the identity cannot be used, it
+// returns the newest transport that has one, or one without if there is none, and says so in Traefik's log.
 func transportFor(config *Config) *http.Transport {
 	key := transportKey{config.DialTimeout, config.ResponseTimeout, config.IdleTimeout, config.IdentityFile}
 	transportsLock.Lock()
@@ -47,30 +48,34 @@ func transportFor(config *Config) *http.Transport {
 		identity, err := readIdentity(key.identityFile)
 		if err != nil {
 			log.Printf("kvroute: the identity in %s cannot be used: %v", key.identityFile, err)
-			if len(transports) > 0 {
-				return transports[len(transports)-1].transport
-			}
-			return made
+			return newestWithIdentity(made)
 		}
 		made.TLSClientConfig = identity
 	}
-	transports = append(transports, keptTransport{key, made})
-	for _, old := range transports[:len(transports)-1] {
-		old.transport.CloseIdleConnections()
+	for _, replaced := range transports {
+		replaced.transport.CloseIdleConnections()
 	}
+	transports = append(transports, keptTransport{key, made})
 	if len(transports) > mostTransports {
 		transports = append([]keptTransport{}, transports[1:]...)
 	}
 	return made
 }
 
+func newestWithIdentity(otherwise *http.Transport) *http.Transport {
+	for i := len(transports) - 1; i >= 0; i-- {
+		if transports[i].key.identityFile != "" {
+			return transports[i].transport
+		}
+	}
+	return otherwise
+}
+
+// newTransport returns a transport as Traefik's own, but one that speaks HTTP/1.1 only.
 func newTransport(key transportKey) *http.Transport {
-	dialer := &net.Dialer{Timeout: milliseconds(key.dialTimeout), KeepAlive: 30 * time.Second}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
-		},
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           nativeDial(&net.Dialer{Timeout: milliseconds(key.dialTimeout), KeepAlive: 30 * time.Second}),
 		MaxIdleConnsPerHost:   200,
 		IdleConnTimeout:       milliseconds(key.idleTimeout),
 		ResponseHeaderTimeout: milliseconds(key.responseTimeout),
@@ -84,6 +89,14 @@ func newTransport(key transportKey) *http.Transport {
 	registerNoting(transport, "http")
 	registerNoting(transport, "https")
 	return transport
+}
+
+type dialFunction = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// nativeDial returns the method DialContext of dialer. The interpreter does not take it as a value; a function of ours
+// around it would be interpreted, in a goroutine where a panic ends Traefik.
+func nativeDial(dialer *net.Dialer) dialFunction {
+	return reflect.ValueOf(dialer).MethodByName("DialContext").Interface().(dialFunction)
 }
 
 func milliseconds(n int) time.Duration {
