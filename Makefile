@@ -11,12 +11,12 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types tests fuzz suite bench drill audit docs clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench drill audit docs clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
-	@echo 'make test              everything that CI runs: lint, types, tests, suite (each also a target of its own)'
+	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
 	@echo 'make drill             kills each part under load, and says what users notice, in 5 minutes a backend'
@@ -34,7 +34,7 @@ demo: $(VENV)/.has-demo
 	@$(BIN)/python demo/run.py $(PORT)
 
 test:
-	@$(MAKE) --keep-going --no-print-directory lint types tests suite
+	@$(MAKE) --keep-going --no-print-directory lint types plugin tests suite
 
 lint: $(VENV)/.has-test
 	$(call step,ruff) $(BIN)/ruff check && $(BIN)/ruff format --check
@@ -42,6 +42,17 @@ lint: $(VENV)/.has-test
 
 types: $(VENV)/.has-test
 	$(call step,mypy) $(BIN)/mypy
+
+# Traefik interprets the plugin, so that nobody needs Go for it but who changes it.
+plugin:
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory plugin-go; \
+	elif [ -n "$$CI" ]; then echo 'There is no go, which the tests of the plugin need'; exit 1; \
+	else echo 'The tests of the plugin are skipped: there is no go'; fi
+
+plugin-go: export GOFLAGS = -mod=mod
+plugin-go:
+	$(call step,the plugin in Go) cd jhub_kvproxy/traefik/plugin && \
+	    { test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }; } && go vet ./... && go test ./... && go test -race ./...
 
 tests: $(VENV)/.has-test
 	$(call step,pytest) $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -12,23 +12,33 @@ import (
 // started is what times of use count from. Its clock is monotonic.
 var started = time.Now()
 
-// Requests for websockets that are to be noted have these schemes, followed by their own.
-const notedScheme = "kvproxy-noted-"
-
 type contextKey string
 
 const usedKey contextKey = "kvproxy used"
 
-// noteUse notes that a request uses e, which may be nil, and lets what flows on a websocket be noted.
+// noteUse lets noteAnswer know whose route a request uses; e may be nil.
 func noteUse(pr *httputil.ProxyRequest, e *entry) {
-	if e == nil {
-		return
-	}
-	e.touch()
-	if pr.Out.Header["Upgrade"] != nil && (pr.Out.URL.Scheme == "http" || pr.Out.URL.Scheme == "https") {
-		pr.Out.URL.Scheme = notedScheme + pr.Out.URL.Scheme
+	if e != nil {
 		pr.Out = pr.Out.WithContext(context.WithValue(pr.Out.Context(), usedKey, e))
 	}
+}
+
+// noteAnswer notes the use of a route: a successful answer to a request, and then what flows in it, if it may take long,
+// or on a websocket. A flood of requests that fail is no use, nor is one that no server answers.
+func noteAnswer(response *http.Response) error {
+	used, ok := response.Request.Context().Value(usedKey).(*entry)
+	if !ok || response.StatusCode >= 300 {
+		return nil
+	}
+	used.touch()
+	if connection, ok := response.Body.(io.ReadWriteCloser); ok && response.StatusCode == http.StatusSwitchingProtocols {
+		var noted io.ReadWriteCloser = &traffic{connection: connection, used: used}
+		response.Body = noted
+	} else if response.ContentLength < 0 {
+		var noted io.ReadCloser = &stream{body: response.Body, used: used}
+		response.Body = noted
+	}
+	return nil
 }
 
 func (e *entry) touch() {
@@ -52,35 +62,20 @@ func agesOfUse() map[string]float64 {
 	return ages
 }
 
-// notingTransport sends requests for websockets, and wraps the connections that come of them.
-type notingTransport struct {
-	transport *http.Transport
-	scheme    string
+// stream is the body of an answer of unknown length.
+type stream struct {
+	body io.ReadCloser
+	used *entry
 }
 
-// registerNoting is a function of its own because the interpreter's wrapper of an interface reads its object anew at each
-// use, from the variables of the function that made it: in a loop both schemes would get the last object.
-func registerNoting(transport *http.Transport, scheme string) {
-	var noting http.RoundTripper = &notingTransport{transport: transport, scheme: scheme}
-	transport.RegisterProtocol(notedScheme+scheme, noting)
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.body.Read(b)
+	s.used.touch()
+	return n, err
 }
 
-func (t *notingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	u := *req.URL
-	u.Scheme = t.scheme
-	sent := req.WithContext(req.Context())
-	sent.URL = &u
-	response, err := t.transport.RoundTrip(sent)
-	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
-		return response, err
-	}
-	connection, isConnection := response.Body.(io.ReadWriteCloser)
-	used, isUsed := req.Context().Value(usedKey).(*entry)
-	if isConnection && isUsed {
-		var noted io.ReadWriteCloser = &traffic{connection: connection, used: used}
-		response.Body = noted
-	}
-	return response, nil
+func (s *stream) Close() error {
+	return s.body.Close()
 }
 
 // traffic is the connection to a server after an upgrade. What flows on it, in either direction, is use of a route.

@@ -35,6 +35,15 @@ type Config struct {
 	// IdentityFile is one PEM file with the certificate and key that servers are shown, and behind them the
 	// authorities that servers' certificates are checked with. Empty: the system's authorities, and no certificate.
 	IdentityFile string
+	// IdentityHash changes with the content of that file.
+	IdentityHash string
+
+	// Insecure is whether servers' certificates are not checked.
+	Insecure bool
+	// RootCAs are more authorities that servers' certificates are checked with: PEM, or names of files.
+	RootCAs []string
+	// MaxIdleConnsPerHost is how many connections to one server are kept for later requests; 0 means 200.
+	MaxIdleConnsPerHost int
 
 	// ErrorTarget is the URL below which error pages are; empty: there are none.
 	ErrorTarget string

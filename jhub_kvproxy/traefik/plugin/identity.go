@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"os"
 	"strings"
 )
@@ -43,4 +44,34 @@ func readIdentity(name string) (*tls.Config, error) {
 		return nil, errors.New("there is no authority behind the key")
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots}, nil
+}
+
+// trust has transport trust the authorities in texts, which are PEM or names of files, beside those of its identity or, if
+// it has none, instead of those of the system, as Traefik does.
+func trust(transport *http.Transport, texts []string) error {
+	config := tlsConfigOf(transport)
+	if config.RootCAs == nil {
+		config.RootCAs = x509.NewCertPool()
+	}
+	for _, text := range texts {
+		authorities := []byte(text)
+		if !strings.Contains(text, "-----BEGIN") {
+			read, err := os.ReadFile(text)
+			if err != nil {
+				return err
+			}
+			authorities = read
+		}
+		if !config.RootCAs.AppendCertsFromPEM(authorities) {
+			return errors.New("there is no certificate in one of them")
+		}
+	}
+	return nil
+}
+
+func tlsConfigOf(transport *http.Transport) *tls.Config {
+	if transport.TLSClientConfig == nil {
+		transport.TLSClientConfig = &tls.Config{}
+	}
+	return transport.TLSClientConfig
 }

@@ -19,10 +19,12 @@ type requestLimits struct {
 }
 
 var (
-	// limitsAreSet is 0 until the first request since limits were chosen. Each request looks at it.
-	limitsAreSet int32
+	// limitsAreSet is 0 from when limits are chosen until the first request. Each request looks at it.
+	limitsAreSet int32 = 1
 	limitsLock   sync.Mutex
 	limits       requestLimits
+	// serverIsChanged is whether the server's own limits are not those of Traefik's configuration any more.
+	serverIsChanged bool
 )
 
 // chooseLimits has the next request set the limits of config.
@@ -30,7 +32,9 @@ func chooseLimits(config *Config) {
 	limitsLock.Lock()
 	defer limitsLock.Unlock()
 	limits = requestLimits{head: milliseconds(config.HeaderTimeout), whole: milliseconds(config.Timeout)}
-	atomic.StoreInt32(&limitsAreSet, 0)
+	if limits.head > 0 || limits.whole > 0 || serverIsChanged {
+		atomic.StoreInt32(&limitsAreSet, 0)
+	}
 }
 
 // setLimits gives the limits that were chosen to the server that r came to, if no request has done so.
@@ -39,6 +43,7 @@ func setLimits(r *http.Request) {
 	defer limitsLock.Unlock()
 	if atomic.LoadInt32(&limitsAreSet) == 0 {
 		atomic.StoreInt32(&limitsAreSet, 1)
+		serverIsChanged = true
 		limits.set(r)
 	}
 }

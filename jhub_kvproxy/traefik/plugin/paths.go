@@ -32,7 +32,8 @@ func canonicalPath(path string) string {
 // canonicalHost returns the host that a request asks for, in lower case, without its port and trailing dot.
 func canonicalHost(host string) string {
 	if strings.HasPrefix(host, "[") {
-		if end := strings.IndexByte(host, ']'); end > 0 {
+		// Only an address has a colon.
+		if end := strings.IndexByte(host, ']'); end > 0 && strings.IndexByte(host[:end], ':') > 0 {
 			host = host[1:end]
 		}
 	} else if colon := strings.IndexByte(host, ':'); colon >= 0 {

@@ -30,6 +30,9 @@ func newRouteProxy(config *Config) *httputil.ReverseProxy {
 		BufferPool:    buffers,
 		ErrorHandler:  pages.answer,
 	}
+	if config.Activity {
+		proxy.ModifyResponse = noteAnswer
+	}
 	switch {
 	case config.Activity && config.Log:
 		proxy.Rewrite = rewriteNoteAndLog
@@ -66,9 +69,11 @@ func rewrite(pr *httputil.ProxyRequest) {
 	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
 	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
 	to["Forwarded"] = from["Forwarded"]
+	delete(to, "Http2-Settings")
+	out.Trailer = nil
 }
 
-// rewriteAndNote is rewrite, and notes the use of the route.
+// rewriteAndNote is rewrite, and lets the use of the route be noted.
 func rewriteAndNote(pr *httputil.ProxyRequest) {
 	if atomic.LoadInt32(&limitsAreSet) == 0 {
 		setLimits(pr.In)
@@ -172,6 +177,9 @@ func send(pr *httputil.ProxyRequest, e *entry) {
 	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
 	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
 	to["Forwarded"] = from["Forwarded"]
+	delete(to, "Http2-Settings")
+	// Servers may take for headers what comes behind the body (CVE-2026-88004).
+	out.Trailer = nil
 	atomic.AddInt64(e.counted, 1)
 	if e.isPlain {
 		u.Scheme = e.scheme

@@ -45,11 +45,13 @@ func stripSegments(path string, n int) (prefix string, rest *url.URL, ok bool) {
 		return "", nil, false
 	}
 	decoded, err := url.PathUnescape(encoded)
-	if err != nil || strings.Contains(decoded, "//") {
+	if err != nil || strings.Contains(encoded, "//") {
 		return "", nil, false
 	}
-	for _, segment := range strings.Split(decoded, "/") {
-		if segment == "." || segment == ".." {
+	// "%2F" ends no segment, for the server either.
+	for _, segment := range strings.Split(encoded, "/") {
+		text, err := url.PathUnescape(segment)
+		if err != nil || text == "." || text == ".." {
 			return "", nil, false
 		}
 	}

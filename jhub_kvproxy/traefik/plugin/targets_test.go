@@ -75,12 +75,14 @@ func TestPrefixesAreStripped(t *testing.T) {
 		"/s/one/a..b/...":   "/a..b/... /s/one",
 		"/s/other":          "/s/other ",
 		"/s/one/a%5C..%5Cb": "/a%5C..%5Cb /s/one",
+		"/s/one/..%2f":      "/..%2f /s/one",
+		"/s/one/%2Fx":       "/%2Fx /s/one",
 	} {
 		_, body := get(t, server.URL+path)
 		what := whatWasSeen(t, body)
 		equal(t, path, what.URI+" "+what.Header.Get("X-Forwarded-Prefix"), wanted)
 	}
-	for _, path := range []string{"/s/one//", "/s/one//x", "/s/one/a//b", "/s/one/./x", "/s/one/a/..", "/s/one/%2e%2e/x", "/s/one/..%2f", "/s/one/%2Fx"} {
+	for _, path := range []string{"/s/one//", "/s/one//x", "/s/one/a//b", "/s/one/./x", "/s/one/a/..", "/s/one/%2e%2e/x"} {
 		c := dial(t, server)
 		c.say("GET " + path + " HTTP/1.1|Host: h|Connection: close||")
 		response, body := c.hear(http.MethodGet)

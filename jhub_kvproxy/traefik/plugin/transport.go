@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,6 +17,11 @@ type transportKey struct {
 	responseTimeout int
 	idleTimeout     int
 	identityFile    string
+	identityHash    string
+	insecure        bool
+	// rootCAs are separated by newlines.
+	rootCAs             string
+	maxIdleConnsPerHost int
 }
 
 type keptTransport struct {
@@ -35,7 +41,16 @@ var (
 // transportFor returns the transport for config, the same one for equal configurations. If the identity cannot be used, it
 // returns the newest transport that has one, or one without if there is none, and says so in Traefik's log.
 func transportFor(config *Config) *http.Transport {
-	key := transportKey{config.DialTimeout, config.ResponseTimeout, config.IdleTimeout, config.IdentityFile}
+	key := transportKey{
+		dialTimeout:         config.DialTimeout,
+		responseTimeout:     config.ResponseTimeout,
+		idleTimeout:         config.IdleTimeout,
+		identityFile:        config.IdentityFile,
+		identityHash:        config.IdentityHash,
+		insecure:            config.Insecure,
+		rootCAs:             strings.Join(config.RootCAs, "\n"),
+		maxIdleConnsPerHost: config.MaxIdleConnsPerHost,
+	}
 	transportsLock.Lock()
 	defer transportsLock.Unlock()
 	for _, kept := range transports {
@@ -51,6 +66,14 @@ func transportFor(config *Config) *http.Transport {
 			return newestWithIdentity(made)
 		}
 		made.TLSClientConfig = identity
+	}
+	if len(config.RootCAs) > 0 {
+		if err := trust(made, config.RootCAs); err != nil {
+			log.Printf("kvroute: serversTransport.rootCAs cannot be used: %v", err)
+		}
+	}
+	if key.insecure {
+		tlsConfigOf(made).InsecureSkipVerify = true
 	}
 	for _, replaced := range transports {
 		replaced.transport.CloseIdleConnections()
@@ -76,18 +99,17 @@ func newTransport(key transportKey) *http.Transport {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           nativeDial(&net.Dialer{Timeout: milliseconds(key.dialTimeout), KeepAlive: 30 * time.Second}),
-		MaxIdleConnsPerHost:   200,
+		MaxIdleConnsPerHost:   key.maxIdleConnsPerHost,
 		IdleConnTimeout:       milliseconds(key.idleTimeout),
 		ResponseHeaderTimeout: milliseconds(key.responseTimeout),
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		ReadBufferSize:        64 * 1024,
-		WriteBufferSize:       64 * 1024,
 		// Servers get the header Accept-Encoding as it came.
 		DisableCompression: true,
 	}
-	registerNoting(transport, "http")
-	registerNoting(transport, "https")
+	if transport.MaxIdleConnsPerHost == 0 {
+		transport.MaxIdleConnsPerHost = 200
+	}
 	return transport
 }
 

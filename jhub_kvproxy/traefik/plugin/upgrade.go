@@ -14,13 +14,19 @@ var websocketHeaders = map[string]string{
 	"Sec-Websocket-Version":    "Sec-WebSocket-Version",
 }
 
-// sendUpgrade lets a request for a websocket pass. For any other protocol it makes a plain request of it, because what
-// flows then may be requests again, which nobody would check (h2c).
+// sendUpgrade lets a request for another protocol pass, but makes a plain request of one for HTTP/2, whose requests
+// nobody would check (h2c, CVE-2026-88008).
 func sendUpgrade(pr *httputil.ProxyRequest) {
 	header := pr.Out.Header
-	if !strings.EqualFold(header.Get("Upgrade"), "websocket") {
-		header.Del("Upgrade")
-		header.Del("Connection")
+	protocol := header.Get("Upgrade")
+	for _, token := range strings.Split(protocol, ",") {
+		if strings.EqualFold(strings.TrimSpace(token), "h2c") {
+			header.Del("Upgrade")
+			header.Del("Connection")
+			return
+		}
+	}
+	if !strings.EqualFold(protocol, "websocket") {
 		return
 	}
 	for name, spelling := range websocketHeaders {
