@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,10 +15,12 @@ import (
 
 const (
 	statusClientClosed = 499
-	// An error page may take as long, and be as large.
-	pageTimeout = 10 * time.Second
+	// largestPage is in bytes.
 	largestPage = 4 << 20
 )
+
+// pageTimeout is how long a page may take.
+var pageTimeout = 10 * time.Second
 
 // notForwarded are headers of an error page that are about its own connection, or not for the user.
 var notForwarded = map[string]bool{
@@ -68,6 +71,14 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 		_, _ = io.WriteString(w, "Client Closed Request")
 		return
 	}
+	if isBodysFault(failed, err) {
+		status := http.StatusBadRequest
+		if os.IsTimeout(err) {
+			status = http.StatusRequestTimeout
+		}
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
 	if p.target == nil {
 		status := http.StatusBadGateway
 		if os.IsTimeout(err) {
@@ -88,6 +99,26 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 	header.Set("Retry-After", "10")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = io.WriteString(w, "Service Unavailable")
+}
+
+// wrongChunks are the errors of net/http that say that a request's body has wrong chunks. They are no variables there.
+var wrongChunks = map[string]bool{
+	"chunked encoding contains too much non-data": true, "malformed chunked encoding": true,
+	"chunked line ends with bare LF": true, "invalid CR in chunked line": true, "header line too long": true,
+	"empty hex number for chunk length": true, "invalid byte in chunk length": true, "http chunk length too large": true,
+}
+
+// isBodysFault is whether the request failed because its body could not be read from the client.
+func isBodysFault(failed *http.Request, err error) bool {
+	var operation *net.OpError
+	if errors.As(err, &operation) && operation.Op == "readfrom" {
+		// The body was read while it was written to the server.
+		err = operation.Err
+	}
+	if errors.As(err, &operation) {
+		return operation.Op == "read" && operation.Addr != nil && operation.Addr.String() == failed.RemoteAddr
+	}
+	return err == io.ErrUnexpectedEOF || wrongChunks[err.Error()]
 }
 
 func isNotPrintable(char rune) bool {
@@ -117,6 +148,11 @@ func (p *errorPages) showPage(w http.ResponseWriter, failed *http.Request) bool 
 	body, err := io.ReadAll(io.LimitReader(page.Body, largestPage+1))
 	if err != nil || len(body) > largestPage {
 		return false
+	}
+	for _, names := range page.Header["Connection"] {
+		for _, name := range strings.Split(names, ",") {
+			page.Header.Del(strings.TrimSpace(name))
+		}
 	}
 	header := w.Header()
 	for name, values := range page.Header {
