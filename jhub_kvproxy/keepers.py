@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from .replica import Replica
+from .traefik.binary import advice, check_version
 
 _PAUSE_AFTER_BUG = 1.0
 
@@ -20,6 +21,7 @@ class Keepers(ABC):
     def __init__(self, log: Any) -> None:
         self._log = log
         self._tasks: dict[Replica, asyncio.Task[None]] = {}
+        self._warned: set[str] = set()
 
     def watch(self, replicas: Sequence[Replica]) -> None:
         """Keep these, and no others."""
@@ -38,6 +40,14 @@ class Keepers(ABC):
     @abstractmethod
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         """Tell what `replica` serves, until cancelled. `session` is for it alone."""
+
+    async def _check_version(self, replica: Replica, session: aiohttp.ClientSession) -> None:
+        """For a replica that has come, or has come back, as another version perhaps. Raises TraefikError."""
+        version = await replica.api.version(session)
+        check_version(version, f"That at {replica.api.name}")
+        if (warning := advice(version)) and warning not in self._warned:
+            self._warned.add(warning)
+            self._log.warning("%s", warning)
 
     async def _run(self, replica: Replica) -> None:
         try:

@@ -15,7 +15,6 @@ from ..readiness import Readiness
 from ..replica import Replica
 from ..revision import Revision
 from ..serving import Serving
-from ..traefik.binary import check_version
 from . import plugin
 from .journal import Journal
 from .wire import Message
@@ -68,7 +67,7 @@ class Pusher(Keepers):
         answer = self.answers.get(replica)
         if answer is None:
             # It may have come back as another version.
-            check_version(await replica.api.version(session), f"That at {replica.api.name}")
+            await self._check_version(replica, session)
         if answer is None or answer.served == self._journal.goal:
             answer = await plugin.ask(replica.api, session)
         while True:

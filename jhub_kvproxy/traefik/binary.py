@@ -18,6 +18,22 @@ from ..errors import TraefikError
 FLOOR = (3, 7, 13)
 
 
+#: Older ones are built with a Go whose HTTP/2 server anybody who reaches it can make crash (CVE-2026-97032). They are
+#: started again then, so they are allowed, with a warning.
+_ADVISED = (3, 7, 15)
+
+
+def advice(version: str) -> str:
+    """What speaks against `version`, which is new enough, as a sentence; empty: nothing that is known."""
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    if match and tuple(map(int, match.groups())) < _ADVISED:
+        return (
+            f"Anybody who reaches Traefik {version} can make it crash over HTTP/2 (CVE-2026-97032); upgrade it to "
+            f"{'.'.join(map(str, _ADVISED))} or newer."
+        )
+    return ""
+
+
 def check_version(version: str, where: str) -> None:
     """Raises :class:`TraefikError` unless `version`, such as ``3.7.15``, is new enough."""
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)

@@ -12,7 +12,6 @@ from ..errors import TraefikError
 from ..keepers import Keepers
 from ..readiness import Readiness
 from ..replica import Replica, Standing
-from .binary import check_version
 
 # The first look comes at once, for the small tables; a large one takes Traefik seconds, and asking costs it too.
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.25, 1.1
@@ -53,7 +52,7 @@ class Poller(Keepers):
         try:
             if replica.standing is Standing.DOWN or replica.revision is None:
                 # It may have come back as another version, with another configuration.
-                check_version(await replica.api.version(session), f"That at {replica.api.name}")
+                await self._check_version(replica, session)
             revision = await replica.api.revision(session, self._provider)
             if revision != replica.revision or replica.standing is Standing.DOWN:
                 errors = await replica.api.errors(session)

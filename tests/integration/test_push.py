@@ -17,6 +17,7 @@ from jhub_kvproxy.push.wire import Served
 from jhub_kvproxy.records import REVISION, TRAEFIK_REVISION
 from jhub_kvproxy.revision import Revision
 from jhub_kvproxy.routes import Pattern
+from jhub_kvproxy.traefik import binary
 from tests.hub import until
 from tests.site import count_commits, is_served, leave
 from tests.stores import on_every_store
@@ -337,3 +338,15 @@ async def test_data_may_be_none(site):
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), None)
     assert (await proxy.get_route("/user/a/"))["data"] == {}
+
+
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_a_traefik_that_strangers_can_crash_is_named_once(site, monkeypatch, caplog, delivery):
+    monkeypatch.setattr(binary, "_ADVISED", (99, 0, 0))
+    proxy = await site.started(delivery=delivery)
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    pid = proxy._local.supervisors[0]._pid
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik was not started again")
+    await proxy.add_route("/user/b/", await site.server("b"), {})
+    assert caplog.text.count("CVE-2026-97032") == 1
