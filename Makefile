@@ -11,12 +11,12 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types tests fuzz suite bench drill audit docs clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench drill audit docs clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
-	@echo 'make test              everything that CI runs: lint, types, tests, suite (each also a target of its own)'
+	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
 	@echo 'make drill             kills each part under load, and says what users notice, in 5 minutes a backend'
@@ -34,7 +34,7 @@ demo: $(VENV)/.has-demo
 	@$(BIN)/python demo/run.py $(PORT)
 
 test:
-	@$(MAKE) --keep-going --no-print-directory lint types tests suite
+	@$(MAKE) --keep-going --no-print-directory lint types plugin tests suite
 
 lint: $(VENV)/.has-test
 	$(call step,ruff) $(BIN)/ruff check && $(BIN)/ruff format --check
@@ -42,6 +42,15 @@ lint: $(VENV)/.has-test
 
 types: $(VENV)/.has-test
 	$(call step,mypy) $(BIN)/mypy
+
+# Traefik's plugin is in Go. Users need no Go, so neither does who changes the rest.
+plugin:
+	$(call step,plugin) cd jhub_kvproxy/traefik/plugin; \
+	    if command -v go >/dev/null; then \
+	        unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change $$unformatted"; exit 1; }; \
+	        go vet ./... && go test -race ./...; \
+	    elif [ -n "$$CI" ]; then echo "There is no Go, which tests the plugin."; exit 1; \
+	    else echo "There is no Go, so the plugin's own tests are skipped."; fi
 
 tests: $(VENV)/.has-test
 	$(call step,pytest) $(BIN)/python -m pytest -n 2 --dist loadfile

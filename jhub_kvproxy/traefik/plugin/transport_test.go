@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log"
 	"math/big"
 	"net"
@@ -74,7 +75,7 @@ func encode(kind string, der []byte) string {
 func serveTLS(t testing.TB, handler http.Handler, clients *authority) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(os.NewFile(0, os.DevNull), "", 0)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{}
 	if clients != nil {
 		server.TLS.ClientAuth = tls.RequireAndVerifyClientCert
