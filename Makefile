@@ -43,16 +43,14 @@ lint: $(VENV)/.has-test
 types: $(VENV)/.has-test
 	$(call step,mypy) $(BIN)/mypy
 
-# Traefik interprets the plugin, so that nobody needs Go for it but who changes it.
+# Traefik's plugin is in Go. Users need no Go, so neither does who changes the rest.
 plugin:
-	@if command -v go >/dev/null; then $(MAKE) --no-print-directory plugin-go; \
-	elif [ -n "$$CI" ]; then echo 'There is no go, which the tests of the plugin need'; exit 1; \
-	else echo 'The tests of the plugin are skipped: there is no go'; fi
-
-plugin-go: export GOFLAGS = -mod=mod
-plugin-go:
-	$(call step,the plugin in Go) cd jhub_kvproxy/traefik/plugin && \
-	    { test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }; } && go vet ./... && go test ./... && go test -race ./...
+	$(call step,plugin) cd jhub_kvproxy/traefik/plugin; \
+	    if command -v go >/dev/null; then \
+	        unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change $$unformatted"; exit 1; }; \
+	        go vet ./... && go test ./... && go test -race ./...; \
+	    elif [ -n "$$CI" ]; then echo "There is no Go, which tests the plugin."; exit 1; \
+	    else echo "There is no Go, so the plugin's own tests are skipped."; fi
 
 tests: $(VENV)/.has-test
 	$(call step,pytest) $(BIN)/python -m pytest -n 2 --dist loadfile

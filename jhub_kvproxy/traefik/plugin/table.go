@@ -89,7 +89,7 @@ func replaceTable(m *message) error {
 			m.remove = append(m.remove, key)
 		}
 	}
-	table.change(m)
+	table.change(m, true)
 	return nil
 }
 
@@ -104,12 +104,12 @@ func changeTable(m *message) error {
 	if compareRevisions(m.revision, table.revision) < 0 {
 		return errNewer
 	}
-	table.change(m)
+	table.change(m, false)
 	return nil
 }
 
 // change makes the changes of a message that was checked. It cannot fail.
-func (t *tableState) change(m *message) {
+func (t *tableState) change(m *message, isSnapshot bool) {
 	changed := map[string]int{}
 	for key, e := range m.put {
 		old := t.entries[key]
@@ -140,7 +140,7 @@ func (t *tableState) change(m *message) {
 			t.countKey(key, difference)
 		}
 	}
-	t.reshape(changed)
+	t.reshape(changed, isSnapshot)
 	t.revision, t.form = m.revision, m.form
 }
 
@@ -173,8 +173,8 @@ func (t *tableState) countKey(key string, difference int) {
 	}
 }
 
-// reshape lets requests know of the table's new shape, and of the changed keys.
-func (t *tableState) reshape(changed map[string]int) {
+// reshape lets requests know of the table's new shape, and of the changed keys. After a snapshot all of it is made anew.
+func (t *tableState) reshape(changed map[string]int, isSnapshot bool) {
 	now := shape.Load().(*tableShape)
 	next := &tableShape{hasHosts: len(t.hosts) > 0, quick: now.quick}
 	for depth := range t.depths {
@@ -190,7 +190,7 @@ func (t *tableState) reshape(changed map[string]int) {
 	switch {
 	case next.hasHosts || depth == 0:
 		next.quick = emptyQuickTable
-	case depth != now.quick.depth:
+	case isSnapshot || depth != now.quick.depth:
 		next.quick = newQuickTable(depth, t.entries)
 	default:
 		for key, difference := range changed {
