@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from .traefik.api import TraefikAPI
 
 # Seconds after which one that was asked, and has not answered, counts as silent.
 _SILENT_AFTER = 0.125
+# Seconds for which those who want fresh answers wait for one of each replica, in the background or down as it may be.
+_FRESH_PATIENCE = 0.25
 
 
 @dataclass(eq=False, slots=True)
@@ -24,6 +27,9 @@ class _Waiter:
     router: str | None
     needs_one: bool
     is_patient: bool
+    #: Whose answers it waits for, until `pending_until` (:func:`time.monotonic`), whatever is known of them.
+    pending: set[Replica]
+    pending_until: float
     done: asyncio.Future[None]
 
 
@@ -99,11 +105,16 @@ class Readiness:
             for replica in self._replicas:
                 replica.lag.due(revision)
         waiter = _Waiter(
-            revision, router, needs_one or bool(router), for_silent_ones, asyncio.get_running_loop().create_future()
+            revision,
+            router,
+            needs_one or bool(router),
+            for_silent_ones,
+            set(self._replicas) if for_fresh_answers else set(),
+            time.monotonic() + _FRESH_PATIENCE,
+            asyncio.get_running_loop().create_future(),
         )
         self._waiters.add(waiter)
-        if not for_fresh_answers:
-            self._release([waiter])
+        self._release([waiter])
         self._news.set()
         self._news = asyncio.Event()
         with metrics.ready_wait() if for_silent_ones else nullcontext():
@@ -118,12 +129,16 @@ class Readiness:
     def answered(self, replica: Replica, revision: str | None, errors: Mapping[str, str] | None = None) -> None:
         """`replica` serves the table of `revision` (None: of no one), and has `errors` (None: those that it had)."""
         replica.answered(revision, self._latest, errors)
+        for waiter in self._waiters:
+            waiter.pending.discard(replica)
         self._settle()
         self._release(list(self._waiters))
 
     def failed(self, replica: Replica, why: str) -> None:
         """`replica` does not answer as it should, for the reason `why`, a sentence."""
         replica.failed(why)
+        for waiter in self._waiters:
+            waiter.pending.discard(replica)
         self._settle()
         self._release(list(self._waiters))
 
@@ -151,6 +166,8 @@ class Readiness:
         answering = [replica for replica in up if not replica.is_silent(_SILENT_AFTER)] or up
         joining = [replica for replica in self._replicas if replica.is_joining]
         for waiter in waiters:
+            if waiter.pending and time.monotonic() < waiter.pending_until:
+                continue
             if not up and waiter.needs_one:
                 continue  # nobody serves it; without replicas up, a route that must go is gone
             awaited = [*(up if waiter.is_patient else answering), *joining]

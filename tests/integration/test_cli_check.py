@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import tomli_w
 from traitlets.config import Config
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.traefik.plugin_files import plugin_static
 from tests.command import GOOD, USES_KVPROXY, fill, run, traefik, tree
 from tests.servers import free_port
 from tests.stores import Store, on_every_store
@@ -98,29 +100,32 @@ def test_a_traefik_that_is_given_what_the_check_shows_serves_the_table(store, tm
     assert "serves no table of its provider" in line
 
 
-async def add_a_route(hub):
-    try:
-        await hub.add_route("/user/a/", "http://127.0.0.1:1", {})
-    finally:
-        await hub.stop()
-
-
-def test_a_traefik_that_is_handed_the_table_needs_the_provider_for_it(store, tmp_path):
+def test_a_traefik_that_is_pushed_the_table_needs_the_plugin_for_it(store, tmp_path):
     words = ["check", f"--KVProxy.prefix={store.prefix}", f"--TomlBackend.path={store.traits['path']}"]
     words += ["--KVProxy.should_start=False", "--KVProxy.delivery=push", "--KVProxy.ready_timeout=1"]
     told = run(*words, "--json").json["traefik"]
-    assert told == {"static": {"providers": {"providersThrottleDuration": "0s", "rest": {}}}, "secrets": {}}
-    with traefik(tmp_path, {"providers": {"providersThrottleDuration": "0s", "rest": {"insecure": True}}}) as url:
+    assert told == {"static": plugin_static(), "secrets": {}}
+    assert "jhub-kvproxy traefik-config --plugin DIRECTORY" in " ".join(run(*words).out.split())
+    with traefik(tmp_path, {"providers": {"providersThrottleDuration": "0s"}}) as url:
         fill(store.config, 2)
         result = run(*words, f"--KVProxy.traefik_api_urls={url}")
-        assert "serves no table of its provider 'rest'" in result.out
-        config = Config(store.config)
-        config.KVProxy.prefix = store.prefix
-        config.KVProxy.update({"should_start": False, "delivery": "push", "traefik_api_urls": [url]})
-        asyncio.run(add_a_route(KVProxy(config=config, public_url="http://127.0.0.1:1/")))
-        result = run(*words, f"--KVProxy.traefik_api_urls={url}")
-    assert result.status == 0, result.out
-    assert result.steps[-1] == "ok traefik"
+    assert result.status == 1
+    assert "does not have our plugin (404 for /kvproxy/table)" in " ".join(result.out.split())
+
+
+async def test_a_traefik_that_is_pushed_the_table_serves_it(site):
+    hub = await site.started(delivery="push")
+    await hub.add_route("/user/a/", "http://127.0.0.1:1", {})
+    [supervisor] = hub._local.supervisors
+    words = ["check", f"--KVProxy.prefix={site.store.prefix}", f"--TomlBackend.path={site.store.traits['path']}"]
+    words += ["--KVProxy.should_start=False", "--KVProxy.delivery=push", "--KVProxy.ready_timeout=1"]
+    words += [f"--KVProxy.traefik_api_urls={supervisor.api.url}"]
+    words += [f"--KVProxy.traefik_api_password={supervisor._password}"]
+    command = [sys.executable, "-c", "from jhub_kvproxy.cli import main; main()", *words]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=site.directory)
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    assert "serves this table" in said
 
 
 def test_a_traefik_that_serves_the_table_without_its_routes_is_told(store, tmp_path):

@@ -129,7 +129,7 @@ async def test_the_key_is_for_its_owner_only_and_nothing_is_left(site, certifica
     certificates.renew("second")
     await until_served(site, "second")
     copies = [path for path in (site.directory / "run").rglob("*") if path.is_file()]
-    copies = [path for path in copies if "PRIVATE KEY" in path.read_text(errors="replace")]
+    copies = [path for path in copies if "PRIVATE KEY-----" in path.read_text(errors="replace")]
     assert copies == [base_file(site)]
     assert stat.S_IMODE(copies[0].stat().st_mode) == 0o600
     await proxy.stop()
