@@ -21,21 +21,25 @@ class Keepers(ABC):
     def __init__(self, log: Any) -> None:
         self._log = log
         self._tasks: dict[Replica, asyncio.Task[None]] = {}
+        #: Those that were cancelled.
+        self._ending: set[asyncio.Task[None]] = set()
         self._warned: set[str] = set()
 
     def watch(self, replicas: Sequence[Replica]) -> None:
         """Keep these, and no others."""
+        self._ending = {task for task in self._ending if not task.done()}
         for replica in self._tasks.keys() - set(replicas):
-            self._tasks[replica].cancel()  # it ends by itself, and takes its entry along
+            self._tasks[replica].cancel()
+            self._ending.add(self._tasks.pop(replica))
         for replica in replicas:
             if replica not in self._tasks:
                 self._tasks[replica] = asyncio.create_task(self._run(replica))
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
         self.watch([])
-        if tasks:
-            await asyncio.wait(tasks)
+        while self._ending:
+            await asyncio.wait(self._ending)
+            self._ending = {task for task in self._ending if not task.done()}
 
     @abstractmethod
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
@@ -50,13 +54,10 @@ class Keepers(ABC):
             self._log.warning("%s", warning)
 
     async def _run(self, replica: Replica) -> None:
-        try:
-            async with aiohttp.ClientSession() as session:
-                while True:
-                    try:
-                        await self._keep(replica, session)
-                    except Exception:
-                        self._log.exception("Looking after Traefik at %s failed; trying again", replica.api.name)
-                    await asyncio.sleep(_PAUSE_AFTER_BUG)
-        finally:
-            del self._tasks[replica]
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    await self._keep(replica, session)
+                except Exception:
+                    self._log.exception("Looking after Traefik at %s failed; trying again", replica.api.name)
+                await asyncio.sleep(_PAUSE_AFTER_BUG)

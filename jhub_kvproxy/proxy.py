@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from traitlets import TraitType
@@ -38,7 +37,6 @@ from .options.tls import TLSOptions
 from .options.traefik import TraefikOptions
 from .options.upstream import UpstreamOptions
 from .pace import Pace
-from .push import plugin
 from .push.journal import Journal
 from .push.pusher import Pusher
 from .push.wire import form_of
@@ -147,7 +145,6 @@ class KVProxy(
         self._watch(self._local.apis)
         try:
             await check_versions(self._local.apis)
-            await self._outdo_what_is_served()
             await self._readiness.wait(self._writer.revision, None, self.ready_timeout, for_fresh_answers=True)
         except KVProxyError:
             # The hub ends now. Users keep a Traefik that was there before it.
@@ -238,13 +235,15 @@ class KVProxy(
         return self._activity.last_use
 
     def _make_pusher(self) -> Pusher:
-        # A Traefik that the hub started has nobody else who tells it; another may be another hub's by now.
+        owns = bool(self.should_start)
         return Pusher(
             self._readiness,
             self._journal,
             self.serving,
-            lambda: bool(self.should_start) or self._lease.is_held,
             self.log,
+            owns_replicas=owns,
+            may_push=lambda: owns or self._lease.is_held,
+            outdo=self._writer.outdo,
         )
 
     def _make_activity(self) -> Activity | ToldActivity:
@@ -278,16 +277,6 @@ class KVProxy(
         # A replica that lags behind does not hold up the others for longer.
         with contextlib.suppress(RouteNotReady):
             await self._readiness.wait(revision, None, _LONGEST_PACE, for_silent_ones=False, for_fresh_answers=True)
-
-    async def _outdo_what_is_served(self) -> None:
-        """Have a newer revision than each Traefik that was found running; its hub's clock may have been ahead."""
-        if not self.is_pushed:
-            return
-        async with aiohttp.ClientSession() as session:
-            for supervisor in self._local.supervisors:
-                if supervisor.is_adopted:
-                    answer = await plugin.ask(supervisor.api, session)
-                    await self._writer.outdo(answer.served.revision)
 
     async def _ready(self) -> None:
         """Open the store. JupyterHub may call any method first, and `start` not at all."""

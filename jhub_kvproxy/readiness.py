@@ -77,7 +77,10 @@ class Readiness:
         for new in self._replicas:
             if self._latest and new.api.name not in known:
                 new.lag.due(self._latest)
+        for waiter in self._waiters:
+            waiter.pending.intersection_update(self._replicas)
         self._settle()
+        self._release(list(self._waiters))
 
     async def wait(
         self,

@@ -63,7 +63,7 @@ class StoredTable:
         self._lease = lease
         self._log = log
         self._is_truth = False
-        #: Whether the listeners know another table than this, but for its last changes.
+        #: Whether the listeners must be told the whole table next.
         self._is_table_new = True
 
     async def check(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from ..errors import TraefikError
 from ..push import plugin
 from ..push.wire import key_of
 from ..readiness import Readiness
-from ..replica import Replica
+from ..replica import Replica, Standing
 from ..routes import Route
 
 # Seconds. Answers younger than this are reused.
@@ -57,16 +57,15 @@ class ToldActivity:
         return self._used.get(key_of(route.pattern))
 
     async def _ask(self, routes: Mapping[str, Route]) -> None:
-        before = set(self._used)
+        before = self._used.copy()
+        up = [replica for replica in self._readiness.replicas if replica.standing is not Standing.DOWN]
         async with aiohttp.ClientSession() as session:
-            answers = await asyncio.gather(*(self._ages(replica, session) for replica in self._readiness.replicas))
-        now = time.time()
-        for ages in answers:
-            for key, age in ages.items():
-                self._used[key] = max(self._used.get(key, 0.0), now - max(age, 0.0))
-        kept = await asyncio.to_thread(lambda: {key_of(route.pattern) for route in routes.values()})
-        for key in before - kept:  # those that came meanwhile may not be in `routes` yet
-            self._used.pop(key, None)
+            answers = await asyncio.gather(*(self._ages(replica, session) for replica in up))
+        # In a thread: there may be many thousand.
+        found = await asyncio.to_thread(_merged, before, answers, routes)
+        # Those that were added meanwhile may not be in `routes` yet.
+        found.update((key, at) for key, at in self._used.items() if before.get(key) != at)
+        self._used = found
 
     async def _ages(self, replica: Replica, session: aiohttp.ClientSession) -> dict[str, float]:
         try:
@@ -74,3 +73,18 @@ class ToldActivity:
         except TraefikError as error:
             self._log.debug("The times of use are not known from one replica: %s", error)
             return {}
+
+
+def _merged(
+    known: Mapping[str, float], answers: Sequence[Mapping[str, float]], routes: Mapping[str, Route]
+) -> dict[str, float]:
+    """When each of `routes` was used last, by its key, as far as it was known or is in the `answers`."""
+    now = time.time()
+    merged = {}
+    for key in {key_of(route.pattern) for route in routes.values()}:
+        times = [now - max(ages[key], 0.0) for ages in answers if key in ages]
+        if key in known:
+            times.append(known[key])
+        if times:
+            merged[key] = max(times)
+    return merged

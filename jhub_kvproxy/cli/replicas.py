@@ -212,7 +212,7 @@ def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) 
             f"{replica} serves revision {served} of this table, and after {proxy.ready_timeout:g} s not yet {stored}."
         )
     return f"{replica} serves a table at revision {served}, and this one is at {stored}: " + (
-        "another hub sends it the table."
+        "an earlier hub has sent it, or another one does."
         if proxy.is_pushed
         else "it reads another prefix or store, or has lost this one."
     )

@@ -86,8 +86,9 @@ class TraefikOptions(HasTraits):
         help="""
         Dynamic configuration for the Traefik that the Hub starts: routers, services, middlewares of your own.
 
-        A router of yours comes before all of the Hub's routes. With `delivery = "store"`, it comes before those without
-        a host only, unless its `priority` is higher than 1000000 and some. Traefik runs Go templates over the values.
+        A router of yours comes before all of the Hub's routes, unless its `priority` is below 1. With
+        `delivery = "store"`, routes with a host come before it, unless its `priority` is 2000000 or more. Traefik runs
+        Go templates over the values.
         Paths are relative to the Hub's working directory.
         """,
     )

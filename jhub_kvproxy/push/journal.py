@@ -57,12 +57,15 @@ class Journal:
         self._news.set()
         self._news = asyncio.Event()
 
-    def message(self, served: Served) -> Message | None:
-        """What brings a plugin to the goal that serves `served`; None: it is there, or there is no goal yet."""
+    def message(self, served: Served | None) -> Message | None:
+        """What brings a plugin to the goal that serves `served` (None: whatever it serves, by the whole table).
+
+        None: it is there, or there is no goal yet.
+        """
         goal = self.goal
         if served == goal or not goal.revision:
             return None
-        changes = self._since(served.revision) if served.form == goal.form else None
+        changes = self._since(served.revision) if served and served.form == goal.form else None
         if changes is None or len(changes) > len(self._routes):
             return Message(goal, None, list(self._routes.values()))
         put = [route for route in changes.values() if route]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,6 @@ ACTIVITY = "/kvproxy/activity"
 _LIMIT = 3.0
 #: Bytes a second that a large table is sent and taken in with at least.
 _SLOWEST = 500_000
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ async def send(api: TraefikAPI, session: aiohttp.ClientSession, method: str, bod
     Raises :class:`~jhub_kvproxy.errors.TraefikError`.
     """
     limit = _LIMIT + len(body) / _SLOWEST
-    status, answer = await api.exchange(session, method, TABLE, data=_chunks(body), timeout=limit)
+    status, answer = await api.exchange(session, method, TABLE, data=io.BytesIO(body), timeout=limit)
     if status == 400:
         raise TraefikError(f"The plugin in Traefik at {api.name} does not understand us: {_refusal(answer)}")
     if status not in (200, 409):
@@ -67,14 +68,13 @@ async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, flo
     if status != 200:
         raise _not_the_plugin(api, status)
     try:
-        return {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
+        return await asyncio.to_thread(_ages, body)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _not_understood(api, error) from error
 
 
-async def _chunks(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), _CHUNK):
-        yield body[start : start + _CHUNK]
+def _ages(body: bytes) -> dict[str, float]:
+    return {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
 
 
 def _answer(api: TraefikAPI, body: bytes) -> Answer:

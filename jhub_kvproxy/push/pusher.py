@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 
-from ..errors import TraefikError
+from ..errors import BackendError, TraefikError
 from ..keepers import Keepers
 from ..readiness import Readiness
 from ..replica import Replica
@@ -17,7 +17,7 @@ from ..revision import Revision
 from ..serving import Serving
 from . import plugin
 from .journal import Journal
-from .wire import Message
+from .wire import Message, Served
 
 # Seconds between questions: to one that is up, whose Traefik may have been started again; to one that does not
 # answer, and may just be starting; and to one that has another hub's table.
@@ -29,17 +29,32 @@ _FEW = 100
 class Pusher(Keepers):
     """Brings each replica to the newest revision of the `journal`, and tells the `readiness` of each step.
 
-    While `may_push` says no, because another hub may be the writer, replicas are asked and told nothing.
+    With `owns_replicas`, nobody else tells them anything. Otherwise a replica that serves a newer table is another
+    hub's, and is left alone; but for one that has a later revision of the very writer whose work the store has, and so
+    has lost. One that must not be left alone is outdone: `outdo` commits a revision that is newer than the one with the
+    text that it is given, or raises a BackendError.
+
+    While `may_push` says no, because another hub may be the writer, replicas are asked, but nothing is sent to them.
     """
 
     def __init__(
-        self, readiness: Readiness, journal: Journal, serving: Serving, may_push: Callable[[], bool], log: Any
+        self,
+        readiness: Readiness,
+        journal: Journal,
+        serving: Serving,
+        log: Any,
+        *,
+        owns_replicas: bool,
+        may_push: Callable[[], bool],
+        outdo: Callable[[str], Awaitable[None]],
     ) -> None:
         super().__init__(log)
         self._readiness = readiness
         self._journal = journal
         self._serving = serving
+        self._owns_replicas = owns_replicas
         self._may_push = may_push
+        self._outdo = outdo
         #: What each replica answered last.
         self.answers: dict[Replica, plugin.Answer] = {}
 
@@ -68,21 +83,27 @@ class Pusher(Keepers):
         if answer is None:
             # It may have come back as another version.
             await self._check_version(replica, session)
-        if answer is None or answer.served == self._journal.goal:
+        if answer is None or answer.served == self._journal.goal or replica.refusal or not self._may_push():
             answer = await plugin.ask(replica.api, session)
-        while True:
-            self._took(replica, answer)
-            message = self._journal.message(answer.served)
-            if message is None or not self._may_push() or _is_newer(answer, message):
-                return
+        if self._must_outdo(answer.served):
+            try:
+                await self._outdo(answer.served.revision)
+            except BackendError as error:
+                self._log.warning("The table cannot take the place of that in Traefik now. %s", error)
+        self._took(replica, answer)
+        served: Served | None = answer.served
+        while (message := self._journal.message(served)) and self._may_push() and not self._is_newer(answer.served):
             answer = await plugin.send(replica.api, session, message.method, await self._body(message))
-            if answer.refusal and not (message.since or _is_newer(answer, message)):
+            self._took(replica, answer)
+            if answer.refusal and not message.since and not self._is_newer(answer.served):
                 raise TraefikError(f"The plugin in Traefik at {replica.api.name} takes no table: {answer.refusal}")
+            # What is refused as a change is sent as a whole.
+            served = None if answer.refusal else answer.served
 
     def _took(self, replica: Replica, answer: plugin.Answer) -> None:
         self.answers[replica] = answer
         goal = self._journal.goal
-        newer = goal.revision and answer.served.revision and _rank(answer.served.revision) > _rank(goal.revision)
+        newer = self._is_newer(answer.served)
         if newer and not replica.refusal:
             self._log.warning(
                 "Traefik at %s has a newer table, of another hub (revision %s), and does not take ours (%s). "
@@ -96,14 +117,20 @@ class Pusher(Keepers):
         serves = answer.served.revision if answer.served.form == goal.form else None
         self._readiness.answered(replica, serves or None)
 
+    def _is_newer(self, served: Served) -> bool:
+        """Whether what a replica serves is newer than what it is to serve."""
+        goal = self._journal.goal
+        return bool(goal.revision and served.revision and _rank(served.revision) > _rank(goal.revision))
+
+    def _must_outdo(self, served: Served) -> bool:
+        ours, theirs = Revision.read(self._journal.goal.revision), Revision.read(served.revision)
+        is_of_the_same_writer = (ours.term, ours.writer) == (theirs.term, theirs.writer)
+        return self._is_newer(served) and self._may_push() and (self._owns_replicas or is_of_the_same_writer)
+
     async def _body(self, message: Message) -> bytes:
         if len(message.put) > _FEW:
             return await asyncio.to_thread(message.body, self._serving)
         return message.body(self._serving)
-
-
-def _is_newer(answer: plugin.Answer, message: Message) -> bool:
-    return _rank(answer.served.revision) > _rank(message.goal.revision)
 
 
 def _rank(revision: str) -> tuple[int, str, int]:

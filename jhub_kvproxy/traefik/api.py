@@ -61,7 +61,10 @@ class TraefikAPI:
 
     async def version(self, session: aiohttp.ClientSession) -> str:
         """Traefik's version, such as ``3.7.15``."""
-        return str((await self._get(session, "/api/version"))["Version"])
+        try:
+            return str((await self._get(session, "/api/version"))["Version"])
+        except (LookupError, TypeError) as error:
+            raise TraefikError(f"{self.name} does not answer as Traefik does ({error!r})") from error
 
     async def revision(self, session: aiohttp.ClientSession, provider: str) -> str | None:
         """The revision of the routing table that the replica serves; None: it has loaded none yet."""

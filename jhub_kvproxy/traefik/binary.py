@@ -67,7 +67,13 @@ async def installed_version(command: Sequence[str]) -> str:
     """The version that ``traefik version`` tells. Raises :class:`TraefikError` when it tells none."""
     try:
         result = await asyncio.to_thread(
-            subprocess.run, [*command, "version"], capture_output=True, text=True, timeout=30, check=False
+            subprocess.run,
+            [*command, "version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TraefikError(f"{command[0]} cannot be run: {error}.") from error

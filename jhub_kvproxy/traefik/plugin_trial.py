@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import tomli_w
@@ -21,15 +21,15 @@ _PATIENCE = 15.0
 _LOADED = "Plugins loaded"
 
 
-async def why_the_plugin_is_not_loaded(command: Sequence[str], directory: Path) -> str:
-    """What a Traefik that is started in `directory` with our plugin, and nothing else, says against it.
+async def why_the_plugin_is_not_loaded(command: Sequence[str], directory: Path, env: Mapping[str, str]) -> str:
+    """What a Traefik that is started in `directory` with our plugin, and with the environment `env`, says against it.
 
     Empty: it loads the plugin, or says nothing within 15 s. That Traefik has ended then.
     """
-    return await asyncio.to_thread(_try, command, directory)
+    return await asyncio.to_thread(_try, command, directory, env)
 
 
-def _try(command: Sequence[str], directory: Path) -> str:
+def _try(command: Sequence[str], directory: Path, env: Mapping[str, str]) -> str:
     static = {
         **plugin_static(),
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -46,6 +46,8 @@ def _try(command: Sequence[str], directory: Path) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
+            env=env,
             start_new_session=True,
         )
         # The command may be a script that starts Traefik, and both have to end.

@@ -95,14 +95,15 @@ class Renewal:
         except TraefikError as error:
             self._log.error("%s Traefik keeps what it has.", error)
         except OSError as error:
-            self._log.error("The renewed certificate cannot be written: %s; Traefik keeps its own", error)
+            self._log.error("The renewed certificate cannot be written, which is tried again: %s", error)
+            return
         self._judged = found
 
     async def _write(self, new: Mapping[Path, bytes]) -> None:
-        self._files.update(new)
         self._writing = asyncio.ensure_future(asyncio.to_thread(_write_all, new))
         # A write that goes on after the end would leave a file behind.
         await asyncio.shield(self._writing)
+        self._files.update(new)
 
 
 def _write_all(files: Mapping[Path, bytes]) -> None:

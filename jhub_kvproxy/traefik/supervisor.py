@@ -209,7 +209,7 @@ class Supervisor:
         except TraefikError as error:
             if self._is_running() or not launch.local_files:
                 raise
-            why = await why_the_plugin_is_not_loaded(launch.command, self._runtime.path)
+            why = await why_the_plugin_is_not_loaded(launch.command, self._runtime.path, _environment())
             if not why:
                 raise
             raise TraefikError(
@@ -231,8 +231,7 @@ class Supervisor:
         return merge(launch.static(f"127.0.0.1:{self._port}", launch.public_port), secrets)
 
     async def _spawn(self, launch: Launch, program: Program) -> None:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
-        env |= base_env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
+        env = _environment() | base_env(API_USER, self._password) | {API_PASSWORD_ENV: self._password}
         files = {**self._files_for(launch), self._runtime.static_file: _render(self._static(launch, {}))}
         await asyncio.to_thread(self._runtime.write, files)
         config = _render(self._static(launch, launch.secrets))
@@ -292,7 +291,7 @@ class Supervisor:
                 backoff = min(backoff * 2, _LONGEST_BACKOFF)
                 try:
                     await self._start_once(launch, await self._installed(launch))
-                except (TraefikError, OSError) as error:
+                except Exception as error:  # whatever it is, users wait for a Traefik
                     again = "" if self._is_running() else f" Trying again in {backoff:g} s."
                     self._log.error("%s%s", error, again)
                 if self._is_running():
@@ -306,7 +305,7 @@ class Supervisor:
                 await asyncio.sleep(_WATCH_INTERVAL)
                 if await hang.is_over_limit(session) and self._is_running():
                     self._log.error("Traefik (pid %d) hangs: %s; ending it", self._pid, hang.description)
-                    os.kill(self._pid, signal.SIGKILL)
+                    self._kill(signal.SIGKILL)
 
     def _find_running(self) -> bool:
         """Take over the state of a Traefik that an earlier hub started from this directory, if it runs."""
@@ -331,6 +330,10 @@ class Supervisor:
         self._port, self._password = port, password
         self.api.move(self._api_url, API_USER, password)
 
+    def _kill(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(self._pid, number)
+
     def _is_running(self) -> bool:
         if self._process:
             return self._process.poll() is None
@@ -340,10 +343,14 @@ class Supervisor:
         for number, patience in ((signal.SIGTERM, _STOP_TIMEOUT), (signal.SIGKILL, _STOP_TIMEOUT)):
             if not self._is_running():
                 return
-            os.kill(self._pid, number)
+            self._kill(number)
             deadline = time.monotonic() + patience
             while self._is_running() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_TRAEFIK)}
 
 
 def _render(config: Mapping[str, Any]) -> bytes:

@@ -102,14 +102,14 @@ def secret():
         yield
 
 
-@pytest.fixture(scope="module", params=["hub", "toml", "etcd", "consul", "redis"])
+@pytest.fixture(scope="module", params=["push", "toml", "etcd", "consul", "redis"])
 def play(request, tmp_path_factory, secret):
-    """Routes that are handed out by the hub, and read by Traefik from each store."""
+    """Routes that the hub pushes, and that Traefik reads from each store."""
     directory = tmp_path_factory.mktemp("injection")
-    is_fed = request.param == "hub"
-    store = find_store("toml" if is_fed else request.param, request, directory)
-    with scene(directory, store, FIXED, delivery="push" if is_fed else "store", rebuild_share=1.0) as play:
-        play.examples = 80 if is_fed else 15
+    is_pushed = request.param == "push"
+    store = find_store("toml" if is_pushed else request.param, request, directory)
+    with scene(directory, store, FIXED, delivery="push" if is_pushed else "store", rebuild_share=1.0) as play:
+        play.examples = 80 if is_pushed else 15
         play.run(play.echo("stranger"))
         yield play
 

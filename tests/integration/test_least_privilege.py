@@ -299,7 +299,7 @@ async def test_redis(tmp_path):
         await backend.close()
 
 
-# The hub hands out the table
+# The hub pushes the table
 
 
 @pytest.mark.parametrize("store", ["etcd", "consul", "redis"], indirect=True)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from jhub_kvproxy import RouteNotReady
 from jhub_kvproxy.push import plugin
@@ -172,6 +173,7 @@ async def test_the_table_of_other_options_is_replaced_though_its_revision_is_our
 async def test_the_newer_of_two_hubs_keeps_a_traefik_and_the_older_says_so(site, caplog):
     """Two hubs on two prefixes were told of the same Traefik."""
     owner = await site.started(delivery="push")
+    owner._pusher._owns_replicas = False  # as one that others start
     supervisor = owner._local.supervisors[0]
     others = {
         "should_start": False,
@@ -191,7 +193,8 @@ async def test_the_newer_of_two_hubs_keeps_a_traefik_and_the_older_says_so(site,
     assert await site.client.server("/user/b/") == "newer"
     await newer.add_route("/user/c/", server, {})
     assert await site.client.server("/user/c/") == "newer"
-    assert caplog.text.count("has a newer table") == 1
+    told_of = f"-{owner._writer.revision.writer}."
+    assert len([line for line in caplog.messages if told_of in line.partition("take ours")[2]]) == 1
 
 
 @pytest.mark.parametrize("store", ["etcd", "consul", "redis"], indirect=True)
@@ -281,7 +284,11 @@ async def test_a_cut_off_or_senseless_message_changes_nothing(site):
         newest = Revision.read(before.revision).next(9).text
         whole = json.dumps({"revision": newest, "form": "x", "put": {"": {"t": "http://127.0.0.1:1"}}})
         wrong = [whole[:-1], whole[:20], "", "[]", "null", whole + "x", whole.replace("http:", "ftp:")]
-        wrong += [whole.replace(f'"{newest}"', '""'), whole.replace('"http://127.0.0.1:1"', "7")]
+        wrong += [
+            json.dumps({"revision": newest, "form": "x"}),
+            whole.replace(f'"{newest}"', '""'),
+            whole.replace('"http://127.0.0.1:1"', "7"),
+        ]
         for body in wrong:
             status, answer = await api.exchange(session, "PUT", plugin.TABLE, data=body.encode(), timeout=5)
             assert status == 400, body
@@ -350,3 +357,52 @@ async def test_a_traefik_that_strangers_can_crash_is_named_once(site, monkeypatc
     await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik was not started again")
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert caplog.text.count("CVE-2026-97032") == 1
+
+
+async def test_a_traefik_that_another_hub_has_left_is_ours_when_it_was_started_again(site):
+    """The other hub's table was newer; with it, Traefik has lost it."""
+    owner = await site.started(delivery="push")
+    await owner.add_route("/user/a/", await site.server("a"), {})
+    async with told(owner) as tell:
+        served = (await tell()).served
+        owner._pusher._owns_replicas = False  # as of a Traefik that others start
+        await tell("PUT", revision="ffffffffffff-another.7", form=served.form, put={})
+        await until(lambda: owner._readiness.replicas[0].refusal, "the other table is not noticed")
+    supervisor = owner._local.supervisors[0]
+    pid = supervisor._pid
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: supervisor._pid != pid, "Traefik was not started again")
+    await site.client.close()
+    await until(lambda: served_again(site, "/user/a/"), "it is not given our table")
+
+
+async def test_a_store_that_has_lost_the_last_changes_is_brought_past_them(site):
+    """As after a power cut of a store that writes to its disk each second: Traefik serves more than the store has."""
+    owner = await site.started(delivery="push")
+    await owner.add_route("/user/a/", await site.server("a"), {})
+    owner._pusher._owns_replicas = False
+    async with told(owner) as tell:
+        served = (await tell()).served
+        later = Revision.read(served.revision).next(3).text
+        await tell("PUT", revision=later, form=served.form, put={"/user/lost": {"t": "http://127.0.0.1:1"}})
+        await until(lambda: is_served(site, "/user/a/"), "Traefik keeps what the store has lost")
+        assert Revision.read((await tell()).served.revision).rank > Revision.read(later).rank
+
+
+async def test_what_is_no_traefik_is_down(site, caplog):
+    """A web server that answers everything: a wrong port, say."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", lambda _: web.json_response({}))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        for delivery in ("push", "store"):
+            proxy = site.proxy(delivery=delivery, should_start=False, traefik_api_urls=[url], ready_timeout=1)
+            with pytest.raises(RouteNotReady, match="does not answer as Traefik does"):
+                await proxy.add_route("/user/a/", "http://127.0.0.1:1", {})
+            await proxy.stop()
+        assert "Traceback" not in caplog.text
+    finally:
+        await runner.cleanup()

@@ -1,9 +1,8 @@
 package kvroute
 
 import (
-	"fmt"
+	"log"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,7 @@ var (
 	limits       requestLimits
 	// serverIsChanged is whether the server's own limits are not those of Traefik's configuration any more.
 	serverIsChanged bool
+	sayOnce         sync.Once
 )
 
 // chooseLimits has the next request set the limits of config.
@@ -41,10 +41,9 @@ func chooseLimits(config *Config) {
 func setLimits(r *http.Request) {
 	limitsLock.Lock()
 	defer limitsLock.Unlock()
-	if atomic.LoadInt32(&limitsAreSet) == 0 {
+	if atomic.LoadInt32(&limitsAreSet) == 0 && limits.set(r) {
 		atomic.StoreInt32(&limitsAreSet, 1)
 		serverIsChanged = true
-		limits.set(r)
 	}
 }
 
@@ -52,14 +51,18 @@ func setLimits(r *http.Request) {
 //
 // The server reads its limits without a lock while it runs. That is a data race of a kind whose outcome Go defines
 // (https://go.dev/ref/mem#restrictions): a limit is one machine word, so a request has the old one or the new one.
-func (l requestLimits) set(r *http.Request) {
+//
+// It returns false if that is a server of another kind, such as one for HTTP/3: then a later request sets them.
+func (l requestLimits) set(r *http.Request) bool {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
-		// Traefik's log would not show it at the level that is usual.
-		fmt.Fprintln(os.Stderr, "kvroute: Traefik does not say which server a request came to. "+
-			"Requests with their bodies have as long as KVProxy.header_timeout says.")
-		return
+		sayOnce.Do(func() {
+			log.Print("kvroute: a request came to a server of another kind than net/http's. Until one comes to that, " +
+				"requests with their bodies have as long as KVProxy.header_timeout says.")
+		})
+		return false
 	}
 	server.ReadHeaderTimeout = l.head
 	server.ReadTimeout = l.whole
+	return true
 }

@@ -12,14 +12,15 @@ type message struct {
 	from     string
 	revision string
 	form     string
-	put      map[string]*entry
-	remove   []string
+	// put is nil if the message does not have it.
+	put    map[string]*entry
+	remove []string
 }
 
 // readMessage reads all of a message and checks it. It takes no field and no route twice; fields that it does not know
 // are ignored, because a newer hub may send them.
 func readMessage(body io.Reader) (*message, error) {
-	m := &message{put: map[string]*entry{}}
+	m := &message{}
 	decoder := json.NewDecoder(body)
 	if err := readDelim(decoder, '{'); err != nil {
 		return nil, err
@@ -68,6 +69,7 @@ func (m *message) readField(decoder *json.Decoder, name string) error {
 }
 
 func (m *message) readRoutes(decoder *json.Decoder) error {
+	m.put = map[string]*entry{}
 	if err := readDelim(decoder, '{'); err != nil {
 		return err
 	}

@@ -50,6 +50,10 @@ func (h *tableHandler) serveTable(w http.ResponseWriter, r *http.Request) {
 		answer(w, status, map[string]string{"error": err.Error()})
 		return
 	}
+	if r.Method == http.MethodPut && m.put == nil {
+		answer(w, http.StatusBadRequest, map[string]string{"error": "a table without \"put\" is none"})
+		return
+	}
 	if err := apply(m); err != nil {
 		answer(w, http.StatusConflict, describeTable(err))
 		return
