@@ -391,8 +391,12 @@ async def test_a_store_that_has_lost_the_last_changes_is_brought_past_them(site)
 
 async def test_what_is_no_traefik_is_down(site, caplog):
     """A web server that answers everything: a wrong port, say."""
+
+    async def anything(_):
+        return web.json_response({})
+
     app = web.Application()
-    app.router.add_get("/{path:.*}", lambda _: web.json_response({}))
+    app.router.add_get("/{path:.*}", anything)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -136,6 +137,23 @@ async def test_the_key_is_for_its_owner_only_and_nothing_is_left(site, certifica
     assert not (site.directory / "run").exists()
     line = certificates.key.read_text().splitlines()[1]
     assert line not in "".join(capfd.readouterr())
+
+
+async def test_a_renewal_that_could_not_be_written_is_written_later(site, certificates, monkeypatch, caplog):
+    """Fake: the disk is full once."""
+    await started_with_tls(site, certificates)
+    write, failures = renewal._write_all, []
+
+    def fails_once(files):
+        if not failures:
+            failures.append(files)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(files)
+
+    monkeypatch.setattr(renewal, "_write_all", fails_once)
+    certificates.renew("second")
+    await until_served(site, "second")
+    assert "cannot be written, which is tried again" in caplog.text
 
 
 async def test_versions_and_ciphers_can_be_chosen(site, certificates):
