@@ -151,7 +151,7 @@ def _of_plugins(answers: Mapping[str, Answer]) -> Iterator[Metric]:
     )
     requests = CounterMetricFamily(
         "kvproxy_requests",
-        "Requests that the plugin in the replica has sent to a server, since that Traefik was started, by whose it is",
+        "Requests that the plugin in the replica has sent to a server since that Traefik was started, by kind of route",
         labels=["replica", "kind"],
     )
     for name, answer in sorted(answers.items()):

@@ -90,8 +90,8 @@ class Replica:
     def failed(self, why: str) -> None:
         """It does not answer as it should, for the reason `why`, a sentence."""
         self._asked_at = None
-        self._why_down = why.rstrip(".")
-        if self.standing is not Standing.DOWN:
+        before, self._why_down = self._why_down, why.rstrip(".")
+        if self.standing is not Standing.DOWN or self._why_down != before:
             self._log.warning("%s; route changes do not wait for it until it is back", self._why_down)
         self.standing, self._goal, self._missing = Standing.DOWN, None, None
 
@@ -104,6 +104,8 @@ class Replica:
         """Wait for it although it is behind: no other is up."""
         if self.standing is Standing.LAGGING:
             self._log.warning("Traefik at %s is behind, but no other is up; route changes wait for it", self.api.name)
+        elif self.standing is Standing.CATCHING_UP:
+            self._log.info("Traefik at %s is back; route changes wait for it", self.api.name)
         self.standing, self._missing = Standing.AWAITED, None
 
     def _judge(self, latest: Revision | None) -> None:

@@ -18,7 +18,7 @@ class RoutingOptions(HasTraits):
     should_start: bool
 
     delivery = CaselessStrEnum(
-        [Delivery.PUSH, Delivery.STORE],
+        [delivery.value for delivery in Delivery],
         config=True,
         help="""
         How Traefik gets the routes: the Hub sends each change to a plugin in Traefik (`push`), or each Traefik reads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -105,7 +106,8 @@ class TraefikAPI:
 
     def _check_credential(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status in (401, 403):
-            raise TraefikError(f"Traefik at {self.name} refuses our credential ({answer.status})")
+            hint = "" if self._headers.get("Authorization") else "; KVProxy.traefik_api_password is not set"
+            raise TraefikError(f"Traefik at {self.name} refuses our credential ({answer.status}{hint})")
 
     @asynccontextmanager
     async def _ask(
@@ -119,8 +121,16 @@ class TraefikAPI:
         except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, json.JSONDecodeError) as error:
             raise TraefikError(f"Traefik at {self.name} cannot be understood: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            raise NoAnswer(f"Traefik at {self.name} cannot be asked: {why}") from error
+            raise NoAnswer(f"Traefik at {self.name} cannot be asked: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    # The address is in the name of the replica, and aiohttp calls all of it SSL.
+    if type(error) is aiohttp.ClientConnectorError and error.os_error.errno:
+        return os.strerror(error.os_error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 async def check_versions(apis: Sequence[TraefikAPI]) -> None:

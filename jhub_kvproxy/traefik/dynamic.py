@@ -14,6 +14,9 @@ API_USERS_ENV = "KVPROXY_API_USERS"
 #: Paths with ``..`` in them, which would be one user's for Traefik and another's for whoever resolves them. Browsers do
 #: that before they ask (whatwg URL standard), also at backslashes. Traefik has decoded ``%2e`` by then.
 _DOTS = r'PathRegexp("/\\.\\.(?:[/\\\\]|$)") || PathRegexp("\\\\\\.\\.(?:[/\\\\]|$)")'
+#: A service that is never asked, for routers whose middlewares answer. One of Traefik's own would keep requests out of
+#: the access log and the metrics.
+NOWHERE = "kvproxy-nowhere"
 _NOBODY, _API_AUTH = "kvproxy-nobody", "kvproxy-api-auth"
 #: Of a router on the entry point of the API.
 AT_API: dict[str, Any] = {"entryPoints": [API], "middlewares": [_API_AUTH]}
@@ -30,7 +33,7 @@ def base_config(*, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> d
         "kvproxy-api": {"rule": 'PathPrefix("/api")', "service": "api@internal", **AT_API},
         "kvproxy-dots": {
             "rule": _DOTS,
-            "service": "noop@internal",
+            "service": NOWHERE,
             "priority": HEALTH_ROUTER["priority"] + 1,
             "entryPoints": [PUBLIC],
             "middlewares": [_NOBODY],
@@ -43,7 +46,11 @@ def base_config(*, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> d
     }
     return merge(
         {
-            "http": {"routers": routers, "middlewares": middlewares},
+            "http": {
+                "routers": routers,
+                "middlewares": middlewares,
+                "services": {NOWHERE: {"loadBalancer": {"passHostHeader": True}}},
+            },
             # Without a default certificate, Traefik makes a new RSA key at every change of its configuration.
             "tls": {"stores": {"default": {"defaultCertificate": {"certFile": cert_file, "keyFile": key_file}}}},
         },

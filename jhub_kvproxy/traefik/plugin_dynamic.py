@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import TraefikError
-from .dynamic import AT_API, HEALTH_ROUTER
+from .dynamic import AT_API, HEALTH_ROUTER, NOWHERE
 from .plugin_files import PLUGIN
 from .static import PUBLIC
 from .upstream import LONGEST_DIAL, TimeLimits
@@ -20,7 +20,7 @@ _TRANSPORT = {
     "rootCAs": "rootCAs",
     "maxIdleConnsPerHost": "maxIdleConnsPerHost",
 }
-_TABLE, _HEALTH, _NOWHERE = "kvproxy-table", "kvproxy-health", "kvproxy-nowhere"
+_TABLE, _HEALTH = "kvproxy-table", "kvproxy-health"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class PluginOptions:
             "http": {
                 "routers": {
                     # The lowest priority that there is: a router of the admin's comes first.
-                    ROUTES: _at_public('PathPrefix("/")', 1, _NOWHERE, [ROUTES]),
+                    ROUTES: _at_public('PathPrefix("/")', 1, NOWHERE, [ROUTES]),
                     _HEALTH: _at_public(
                         HEALTH_ROUTER["rule"], HEALTH_ROUTER["priority"], HEALTH_ROUTER["service"], [_HEALTH]
                     ),
@@ -65,8 +65,6 @@ class PluginOptions:
                     _TABLE: {"plugin": {PLUGIN: {"mode": "table"}}},
                     _HEALTH: {"plugin": {PLUGIN: {"mode": "health"}}},
                 },
-                # Never asked. One of Traefik's own would keep requests out of the access log and the metrics.
-                "services": {_NOWHERE: {"loadBalancer": {"passHostHeader": True}}},
             }
         }
 

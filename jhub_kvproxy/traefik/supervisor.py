@@ -242,6 +242,7 @@ class Supervisor:
                     [*launch.command, self._runtime.config_argument],
                     env=env,
                     cwd=self._runtime.path,  # where Traefik looks for plugins-local/
+                    umask=0o077,  # of a log that it begins anew
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
                     pass_fds=[memory],
