@@ -56,7 +56,7 @@ async def agent():
 
 async def blind(site, **traits):
     """A proxy whose own kernel tells it nothing, as if its Traefik ran elsewhere."""
-    proxy = await site.started(activity=True, delivery="push", activity_token=TOKEN, **traits)
+    proxy = await site.started(activity=True, delivery="store", activity_token=TOKEN, **traits)
     here = proxy._activity._here
     here._owners = here._owners_of_closed = frozenset([os.getuid() + 1])
     return proxy
