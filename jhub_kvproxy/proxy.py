@@ -184,8 +184,10 @@ class KVProxy(
                 await self._wait(revision)
                 revision = await self._writer.touch(self.ready_timeout)
             await self._wait(revision, route)
-        except (RouteNotReady, BackendError):
+        except (RouteNotReady, BackendError) as error:
             await self._writer.take_back(route, previous, self.ready_timeout)
+            if isinstance(error, RouteNotReady):
+                raise RouteNotReady(f"The route {routespec!r} was not added. {error}") from error
             raise
         if self._activity and (previous is None or previous.target != target):
             self._activity.added(route)
