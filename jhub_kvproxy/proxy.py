@@ -18,7 +18,7 @@ from .activity.told import ToldActivity
 from .activity.tracker import Activity
 from .backend import Backend
 from .described import LastUse, described, described_by_routespec, never, without_last_activity
-from .errors import BackendError, KVProxyError, RouteNotReady, TraefikError
+from .errors import BackendError, RouteNotReady, TraefikError
 from .guard import Guard
 from .keepers import Keepers
 from .launching import launch_of
@@ -139,14 +139,14 @@ class KVProxy(
         try:
             launch = await launch_of(self)
             await self._local.start(launch)
-        except KVProxyError:
+        except BaseException:
             await self._close()
             raise
         self._watch(self._local.apis)
         try:
             await check_versions(self._local.apis)
             await self._readiness.wait(self._writer.revision, None, self.ready_timeout, for_fresh_answers=True)
-        except KVProxyError:
+        except BaseException:
             # The hub ends now. Users keep a Traefik that was there before it.
             await self._local.stop(keep_adopted=True)
             await self._close()
@@ -269,6 +269,8 @@ class KVProxy(
         """Wait until every replica that is up serves `revision`, and `route`, if that is given, with it."""
         if self.is_pushed:
             await self._readiness.wait(revision, None, self.ready_timeout, needs_one=route is not None)
+            if route and (why := self._journal.refusal(route)):
+                raise RouteNotReady(f"{why}.")
             return
         table = self._writer.table
         assert isinstance(table, RoutingTable)

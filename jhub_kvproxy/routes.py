@@ -19,6 +19,9 @@ from .names import escape_name, shortened
 from .rules import default_priority, pattern_rule, tree_key
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+# As Go reads them (net/url, parseHost and validOptionalPort).
+_TARGET_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9._~-]+)?\]|[^%\[\]:@]+)(:[0-9]*)?")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Routes with a host come before routes without one, however long their paths are.
 HOST_PRIORITY = 1_000_000
 
@@ -103,6 +106,8 @@ class Route:
         object.__setattr__(self, "pattern", Pattern.parse(self.routespec))
         _check_target(self.routespec, self.target)
         _check_data(self.routespec, self.data)
+        # Whoever called may change his own.
+        object.__setattr__(self, "data", copy_json(self.data))
 
     @property
     def name(self) -> str:
@@ -211,10 +216,25 @@ def _check_target(routespec: str, target: str) -> None:
         raise reject("the target must start with http:// or https://")
     if not url.hostname:
         raise reject("the target names no host")
+    if not _TARGET_HOST.fullmatch(url.netloc) or not _is_address(url.netloc):
+        raise reject("the target has no host name or address that Traefik can read")
+    if _BAD_ESCAPE.search(url.path):
+        raise reject("a '%' in its path is not followed by two hexadecimal digits")
     if url.query or url.fragment or "?" in target or "#" in target:
         raise reject("Traefik ignores the query and fragment of a target; leave them out")
     if not target.isascii() or any(char <= " " or char in '"<>\\^`{|}\x7f' for char in target):
         raise reject("the target holds characters that must be percent-encoded in a URL")
+
+
+def _is_address(netloc: str) -> bool:
+    """Whether what stands in brackets, if anything does, is an IPv6 address, with a zone perhaps."""
+    if not netloc.startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(netloc[1 : netloc.index("]")].partition("%25")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _check_data(routespec: str, data: Any) -> None:

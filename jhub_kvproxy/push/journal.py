@@ -27,6 +27,8 @@ class Journal:
         self._changes: deque[tuple[str, dict[str, Route | None]]] = deque()
         #: How many changes these have, in all.
         self._count = 0
+        #: Routes that a plugin has refused, and why, by the plugin's keys. They are left out of all tables.
+        self._refused: dict[str, tuple[Route, str]] = {}
         self._news = asyncio.Event()
         #: The newest revision; None: nothing was committed yet.
         self.revision: Revision | None = None
@@ -47,6 +49,7 @@ class Journal:
         if is_whole:
             self._changes.clear()
             self._count = 0
+            self._refused.clear()
             self._routes = {name: route for name, route in routes.items() if route}
         else:
             changes = self._take(routes)
@@ -67,9 +70,28 @@ class Journal:
             return None
         changes = self._since(served.revision) if served and served.form == goal.form else None
         if changes is None or len(changes) > len(self._routes):
-            return Message(goal, None, list(self._routes.values()))
-        put = [route for route in changes.values() if route]
-        return Message(goal, served, put, [key for key, route in changes.items() if not route])
+            return Message(goal, None, [route for route in self._routes.values() if self._is_sent(route)])
+        put = [route for route in changes.values() if route and self._is_sent(route)]
+        return Message(goal, served, put, [key for key, route in changes.items() if not self._is_sent(route)])
+
+    def refuse(self, key: str, why: str) -> bool:
+        """Leave out the route with this `key`, which a plugin has refused for the reason `why`, until it is changed.
+
+        Returns whether there is such a route, and it was not left out before.
+        """
+        route = next((route for route in self._routes.values() if key_of(route.pattern) == key), None)
+        if route is None or self.refusal(route):
+            return False
+        self._refused[key] = (route, why)
+        return True
+
+    def refusal(self, route: Route) -> str:
+        """Why `route` is left out; empty: it is not."""
+        refused, why = self._refused.get(key_of(route.pattern), (None, ""))
+        return why if refused is route else ""
+
+    def _is_sent(self, route: Route | None) -> bool:
+        return route is not None and not (self._refused and self.refusal(route))
 
     def _take(self, routes: Mapping[str, Route | None]) -> dict[str, Route | None]:
         changes: dict[str, Route | None] = {}
@@ -78,7 +100,9 @@ class Journal:
             if route:
                 self._routes[name] = route
             if known := route or old:
-                changes[key_of(known.pattern)] = route
+                key = key_of(known.pattern)
+                changes[key] = route
+                self._refused.pop(key, None)
         return changes
 
     def _since(self, revision: str) -> dict[str, Route | None] | None:

@@ -37,6 +37,14 @@ class Answer:
     refusal: str = ""
 
 
+class RouteRefused(TraefikError):
+    """The plugin does not take the route with this `key`, and so nothing of the message that has it."""
+
+    def __init__(self, text: str, key: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
 async def ask(api: TraefikAPI, session: aiohttp.ClientSession) -> Answer:
     """What the plugin serves now. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     status, body = await api.exchange(session, "GET", TABLE, timeout=_LIMIT)
@@ -48,12 +56,15 @@ async def ask(api: TraefikAPI, session: aiohttp.ClientSession) -> Answer:
 async def send(api: TraefikAPI, session: aiohttp.ClientSession, method: str, body: bytes) -> Answer:
     """Send a message (:class:`~jhub_kvproxy.push.wire.Message`); the answer is what the plugin serves then.
 
-    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`, and :class:`RouteRefused` for a route that is none.
     """
     limit = _LIMIT + len(body) / _SLOWEST
     status, answer = await api.exchange(session, method, TABLE, data=io.BytesIO(body), timeout=limit)
     if status == 400:
-        raise TraefikError(f"The plugin in Traefik at {api.name} does not understand us: {_refusal(answer)}")
+        why, key = _refusal(answer)
+        if key is not None:
+            raise RouteRefused(f"Traefik at {api.name} does not take {why}", key)
+        raise TraefikError(f"The plugin in Traefik at {api.name} does not understand us: {why}")
     if status not in (200, 409):
         raise _not_the_plugin(api, status)
     return _answer(api, answer)
@@ -87,11 +98,14 @@ def _answer(api: TraefikAPI, body: bytes) -> Answer:
         raise _not_understood(api, error) from error
 
 
-def _refusal(body: bytes) -> str:
+def _refusal(body: bytes) -> tuple[str, str | None]:
+    """Why a message was refused, and the key of the route that is to blame, if it is one route."""
     try:
-        return str(json.loads(body)["error"])
-    except (ValueError, LookupError, TypeError):
-        return "it does not say why"
+        answer = json.loads(body)
+        key = answer.get("key")
+        return str(answer["error"]), None if key is None else str(key)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "it does not say why", None
 
 
 def _not_understood(api: TraefikAPI, error: Exception) -> TraefikError:

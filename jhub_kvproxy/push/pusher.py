@@ -21,7 +21,7 @@ from .wire import Message, Served
 
 # Seconds between questions: to one that is up, whose Traefik may have been started again; to one that does not
 # answer, and may just be starting; and to one that has another hub's table.
-_INTERVAL, _FIRST_PAUSE, _LONGEST_PAUSE, _REFUSED_PAUSE = 0.5, 0.05, 1.0, 5.0
+_INTERVAL, _FIRST_PAUSE, _LONGEST_PAUSE, _REFUSED_PAUSE = 0.5, 0.05, 0.2, 5.0
 # A message with more routes is made in a thread.
 _FEW = 100
 
@@ -93,7 +93,13 @@ class Pusher(Keepers):
         self._took(replica, answer)
         served: Served | None = answer.served
         while (message := self._journal.message(served)) and self._may_push() and not self._is_newer(answer.served):
-            answer = await plugin.send(replica.api, session, message.method, await self._body(message))
+            try:
+                answer = await plugin.send(replica.api, session, message.method, await self._body(message))
+            except plugin.RouteRefused as error:
+                if not self._journal.refuse(error.key, str(error)):
+                    raise
+                self._log.error("%s. The route is left out; all others are served.", error)
+                continue
             self._took(replica, answer)
             if answer.refusal and not message.since and not self._is_newer(answer.served):
                 raise TraefikError(f"The plugin in Traefik at {replica.api.name} takes no table: {answer.refusal}")

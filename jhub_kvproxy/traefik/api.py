@@ -121,7 +121,7 @@ class TraefikAPI:
         except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, json.JSONDecodeError) as error:
             raise TraefikError(f"Traefik at {self.name} cannot be understood: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            raise NoAnswer(f"Traefik at {self.name} cannot be asked: {_why(error)}") from error
+            raise NoAnswer(f"Traefik at {self.name} cannot be reached: {_why(error)}") from error
 
 
 def _why(error: Exception) -> str:

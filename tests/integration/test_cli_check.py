@@ -90,7 +90,7 @@ def test_a_traefik_that_is_given_what_the_check_shows_serves_the_table(store, tm
     assert result.status == 1
     said = [line for line in result.out.splitlines() if " traefik " in line]
     assert len(said) == 4
-    assert f"FAILED  traefik Traefik at {nothing} cannot be asked: " in said[0]
+    assert f"FAILED  traefik Traefik at {nothing} cannot be reached: " in said[0]
     assert said[1].startswith(f"ok      traefik {right} (Traefik 3.")
     assert said[1].endswith(" serves this table.")
     assert {line[:7] for line in said[2:]} == {"FAILED "}

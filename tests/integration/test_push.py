@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from jhub_kvproxy import RouteNotReady
+from jhub_kvproxy import RouteNotReady, routes
 from jhub_kvproxy.push import plugin
 from jhub_kvproxy.push.wire import Served
 from jhub_kvproxy.records import REVISION, TRAEFIK_REVISION
@@ -410,3 +410,52 @@ async def test_what_is_no_traefik_is_down(site, caplog):
         assert "Traceback" not in caplog.text
     finally:
         await runner.cleanup()
+
+
+BAD = {"/services/x": {"t": "http://[fe80::1%eth0]:80"}}
+
+
+async def test_a_route_that_the_plugin_refuses_harms_no_other(site, monkeypatch, caplog):
+    """Fake: a target that we take, and the plugin does not. We know of none."""
+    monkeypatch.setattr(routes, "_check_target", lambda *_: None)
+    proxy = await site.started(delivery="push")
+    server = await site.server("a")
+    await proxy.add_route("/user/a/", server, {})
+    bad = proxy.add_route("/services/x/", BAD["/services/x"]["t"], {})
+    others = (proxy.add_route(f"/user/{n}/", server, {}) for n in range(10))
+    outcomes = await asyncio.gather(bad, *others, return_exceptions=True)
+    assert outcomes[1:] == [None] * 10
+    assert isinstance(outcomes[0], RouteNotReady)
+    assert "its target is not a URL" in str(outcomes[0])
+    assert await site.client.server("/user/9/") == "a"
+    assert "/services/x/" not in await proxy.get_all_routes()
+    # One that is in the store already, of an earlier hub's.
+    await proxy._writer.put(routes.Route("/services/x/", BAD["/services/x"]["t"], {}), 5)
+    await leave(proxy)
+    os.kill(proxy._local.supervisors[0]._pid, signal.SIGKILL)
+    second = await site.started(delivery="push")
+    await site.client.close()
+    assert await site.client.server("/user/a/") == "a"
+    await second.delete_route("/user/a/")
+    assert await site.client.server("/user/a/") is None
+    assert "The route is left out; all others are served." in caplog.text
+
+
+async def test_users_are_told_to_come_again_while_there_is_no_table(site):
+    proxy = site.proxy(delivery="push")
+    await proxy._ready()
+    proxy._watch = lambda replicas: None  # nobody tells Traefik anything
+    await proxy.start()
+    status, _ = await site.client.get("/user/a/")
+    assert status == 503
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_open(site):
+    proxy = site.proxy(delivery="push")
+    starting = asyncio.create_task(proxy.start())
+    await until(lambda: proxy._local.supervisors[0]._pid, "Traefik is not started")
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not proxy._is_open
+    assert not proxy._lease.is_held

@@ -87,7 +87,7 @@ async def test_a_replica_that_is_killed_is_reported_and_waited_for_again_when_it
         assert await all_serve(three[1:], f"/user/{number}/", "a")
     for _ in range(3):
         await next_failure(proxy._readiness._replicas[0])
-    assert caplog.text.count(f"{three[0].api_url} cannot be asked") == 1
+    assert caplog.text.count(f"{three[0].api_url} cannot be reached") == 1
     three[0].start()
     await until(lambda: "; route changes wait for it" in caplog.text, "the return is not reported")
     await proxy.add_route("/user/later/", server, {})
@@ -102,7 +102,7 @@ async def test_a_frozen_replica_delays_one_change_and_no_other(site, three, capl
     server = await site.server("a")
     three[1].freeze()
     await proxy.add_route("/user/first/", server, {})
-    assert f"{three[1].api_url} cannot be asked: no answer in time" in caplog.text
+    assert f"{three[1].api_url} cannot be reached: no answer in time" in caplog.text
     # Less than the time limit of a question, which therefore is in nobody's way.
     proxy.ready_timeout = 2.5
     for number in range(5):
@@ -172,7 +172,7 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     assert proxy._readiness._replicas[1].standing is replica.Standing.LAGGING
     ended[0].end()
     proxy.ready_timeout = 2
-    with pytest.raises(RouteNotReady, match=rf"cannot be asked.*{urls[1]} serves revision"):
+    with pytest.raises(RouteNotReady, match=rf"cannot be reached.*{urls[1]} serves revision"):
         await proxy.add_route("/user/late/", server, {})
     with pytest.raises(RouteNotReady):
         await proxy.delete_route("/user/0/")
@@ -224,7 +224,7 @@ async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypa
 
     await until(lambda: standings() == awaited(*hosts[:2]), "the two are not both found")
     names.addresses = hosts
-    await until(lambda: f"{hosts[2]} cannot be asked" in caplog.text, "the third is not found")
+    await until(lambda: f"{hosts[2]} cannot be reached" in caplog.text, "the third is not found")
     await proxy.add_route("/user/a/", server, {})
     third.start()
     await until(lambda: standings() == awaited(*hosts), "the third does not join")
@@ -283,7 +283,7 @@ async def test_a_certificate_must_be_for_the_name_and_not_for_the_address(tmp_pa
             api = TraefikAPI(f"https://traefik.test:{port}", address="127.0.0.2")
             assert await api.version(session) == "3.7.15"
             assert asked == ["traefik.test", f"traefik.test:{port}"]
-            with pytest.raises(TraefikError, match=rf"https://other.test:{port} at 127.0.0.2 cannot be asked.*CERTIF"):
+            with pytest.raises(TraefikError, match=rf"https://other.test:{port} at 127.0.0.2 cannot be reached.*CERTIF"):
                 await TraefikAPI(f"https://other.test:{port}", address="127.0.0.2").version(session)
     finally:
         await runner.cleanup()

@@ -367,7 +367,7 @@ def test_a_missing_traefik_is_explained():
 async def test_replicas_that_others_start(site, tmp_path):
     """Two of them; one goes down, and holds nobody up; with both down, an add fails cleanly."""
     hub = site.proxy(should_start=False, traefik_api_urls=["http://127.0.0.1:1"], ready_timeout=2)
-    with pytest.raises(RouteNotReady, match="cannot be asked"):
+    with pytest.raises(RouteNotReady, match="cannot be reached"):
         await hub.add_route("/user/early/", "http://127.0.0.1:1", {})
     assert await hub.get_all_routes() == {}
     await hub.stop()

@@ -187,6 +187,25 @@ def test_a_table_by_other_options_or_of_another_writer_is_told_anew():
         assert plugin.table == hub.table
 
 
+def test_a_route_that_a_plugin_refuses_is_left_out_until_it_changes():
+    hub, plugin, late = Hub(), Plugin(), Plugin()
+    hub.replace(*map(route, NAMES))
+    plugin.take(hub.journal)
+    bad = route("/user/a/", "http://127.0.0.1:2")
+    hub.commit(bad, route("/user/d/"))
+    assert hub.journal.refuse("/user/a", "why")
+    assert not hub.journal.refuse("/user/a", "why")
+    assert not hub.journal.refuse("/user/nobody", "why")
+    assert hub.journal.refusal(bad) == "why"
+    left = {key: target for key, target in hub.table.items() if key != "/user/a"}
+    assert (plugin.take(hub.journal), plugin.table) == ("PATCH", left)
+    assert (late.take(hub.journal), late.table) == ("PUT", left)
+    hub.commit(route("/user/a/", "http://127.0.0.1:3"))
+    assert plugin.take(hub.journal) == "PATCH"
+    assert plugin.table == hub.table
+    assert not hub.journal.refusal(bad)
+
+
 def test_news_are_told():
     hub = Hub()
     before = hub.journal.news

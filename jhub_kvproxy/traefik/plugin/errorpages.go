@@ -49,6 +49,11 @@ func parseErrorTarget(text string) *url.URL {
 func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err error) {
 	switch failed.URL.Scheme {
 	case noRoute:
+		if !hasTable() {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "There is no routing table yet.", http.StatusServiceUnavailable)
+			return
+		}
 		http.NotFound(w, failed)
 		return
 	case badPath:

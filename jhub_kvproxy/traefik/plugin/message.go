@@ -15,6 +15,9 @@ type message struct {
 	// put is nil if the message does not have it.
 	put    map[string]*entry
 	remove []string
+	// badKey is that of the route that is none, if isRouteBad.
+	badKey     string
+	isRouteBad bool
 }
 
 // readMessage reads all of a message and checks it. It takes no field and no route twice; fields that it does not know
@@ -36,7 +39,8 @@ func readMessage(body io.Reader) (*message, error) {
 		}
 		seen[name] = true
 		if err := m.readField(decoder, name); err != nil {
-			return nil, err
+			// It tells which route is none.
+			return m, err
 		}
 	}
 	if err := readDelim(decoder, '}'); err != nil {
@@ -92,6 +96,7 @@ func (m *message) readRoutes(decoder *json.Decoder) error {
 		}
 		e, err := newEntry(key, r)
 		if err != nil {
+			m.badKey, m.isRouteBad = key, true
 			return fmt.Errorf("route %q: %w", key, err)
 		}
 		// The interpreter does not do this when it is part of a multiple assignment.

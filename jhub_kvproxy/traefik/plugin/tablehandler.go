@@ -47,7 +47,12 @@ func (h *tableHandler) serveTable(w http.ResponseWriter, r *http.Request) {
 		if errors.As(err, &tooLarge) {
 			status = http.StatusRequestEntityTooLarge
 		}
-		answer(w, status, map[string]string{"error": err.Error()})
+		refusal := map[string]string{"error": err.Error()}
+		if m != nil && m.isRouteBad {
+			// The pusher can do without this route.
+			refusal["key"] = m.badKey
+		}
+		answer(w, status, refusal)
 		return
 	}
 	if r.Method == http.MethodPut && m.put == nil {
