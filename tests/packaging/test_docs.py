@@ -313,6 +313,10 @@ class Reader:
                 await until(self._alice.server_answers, f"{step.place}: JupyterLab does not answer")
             case "", "the hub does not answer":
                 assert not await answers(self._url + "/hub/login")
+                [words] = re.findall(r'/hub/home> answers "(.+?)"', TUTORIAL.read_text())
+                async with aiohttp.ClientSession() as session, session.get(self._url + "/hub/home") as answer:
+                    assert words == answer.reason
+                    assert words in await answer.text()
             case "", "Ctrl-C":
                 await self._press_ctrl_c()
             case "", "nothing runs any more":
