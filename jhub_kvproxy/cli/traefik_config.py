@@ -52,7 +52,8 @@ class TraefikConfigApp(Command):
     """
     examples = """
     jhub-kvproxy traefik-config --secrets > /etc/traefik/traefik.toml
-    jhub-kvproxy traefik-config --dynamic > /etc/traefik/dynamic/jupyterhub.toml
+    jhub-kvproxy traefik-config --dynamic > /etc/traefik/new.toml
+    mv /etc/traefik/new.toml /etc/traefik/dynamic/jupyterhub.toml
     jhub-kvproxy traefik-config --env > /etc/traefik/traefik.env
     jhub-kvproxy traefik-config --plugin /etc/traefik
     """

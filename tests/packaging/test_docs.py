@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from configparser import ConfigParser, SectionProxy
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,17 +203,21 @@ async def test_traefik_run_by_others(way, tmp_path, monkeypatch):
     static, *more = map(adapted, blocks("toml", first_line, [EXTERNAL]) + blocks("toml", first_line, [BEHIND]))
     [dynamic] = map(adapted, blocks("toml", "# /var/lib/jupyterhub", [EXTERNAL]))
     shown, pushing, *_ = map(adapted, blocks("python", "# jupyterhub_config.py", [EXTERNAL]))
-    variables = {}
+    traefik: list[str] = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
+    options: dict[str, Any] = {"cwd": tmp_path}
     if way == "pushed":
         # The hub's files and Traefik's are in one directory here.
-        shown = shown.replace("http://:8000", f"http://127.0.0.1:{public}") + pushing
+        shown = pushing.replace("http://:8000", f"http://127.0.0.1:{public}")
         monkeypatch.setenv("KVPROXY_TRAEFIK_API_PASSWORD", "sesame")
         (tmp_path / "jupyterhub_config.py").write_text(shown)
         [commands] = blocks("console", "# mkdir -p /etc/traefik/dynamic", [EXTERNAL])
         text = adapted(commands).replace("traefik-config", f"traefik-config --directory={tmp_path}")
         run(re.sub("^# ", "$ ", text, flags=re.MULTILINE), tmp_path, commands.place)
-        name, _, value = (tmp_path / "traefik.env").read_text().strip().partition("=")
-        variables = {name: value.strip('"')}
+        unit = unit_of(adapted(blocks("ini", "# /etc/systemd/system/traefik.service", [EXTERNAL])[0]))
+        name, _, value = Path(unit["EnvironmentFile"]).read_text().strip().partition("=")
+        traefik = [*find_traefik(["traefik"]), *unit["ExecStart"].split()[1:]]
+        options = {"cwd": unit["WorkingDirectory"], "env": os.environ | {name: value.strip('"')}}
+        options["umask"] = int(unit["UMask"], 8)
     else:
         (tmp_path / "traefik.toml").write_text("\n".join([static, *more]) if "added" in way else static)
         directory = table / "jupyterhub" / "traefik"
@@ -221,19 +226,24 @@ async def test_traefik_run_by_others(way, tmp_path, monkeypatch):
     for name, content in zip(("cert", "key"), self_signed(), strict=True):
         (tmp_path / f"default-{name}.pem").write_bytes(content)
     config = load(shown, tmp_path)
-    del config.TomlBackend.group  # this machine has no such group
+    config.TomlBackend.path = str(table)
+    config.TomlBackend.pop("group", None)  # this machine has no such group
     config.KVProxy.traefik_api_password = "sesame"
     proxy = KVProxy(public_url=f"http://127.0.0.1:{public}/", config=config)
     client = Client(public)
     async with AsyncExitStack() as stack:
-        traefik = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
-        await stack.enter_async_context(running(traefik, cwd=tmp_path, env=os.environ | variables))
+        await stack.enter_async_context(running(traefik, **options))
         stack.push_async_callback(client.close)
         stack.push_async_callback(proxy.stop)
         hub = await stack.enter_async_context(user_server("hub"))
         await proxy.add_route("/", hub, {})
         if way != "with what may be added":  # which switches TLS on
             assert await client.server("/hub/") == "hub"
+        if way == "pushed":
+            need(shutil.which("curl"), "curl")
+            [asked] = blocks("console", "$ curl -u kvproxy http://127.0.0.1:8099/kvproxy/table", [EXTERNAL])
+            text = adapted(asked).replace("-u kvproxy", "-s -u kvproxy:sesame").replace("curl -i", "curl -s -i")
+            run(text.replace(":8000", f":{public}"), tmp_path, asked.place)
 
 
 def test_the_credential_of_the_api_is_one(tmp_path):
@@ -303,6 +313,10 @@ class Reader:
                 await until(self._alice.server_answers, f"{step.place}: JupyterLab does not answer")
             case "", "the hub does not answer":
                 assert not await answers(self._url + "/hub/login")
+                [words] = re.findall(r'/hub/home> answers "(.+?)"', TUTORIAL.read_text())
+                async with aiohttp.ClientSession() as session, session.get(self._url + "/hub/home") as answer:
+                    assert words == answer.reason
+                    assert words in await answer.text()
             case "", "Ctrl-C":
                 await self._press_ctrl_c()
             case "", "nothing runs any more":
@@ -357,6 +371,14 @@ def load(text: str, directory: Path) -> Config:
     file = directory / "jupyterhub_config.py"
     file.write_text(text)
     return PyFileConfigLoader(file.name, path=str(directory)).load_config()
+
+
+def unit_of(text: str) -> SectionProxy:
+    """The section [Service] of a systemd unit."""
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return parser["Service"]
 
 
 def run(block: str, directory: Path, place: str) -> str:
