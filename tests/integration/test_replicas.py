@@ -283,7 +283,8 @@ async def test_a_certificate_must_be_for_the_name_and_not_for_the_address(tmp_pa
             api = TraefikAPI(f"https://traefik.test:{port}", address="127.0.0.2")
             assert await api.version(session) == "3.7.15"
             assert asked == ["traefik.test", f"traefik.test:{port}"]
-            with pytest.raises(TraefikError, match=rf"https://other.test:{port} at 127.0.0.2 cannot be reached.*CERTIF"):
+            refused = rf"https://other.test:{port} at 127.0.0.2 cannot be reached.*CERTIF"
+            with pytest.raises(TraefikError, match=refused):
                 await TraefikAPI(f"https://other.test:{port}", address="127.0.0.2").version(session)
     finally:
         await runner.cleanup()
