@@ -27,8 +27,8 @@ def changed(monkeypatch):
 
 
 async def test_a_plugin_that_panics_takes_nothing_down(site, changed):
-    beginning = "func rewrite(pr *httputil.ProxyRequest) {\n"
-    changed("routing.go", beginning, beginning + 'if pr.Out.URL.Path == "/user/a/panic" { panic("sabotage") }\n')
+    beginning = "func direct(out *http.Request) {\n"
+    changed("routing.go", beginning, beginning + 'if out.URL.Path == "/user/a/panic" { panic("sabotage") }\n')
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
     pid = proxy._local.supervisors[0]._pid

@@ -19,12 +19,16 @@ const flushInterval = 100 * time.Millisecond
 
 // newRouteProxy returns the way of users' requests to their servers. It is native, and calls what is interpreted only
 // before a request goes out, so that nothing interpreted waits for an answer.
+//
+// It has a Director, unless uses are noted or the access log is told: then it has a Rewrite, which knows the request as it
+// came. A Rewrite is preferred elsewhere, because the header Connection of a client may remove what a Director sets. But
+// Traefik's entry point has dealt with Connection by then, and a Rewrite has to put back what Traefik has set in headers,
+// which takes as long as to find the route.
 func newRouteProxy(config *Config) *httputil.ReverseProxy {
 	chooseLimits(config)
 	transport := transportFor(config)
 	pages := &errorPages{target: parseErrorTarget(config.ErrorTarget), tellsURL: config.TellsURL, transport: transport}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:       rewrite,
 		Transport:     transport,
 		FlushInterval: flushInterval,
 		BufferPool:    buffers,
@@ -40,56 +44,56 @@ func newRouteProxy(config *Config) *httputil.ReverseProxy {
 		proxy.Rewrite = rewriteAndNote
 	case config.Log:
 		proxy.Rewrite = rewriteAndLog
+	default:
+		proxy.Director = direct
 	}
 	return proxy
 }
 
-// rewrite sends a request to its server. On the quick way it does the same as lookUp and send do.
-func rewrite(pr *httputil.ProxyRequest) {
-	if atomic.LoadInt32(&limitsAreSet) == 0 {
-		setLimits(pr.In)
-	}
-	out := pr.Out
-	to := out.Header
+// direct sends a request to its server. On the quick way it does the same as lookUp and send do.
+func direct(out *http.Request) {
+	header := out.Header
 	quick := shape.Load().(*tableShape).quick
 	value, ok := quick.routes.Load(quick.cut.FindString(out.RequestURI))
-	if !ok || to["Upgrade"] != nil || out.Method == "CONNECT" {
-		send(pr, lookUp(out))
+	if !ok || header["Connection"] != nil || header["Http2-Settings"] != nil || out.Trailer != nil ||
+		out.Method == "CONNECT" || atomic.LoadInt32(&limitsAreSet) == 0 {
+		directGenerally(out)
 		return
 	}
 	e := value.(*entry)
 	u := out.URL
 	u.Scheme = e.scheme
 	u.Host = e.host
-	u.RawQuery = pr.In.URL.RawQuery
 	atomic.AddInt64(e.counted, 1)
-	from := pr.In.Header
-	to["X-Forwarded-For"] = from["X-Forwarded-For"]
-	pr.SetXForwarded()
-	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
-	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
-	to["Forwarded"] = from["Forwarded"]
-	delete(to, "Http2-Settings")
-	out.Trailer = nil
 }
 
-// rewriteAndNote is rewrite, and lets the use of the route be noted.
+func directGenerally(out *http.Request) {
+	if atomic.LoadInt32(&limitsAreSet) == 0 {
+		setLimits(out)
+	}
+	cleanConnection(out.Header)
+	send(&httputil.ProxyRequest{In: out, Out: out}, lookUp(out))
+}
+
+// rewriteAndNote sends a request to its server, and lets the use of the route be noted.
 func rewriteAndNote(pr *httputil.ProxyRequest) {
 	if atomic.LoadInt32(&limitsAreSet) == 0 {
 		setLimits(pr.In)
 	}
 	e := lookUpQuickly(pr.Out)
 	send(pr, e)
+	keepForwarded(pr)
 	noteUse(pr, e)
 }
 
-// rewriteAndLog is rewrite, and tells the access log.
+// rewriteAndLog sends a request to its server, and tells the access log.
 func rewriteAndLog(pr *httputil.ProxyRequest) {
 	if atomic.LoadInt32(&limitsAreSet) == 0 {
 		setLimits(pr.In)
 	}
 	e := lookUpQuickly(pr.Out)
 	send(pr, e)
+	keepForwarded(pr)
 	tellLog(pr, e)
 }
 
@@ -100,6 +104,7 @@ func rewriteNoteAndLog(pr *httputil.ProxyRequest) {
 	}
 	e := lookUpQuickly(pr.Out)
 	send(pr, e)
+	keepForwarded(pr)
 	noteUse(pr, e)
 	tellLog(pr, e)
 }
@@ -168,15 +173,7 @@ func send(pr *httputil.ProxyRequest, e *entry) {
 		u.Scheme = noTunnel
 		return
 	}
-	// ReverseProxy leaves out what it cannot read in the query, but the server may.
-	u.RawQuery = pr.In.URL.RawQuery
-	// Traefik has set these headers. SetXForwarded appends the client's address to the first, and sets two others.
-	to, from := out.Header, pr.In.Header
-	to["X-Forwarded-For"] = from["X-Forwarded-For"]
-	pr.SetXForwarded()
-	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
-	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
-	to["Forwarded"] = from["Forwarded"]
+	to := out.Header
 	delete(to, "Http2-Settings")
 	// Servers may take for headers what comes behind the body (CVE-2026-88004).
 	out.Trailer = nil
@@ -189,5 +186,39 @@ func send(pr *httputil.ProxyRequest, e *entry) {
 	}
 	if to["Upgrade"] != nil {
 		sendUpgrade(pr)
+	}
+}
+
+// keepForwarded puts back what a ReverseProxy with a Rewrite takes away: what it cannot read in the query, but the server
+// may, and headers that Traefik has set. SetXForwarded appends the client's address to the first, and sets two others.
+func keepForwarded(pr *httputil.ProxyRequest) {
+	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
+	to, from := pr.Out.Header, pr.In.Header
+	to["X-Forwarded-For"] = from["X-Forwarded-For"]
+	pr.SetXForwarded()
+	to["X-Forwarded-Host"] = from["X-Forwarded-Host"]
+	to["X-Forwarded-Proto"] = from["X-Forwarded-Proto"]
+	to["Forwarded"] = from["Forwarded"]
+}
+
+// cleanConnection removes the headers that a client names in the header Connection, as ReverseProxy would do after the
+// Director, but not those that Traefik or the plugin set. Traefik's entry point has done so already.
+func cleanConnection(header http.Header) {
+	lines := header["Connection"]
+	delete(header, "Connection")
+	for _, line := range lines {
+		for _, token := range strings.Split(line, ",") {
+			name := http.CanonicalHeaderKey(strings.TrimSpace(token))
+			switch {
+			case name == "Upgrade":
+				header["Connection"] = []string{"Upgrade"}
+			case name == "X-Forwarded-Prefix":
+				// The plugin sets its own later.
+				delete(header, name)
+			case name == "Te" || name == "Forwarded" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-"):
+			default:
+				delete(header, name)
+			}
+		}
 	}
 }

@@ -23,8 +23,9 @@ func sendChanged(pr *httputil.ProxyRequest, e *entry) {
 		u.Scheme, u.Host = e.scheme, e.host
 	} else {
 		// It joins the paths, and sets the host in the header Host to that of the target.
+		host := pr.In.Host
 		pr.SetURL(e.target)
-		pr.Out.Host = pr.In.Host
+		pr.Out.Host = host
 	}
 	if e.route.ChangeOrigin {
 		pr.Out.Host = ""
