@@ -63,7 +63,7 @@ fuzz: $(VENV)/.has-test
 
 # All that a proxy can break on one store, and what is about the proxy itself on the others.
 suite: $(VENV)/.has-test
-	@$(MAKE) --keep-going --no-print-directory suite-toml suite-etcd suite-consul suite-redis
+	@$(MAKE) --keep-going --no-print-directory suite-toml suite-ssl suite-etcd suite-consul suite-redis
 
 suite-toml: MODULES = test_proxy test_named_servers test_spawner test_services test_singleuser test_api \
     test_internal_ssl_connections
@@ -74,6 +74,10 @@ suite-%: $(VENV)/.has-test
 	    -p tests.jupyterhub_suite.plugin -n 2 --dist loadfile \
 	    --rootdir "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" --pyargs \
 	    $(addprefix jupyterhub.tests.,$(MODULES))
+
+# With JupyterHub.internal_ssl.
+suite-ssl:
+	@SSL_ENABLED=1 $(MAKE) --no-print-directory suite-toml MODULES=test_proxy
 
 bench: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks $(BENCH)
