@@ -85,6 +85,10 @@ class Journal:
         self._refused[key] = (route, why)
         return True
 
+    def leaves_out(self, key: str) -> bool:
+        """Whether the route with this `key` is left out now."""
+        return key in self._refused
+
     def refusal(self, route: Route) -> str:
         """Why `route` is left out; empty: it is not."""
         refused, why = self._refused.get(key_of(route.pattern), (None, ""))

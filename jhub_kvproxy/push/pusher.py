@@ -96,9 +96,10 @@ class Pusher(Keepers):
             try:
                 answer = await plugin.send(replica.api, session, message.method, await self._body(message))
             except plugin.RouteRefused as error:
-                if not self._journal.refuse(error.key, str(error)):
+                if self._journal.refuse(error.key, str(error)):
+                    self._log.error("%s. The route is left out; all others are served.", error)
+                elif not self._journal.leaves_out(error.key):  # by what another replica has said meanwhile
                     raise
-                self._log.error("%s. The route is left out; all others are served.", error)
                 continue
             self._took(replica, answer)
             if answer.refusal and not message.since and not self._is_newer(answer.served):

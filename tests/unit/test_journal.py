@@ -196,6 +196,7 @@ def test_a_route_that_a_plugin_refuses_is_left_out_until_it_changes():
     assert hub.journal.refuse("/user/a", "why")
     assert not hub.journal.refuse("/user/a", "why")
     assert not hub.journal.refuse("/user/nobody", "why")
+    assert [hub.journal.leaves_out(key) for key in ("/user/a", "/user/nobody")] == [True, False]
     assert hub.journal.refusal(bad) == "why"
     left = {key: target for key, target in hub.table.items() if key != "/user/a"}
     assert (plugin.take(hub.journal), plugin.table) == ("PATCH", left)
@@ -204,6 +205,7 @@ def test_a_route_that_a_plugin_refuses_is_left_out_until_it_changes():
     assert plugin.take(hub.journal) == "PATCH"
     assert plugin.table == hub.table
     assert not hub.journal.refusal(bad)
+    assert not hub.journal.leaves_out("/user/a")
 
 
 def test_news_are_told():
