@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ from .traefik.renewal import Renewal
 from .writer import Writer
 
 _LONGEST_PACE = 5.0
+# A router that Traefik refuses in so many lists of a store one after another is wrong.
+_LOOKS = 4
 
 
 class KVProxy(
@@ -178,12 +181,10 @@ class KVProxy(
         previous, before = self._writer.latest(route.name), self._writer.revision
         revision = await self._writer.put(route, self.ready_timeout)
         try:
-            if revision != before and not (self.is_pushed or self._backend.lists_at_once):
-                # Traefik may have listed the keys while they were written, and then lack some of them, or call the
-                # route wrong for that; what it lists from now on is whole.
-                await self._wait(revision)
-                revision = await self._writer.touch(self.ready_timeout)
-            await self._wait(revision, route)
+            if revision == before or self.is_pushed or self._backend.lists_at_once:
+                await self._wait(revision, route)
+            else:
+                await self._wait_for_a_whole_list(revision, route)
         except (RouteNotReady, BackendError) as error:
             await self._writer.take_back(route, previous, self.ready_timeout)
             if isinstance(error, RouteNotReady):
@@ -276,6 +277,22 @@ class KVProxy(
         assert isinstance(table, RoutingTable)
         router = f"{table.router(route)}@{self.traefik_provider}" if route else None
         await self._readiness.wait(revision, router, self.ready_timeout, for_fresh_answers=True)
+
+    async def _wait_for_a_whole_list(self, revision: Revision, route: Route) -> None:
+        """Wait in the way of :meth:`_wait`, where Traefik may list the keys while they are written.
+
+        Then it may lack some of them, or call the route wrong for that. What it lists after that is whole, but for
+        what the next commit changes meanwhile, which may be the place of this route in the tree.
+        """
+        deadline = time.monotonic() + self.ready_timeout
+        await self._wait(revision)
+        for look in range(_LOOKS):
+            revision = await self._writer.touch(self.ready_timeout)
+            try:
+                return await self._wait(revision, route)
+            except RouteNotReady:
+                if look + 1 == _LOOKS or time.monotonic() > deadline:
+                    raise
 
     async def _is_live(self, revision: Revision) -> None:
         # A replica that lags behind does not hold up the others for longer.
