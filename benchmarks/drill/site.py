@@ -208,7 +208,7 @@ class Site:
         config["KVProxy"]["traefik_api_urls"] = [replica.api_url for replica in self.replicas]
         return {
             "kind": "own",
-            "proxy_class": "jhub_kvproxy.proxy:KVProxy",
+            "proxy_class": "jhub_kvproxy.hub.proxy:KVProxy",
             "config": config,
             "public_url": f"http://127.0.0.1:{self.balancer.port}/",
         }

@@ -19,7 +19,7 @@ from jupyterhub.utils import utcnow
 
 from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.tracker import Activity
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.ports import is_free
 from tests.hub import until
 from tests.servers import Client, free_port, user_server

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from tests.hub import Hub, until
 from tests.servers import free_port, user_server
 from tests.stores import on_every_store

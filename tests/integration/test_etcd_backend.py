@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends._etcd_client import EtcdClient
 from tests.site import writer_for
 from tests.stores.etcd import EtcdServer, encode, keys_of, numbered, opened

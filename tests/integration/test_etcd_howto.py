@@ -11,7 +11,7 @@ from pathlib import Path
 import tomli_w
 from traitlets.config import PyFileConfigLoader
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.binary import find_traefik
 from tests.hub import until
 from tests.servers import Client, free_port, user_server

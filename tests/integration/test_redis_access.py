@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
-from jhub_kvproxy.names import spread
+from jhub_kvproxy.routing.names import spread
 from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy_backends.redis import RedisBackend
 from tests.hub import until

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from jhub_kvproxy import RouteNotReady, TraefikError, replica
+from jhub_kvproxy import RouteNotReady, TraefikError
+from jhub_kvproxy.push import replica
 from jhub_kvproxy.traefik import discovery
 from jhub_kvproxy.traefik.api import TraefikAPI
 from jhub_kvproxy.traefik.certificate import self_signed

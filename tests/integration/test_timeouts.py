@@ -12,7 +12,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from traitlets import TraitError
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.static import duration
 from jhub_kvproxy.traefik.upstream import TimeLimits, upstream_static
 from tests.hub import until

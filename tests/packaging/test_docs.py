@@ -29,8 +29,8 @@ import pytest
 from jupyterhub.app import JupyterHub
 from traitlets.config import Config, PyFileConfigLoader
 
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.registry import find_backend, installed_backends
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.store.registry import find_backend, installed_backends
 from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
 from tests.hub import answers, browsing, kill_processes_of, processes_of, until

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from traitlets.config import Config
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.binary import find_traefik
 from tests import command
 from tests.front import Certificates, served_name

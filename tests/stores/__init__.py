@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 
 #: Where ``tools/setup`` unpacks a server that must not be installed system-wide.
 _UNPACKED = Path(__file__).parents[2] / ".servers" / "usr" / "bin"
