@@ -17,8 +17,7 @@ from .errors import (
 from .files import write_atomically
 from .routing.changes import difference
 from .store.contract import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
-from .traefik.dynamic import unflatten
-from .traefik_routers.fragments import Fragments
+from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
     "Backend",

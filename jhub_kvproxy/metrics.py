@@ -1,24 +1,16 @@
-"""Our Prometheus metrics, in the hub's ``/hub/metrics``.
+"""Our Prometheus metrics that count events, where these happen. They are in the hub's ``/hub/metrics``.
 
-What happens is counted where it happens. What is so is read when Prometheus asks, from the memory of the
-proxies that are open, so that nothing stays behind of one that is closed. The prefix ``kvproxy_`` is fixed, whatever
-``JUPYTERHUB_METRICS_PREFIX`` is: dashboards and alerts rely on it.
+The prefix ``kvproxy_`` is fixed, whatever ``JUPYTERHUB_METRICS_PREFIX`` is: dashboards and alerts rely on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from prometheus_client import REGISTRY, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Histogram
 
 from .errors import BackendUnavailable, LeaseHeld, LeaseLost, RouteNotReady
-from .push.plugin import Answer
-from .push.replica import Replica, Standing
-from .routing.revision import Revision
 
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CHANGE = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -101,75 +93,3 @@ def drift_repaired(keys: int) -> None:
     """So many keys of the store were not as the hub left them, and are again."""
     _DRIFT_REPAIRS.inc()
     _DRIFT_KEYS.inc(keys)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Source:
-    """Where the gauges are read; each function answers at once, from memory."""
-
-    routes: Callable[[], int]
-    is_lease_held: Callable[[], bool]
-    replicas: Callable[[], Sequence[Replica]]
-    #: What the plugin of each replica answered last; of those that have one.
-    plugins: Callable[[], Mapping[Replica, Answer]]
-
-
-class Gauges(Collector):
-    """What is so now, of all `sources`: one, but for tests."""
-
-    def __init__(self) -> None:
-        self.sources: set[Source] = set()
-
-    def collect(self) -> Iterator[Metric]:
-        sources = list(self.sources)
-        routes = sum(source.routes() for source in sources)
-        yield GaugeMetricFamily("kvproxy_routes", "Routes in the table", routes)
-        is_held = bool(sources) and all(source.is_lease_held() for source in sources)
-        yield GaugeMetricFamily("kvproxy_lease_held", "Whether this hub may write to the store", is_held)
-        replicas = {replica.api.name: replica for source in sources for replica in source.replicas()}
-        yield _by_standing([replica.standing for replica in replicas.values()])
-        up = GaugeMetricFamily("kvproxy_replica_up", "Whether the replica's API answers", labels=["replica"])
-        lag = GaugeMetricFamily(
-            "kvproxy_replica_lag_seconds",
-            "How long the replica has lacked a revision of the table that it should serve",
-            labels=["replica"],
-        )
-        for name, replica in sorted(replicas.items()):
-            up.add_metric([name], replica.standing is not Standing.DOWN)
-            lag.add_metric([name], replica.lag.seconds)
-        yield up
-        yield lag
-        yield from _of_plugins({r.api.name: answer for source in sources for r, answer in source.plugins().items()})
-
-
-def _of_plugins(answers: Mapping[str, Answer]) -> Iterator[Metric]:
-    routes = GaugeMetricFamily(
-        "kvproxy_replica_routes", "Routes that the plugin in the replica serves", labels=["replica"]
-    )
-    revision = GaugeMetricFamily(
-        "kvproxy_replica_revision", "Number of the revision that the plugin in the replica serves", labels=["replica"]
-    )
-    requests = CounterMetricFamily(
-        "kvproxy_requests",
-        "Requests that the plugin in the replica has sent to a server since that Traefik was started, by kind of route",
-        labels=["replica", "kind"],
-    )
-    for name, answer in sorted(answers.items()):
-        routes.add_metric([name], answer.routes)
-        revision.add_metric([name], Revision.read(answer.served.revision).number)
-        for kind, count in sorted(answer.requests.items()):
-            requests.add_metric([name, kind], count)
-    yield routes
-    yield revision
-    yield requests
-
-
-def _by_standing(standings: Sequence[Standing]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily("kvproxy_replicas", "Replicas of Traefik", labels=["standing"])
-    for standing in Standing:
-        family.add_metric([standing.name.lower()], standings.count(standing))
-    return family
-
-
-GAUGES = Gauges()
-REGISTRY.register(GAUGES)

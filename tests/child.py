@@ -70,7 +70,7 @@ async def child(site: Site, **traits: Any) -> AsyncIterator[Child]:
     """A KVProxy on the port and the store of `site`, with these traits; Traefik comes with the call of ``start``."""
     ours = {"runtime_dir": str(site.directory / "run"), "prefix": site.store.prefix, "delivery": "store"}
     proxy = {**ours, **traits}
-    section = type(site.proxy()._backend).__name__
+    section = type(site.proxy().backend).__name__
     config = {"KVProxy": {"backend_class": site.store.name, **proxy}, section: dict(site.store.traits)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.child", json.dumps(config), str(site.port)),

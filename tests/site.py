@@ -64,13 +64,13 @@ class Site:
 async def count_commits(proxy: KVProxy, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     """A list that every batch is added to that `proxy` commits from now on."""
     batches = []
-    apply = proxy._backend.apply
+    apply = proxy.backend.apply
 
     async def counted(batch: Batch) -> None:
         batches.append(batch)
         await apply(batch)
 
-    monkeypatch.setattr(proxy._backend, "apply", counted)
+    monkeypatch.setattr(proxy.backend, "apply", counted)
     return batches
 
 
@@ -80,10 +80,10 @@ async def is_served(site: Site, path: str) -> bool:
 
 async def leave(proxy: KVProxy) -> None:
     """End `proxy` as its hub's end does with ``cleanup_proxy = False``: Traefik runs on, and nobody watches it."""
-    for supervisor in proxy._local.supervisors:
+    for supervisor in proxy.control.local.supervisors:
         assert supervisor._watcher
         supervisor._watcher.cancel()
-    await proxy._close()
+    await proxy.control.close()
 
 
 def writer_for(backend: Backend) -> Writer:

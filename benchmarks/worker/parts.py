@@ -58,14 +58,14 @@ class OwnPart(HubPart):
         from jhub_kvproxy.push.journal import Journal
         from jhub_kvproxy.push.wire import Served, form_of
 
-        writer, serving = self.proxy._writer, self.proxy.serving
-        journal = Journal(form_of(serving))
+        writer, policy = self.proxy.control.writer, self.proxy.policy
+        journal = Journal(form_of(policy))
         journal.record(writer.revision, writer.table.routes, is_whole=True)
         message = journal.message(Served())
         assert message
         async with aiohttp.ClientSession() as session:
-            body = await asyncio.to_thread(message.body, serving)
-            answer = await plugin.send(self.proxy._local.apis[0], session, message.method, body)
+            body = await asyncio.to_thread(message.body, policy)
+            answer = await plugin.send(self.proxy.control.local.apis[0], session, message.method, body)
         if answer.refusal:
             raise RuntimeError(f"The plugin takes no table: {answer.refusal}")
 

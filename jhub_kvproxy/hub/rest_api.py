@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import os
@@ -10,42 +9,29 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, unquote
 
 from aiohttp import web
 
+from ..aio import in_thread
 from ..errors import BackendError, KVProxyError, RouteNotReady
+from .routes import FOREIGN, Routes
 
 ROUTES = "/api/routes"
 _MAX_BODY = 1 << 20
-#: In the data of a route that was added here and is none of JupyterHub's. JupyterHub does not see it.
-FOREIGN = "kvproxy_foreign"
-
 Described = Mapping[str, Any]
 
 
-def is_foreign(route: Described) -> bool:
-    """Whether `route` is none of JupyterHub's."""
-    return bool(route["data"].get(FOREIGN))
-
-
-class Table(Protocol):
-    """What the API needs of the proxy; routes are described as for JupyterHub, but all of them."""
-
-    host_routing: bool
-
-    async def describe_all(self) -> dict[str, dict[str, Any]]: ...
-    async def describe(self, routespec: str) -> dict[str, Any] | None: ...
-    async def add_route(self, routespec: str, target: str, data: dict[str, Any]) -> None: ...
-    async def delete_route(self, routespec: str) -> None: ...
-
-
 class RESTAPI:
-    """Serves the routes of `table` from :meth:`start` to :meth:`close`, to whoever has `token`."""
+    """Serves `routes` from :meth:`start` to :meth:`close`, to whoever has `token`; with `writes`, also changes of them.
 
-    def __init__(self, table: Table, token: str, *, writes: bool, log: Any) -> None:
-        self._table = table
+    With `host_routing`, the first segment of each path is a host.
+    """
+
+    def __init__(self, routes: Routes, token: str, *, writes: bool, host_routing: bool, log: Any) -> None:
+        self._routes = routes
+        self._host_routing = host_routing
         self._token = token.encode()
         self._writes = writes
         self._log = log
@@ -106,7 +92,7 @@ class RESTAPI:
 
     async def _get(self, request: web.Request, path: str) -> web.Response:
         if path.strip("/"):
-            route = await self._table.describe(self._routespec(path))
+            route = await self._routes.one(self._routespec(path))
             return _json(as_chp(route)) if route else web.Response(status=404)
         asked = request.query.get("inactiveSince") or request.query.get("inactive_since")
         since = None
@@ -115,8 +101,8 @@ class RESTAPI:
                 since = read_time(asked)
             except ValueError:
                 return _fail(HTTPStatus.BAD_REQUEST, f"Invalid datestamp '{asked}' must be ISO8601.")
-        routes = await self._table.describe_all()
-        return await asyncio.to_thread(_json_of_all, routes, since)
+        routes = await self._routes.all()
+        return await in_thread(_json_of_all, routes, since)
 
     async def _post(self, request: web.Request, path: str) -> web.Response:
         try:
@@ -125,19 +111,19 @@ class RESTAPI:
             return _fail(HTTPStatus.BAD_REQUEST, f"Body not valid JSON: {error}")
         if not isinstance(body, dict) or not isinstance(body.get("target"), str):
             return _fail(HTTPStatus.BAD_REQUEST, "Must specify 'target' as string")
-        await self._table.add_route(self._routespec(path), body.pop("target"), from_chp(body))
+        await self._routes.add(self._routespec(path), body.pop("target"), from_chp(body))
         return web.Response(status=201)
 
     async def _delete(self, request: web.Request, path: str) -> web.Response:
         routespec = self._routespec(path)
-        if not await self._table.describe(routespec):
+        if not await self._routes.one(routespec):
             return web.Response(status=404)
-        await self._table.delete_route(routespec)
+        await self._routes.delete(routespec)
         return web.Response(status=204)
 
     def _routespec(self, path: str) -> str:
         """The routespec of `path`, which is decoded, as JupyterHub writes it for such a path."""
-        spec = quote(path.strip("/") if self._table.host_routing else "/" + path.strip("/"), safe="@/~")
+        spec = quote(path.strip("/") if self._host_routing else "/" + path.strip("/"), safe="@/~")
         return spec.rstrip("/") + "/"
 
 

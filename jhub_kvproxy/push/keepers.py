@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import aiohttp
 
+from ..aio import Tasks
 from ..traefik.binary import advice, check_version
 from .replica import Replica
-
-_PAUSE_AFTER_BUG = 1.0
 
 
 class Keepers(ABC):
@@ -20,26 +20,22 @@ class Keepers(ABC):
 
     def __init__(self, log: Any) -> None:
         self._log = log
-        self._tasks: dict[Replica, asyncio.Task[None]] = {}
-        #: Those that were cancelled.
-        self._ending: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log)
+        self._of: dict[Replica, asyncio.Task[Any]] = {}
         self._warned: set[str] = set()
 
     def watch(self, replicas: Sequence[Replica]) -> None:
         """Keep these, and no others."""
-        self._ending = {task for task in self._ending if not task.done()}
-        for replica in self._tasks.keys() - set(replicas):
-            self._tasks[replica].cancel()
-            self._ending.add(self._tasks.pop(replica))
+        for replica in self._of.keys() - set(replicas):
+            self._of.pop(replica).cancel()
         for replica in replicas:
-            if replica not in self._tasks:
-                self._tasks[replica] = asyncio.create_task(self._run(replica))
+            if replica not in self._of:
+                name = f"looking after Traefik at {replica.api.name}"
+                self._of[replica] = self._tasks.keep(partial(self._run, replica), name)
 
     async def close(self) -> None:
-        self.watch([])
-        while self._ending:
-            await asyncio.wait(self._ending)
-            self._ending = {task for task in self._ending if not task.done()}
+        self._of.clear()
+        await self._tasks.close()
 
     @abstractmethod
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
@@ -55,9 +51,4 @@ class Keepers(ABC):
 
     async def _run(self, replica: Replica) -> None:
         async with aiohttp.ClientSession() as session:
-            while True:
-                try:
-                    await self._keep(replica, session)
-                except Exception:
-                    self._log.exception("Looking after Traefik at %s failed; trying again", replica.api.name)
-                await asyncio.sleep(_PAUSE_AFTER_BUG)
+            await self._keep(replica, session)

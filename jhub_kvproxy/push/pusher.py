@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 
+from ..aio import Backoff, in_thread, rest
 from ..errors import BackendError, TraefikError
+from ..routing.policy import Policy
 from ..routing.revision import Revision
-from ..traefik_routers.serving import Serving
+from ..store.lease import Lease
+from ..store.writer import Writer
 from . import plugin
 from .journal import Journal
 from .keepers import Keepers
@@ -29,53 +29,53 @@ _FEW = 100
 class Pusher(Keepers):
     """Brings each replica to the newest revision of the `journal`, and tells the `readiness` of each step.
 
-    With `owns_replicas`, nobody else tells them anything. Otherwise a replica that serves a newer table is another
-    hub's, and is left alone; but for one that has a later revision of the very writer whose work the store has, and so
-    has lost. One that must not be left alone is outdone: `outdo` commits a revision that is newer than the one with the
-    text that it is given, or raises a BackendError.
+    With `owns_replicas`, nobody else tells them anything, and a table that is newer than ours is outdone: the `writer`
+    commits a revision that is newer still. Otherwise a replica that serves a newer table is another hub's, and is left
+    alone; unless that is a later revision of the very writer whose work the store has, and so has lost.
 
-    While `may_push` says no, because another hub may be the writer, replicas are asked, but nothing is sent to them.
+    While the `lease` of replicas that are not our own is not held, another hub may be the writer. Then replicas are
+    asked, but nothing is sent to them.
     """
 
     def __init__(
         self,
         readiness: Readiness,
         journal: Journal,
-        serving: Serving,
+        policy: Policy,
+        writer: Writer,
+        lease: Lease,
         log: Any,
         *,
         owns_replicas: bool,
-        may_push: Callable[[], bool],
-        outdo: Callable[[str], Awaitable[None]],
     ) -> None:
         super().__init__(log)
         self._readiness = readiness
         self._journal = journal
-        self._serving = serving
+        self._policy = policy
         self._owns_replicas = owns_replicas
-        self._may_push = may_push
-        self._outdo = outdo
+        self._writer = writer
+        self._lease = lease
         #: What each replica answered last.
         self.answers: dict[Replica, plugin.Answer] = {}
 
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         try:
             while True:
                 try:
                     await self._bring_up(replica, session)
-                    rest, pause = _REFUSED_PAUSE if replica.refusal else _INTERVAL, _FIRST_PAUSE
-                    news = self._journal.news
                 except TraefikError as error:
                     self.answers.pop(replica, None)
                     self._readiness.failed(replica, str(error))
-                    # What is new does not make it answer.
-                    rest, pause, news = pause, min(pause * 2, _LONGEST_PAUSE), asyncio.Event()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(rest):
-                        await news.wait()
+                    await backoff.rest()  # what is new does not make it answer
+                else:
+                    backoff.reset()
+                    await rest(_REFUSED_PAUSE if replica.refusal else _INTERVAL, self._journal.news)
         finally:
             self.answers.pop(replica, None)
+
+    def _may_push(self) -> bool:
+        return self._owns_replicas or self._lease.is_held
 
     async def _bring_up(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         """Have `replica` serve the newest revision, if it can be had to. Raises TraefikError."""
@@ -87,7 +87,7 @@ class Pusher(Keepers):
             answer = await plugin.ask(replica.api, session)
         if self._must_outdo(answer.served):
             try:
-                await self._outdo(answer.served.revision)
+                await self._writer.outdo(answer.served.revision)
             except BackendError as error:
                 self._log.warning("The table cannot take the place of that in Traefik now. %s", error)
         self._took(replica, answer)
@@ -136,8 +136,8 @@ class Pusher(Keepers):
 
     async def _body(self, message: Message) -> bytes:
         if len(message.put) > _FEW:
-            return await asyncio.to_thread(message.body, self._serving)
-        return message.body(self._serving)
+            return await in_thread(message.body, self._policy)
+        return message.body(self._policy)
 
 
 def _rank(revision: str) -> tuple[int, str, int]:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..routing.policy import Policy, Selection, includes
 from ..routing.routes import Pattern, Route, target_has_path
-from ..traefik_routers.serving import Serving, includes
 
 #: Changes with the layout of messages, so that a plugin that was told in another layout is told all again.
 _LAYOUT = 1
@@ -25,14 +25,14 @@ def key_of(pattern: Pattern) -> str:
     return (pattern.host or "") + "".join(f"/{segment.translate(_ENCODED)}" for segment in pattern.segments)
 
 
-def line_of(route: Route, serving: Serving) -> dict[str, Any]:
+def line_of(route: Route, policy: Policy) -> dict[str, Any]:
     """What the plugin needs to know of `route`."""
     line: dict[str, Any] = {"t": route.target, "k": kind_of(route)}
-    if route.pattern.segments and includes(serving.strip_prefix, route):
+    if route.pattern.segments and includes(policy.strip_prefix, route):
         line["s"] = len(route.pattern.segments)
-    if includes(serving.change_origin, route):
+    if includes(policy.change_origin, route):
         line["o"] = True
-    if target_has_path(route.target) and not includes(serving.prepend_path, route):
+    if target_has_path(route.target) and not includes(policy.prepend_path, route):
         line["b"] = True
     return line
 
@@ -46,13 +46,13 @@ def kind_of(route: Route) -> str:
     return "service" if "service" in route.data else "other"
 
 
-def form_of(serving: Serving) -> str:
+def form_of(policy: Policy) -> str:
     """Tells tables apart that the same routes become by other options."""
-    options = [_LAYOUT, *map(_named, (serving.change_origin, serving.strip_prefix, serving.prepend_path))]
+    options = [_LAYOUT, *map(_named, (policy.change_origin, policy.strip_prefix, policy.prepend_path))]
     return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
 
 
-def _named(selection: bool | frozenset[Pattern]) -> bool | list[str]:
+def _named(selection: Selection) -> bool | list[str]:
     return selection if isinstance(selection, bool) else sorted(map(key_of, selection))
 
 
@@ -78,13 +78,13 @@ class Message:
     def method(self) -> str:
         return "PATCH" if self.since else "PUT"
 
-    def body(self, serving: Serving) -> bytes:
+    def body(self, policy: Policy) -> bytes:
         """The message as JSON. It takes 10 µs a route, so have a large one made in a thread."""
         head: dict[str, Any] = {"revision": self.goal.revision, "form": self.goal.form}
         if self.since:
             head |= {"from": self.since.revision, "delete": self.delete}
         # One by one: a call of json.dumps keeps all threads waiting.
-        lines = (f"{_json(key_of(route.pattern))}:{_json(line_of(route, serving))}" for route in self.put)
+        lines = (f"{_json(key_of(route.pattern))}:{_json(line_of(route, policy))}" for route in self.put)
         return f'{_json(head)[:-1]},"put":{{{",".join(lines)}}}}}'.encode()
 
 

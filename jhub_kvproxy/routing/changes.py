@@ -14,8 +14,3 @@ def difference(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
     changes: Changes = {key: None for key in before if key not in after}
     changes.update((key, value) for key, value in after.items() if before.get(key) != value)
     return changes
-
-
-def element_of(key: str) -> str:
-    """The router, service, ... that `key` is a part of: ``traefik/http/routers/NAME``."""
-    return "/".join(key.split("/", 4)[:4])

@@ -1,4 +1,4 @@
-"""Names that are safe as a key segment of any store and as a Traefik name, and readable if they are short."""
+"""Names that are safe as a key segment of any store, and readable if they are short. Pure."""
 
 from __future__ import annotations
 
@@ -24,12 +24,3 @@ def escape_name(text: str) -> str:
 def shortened(kind: str, name: str) -> str:
     """`name`; a long one as a hash behind `kind`, with which no other name begins."""
     return name if len(name) <= _LIMIT else f"{kind}.{hashlib.sha256(name.encode()).hexdigest()}"
-
-
-def spread(name: str) -> str:
-    """`name` behind two characters that differ from one name to the next.
-
-    Traefik compares each key's name with all names before it (paerser, containsNode), and
-    names that begin alike cost it several times as much.
-    """
-    return f"{hashlib.sha256(name.encode()).hexdigest()[:2]}.{name}"

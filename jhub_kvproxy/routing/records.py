@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Self, TypeVar
 
 from ..errors import RouteRejected
@@ -53,6 +53,14 @@ class Table:
                 self.routes.pop(name, None)
             changes[RECORDS + name] = route.to_record() if route else None
         return self._take(changes)
+
+    def stages(self, changes: Changes, stored: Mapping[str, str]) -> Sequence[Sequence[Changes]]:
+        """`changes` to a store that holds `stored`, in the order in which to make them if they are too many for one
+        batch: what comes before what goes."""
+        return (
+            [{key: value} for key, value in changes.items() if value is not None],
+            [{key: value} for key, value in changes.items() if value is None],
+        )
 
     def drift(self, keys: Mapping[str, str]) -> Changes:
         """What to change in a store that holds `keys` so that it holds this table, and nothing more of ours."""

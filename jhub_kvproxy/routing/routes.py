@@ -1,4 +1,4 @@
-"""Routes: what JupyterHub asks for, and how Traefik is told. Pure functions, no I/O.
+"""Routes: what JupyterHub asks for, checked and in their canonical form. Pure functions, no I/O.
 
 A *routespec* is ``[host]/path/`` (``jupyterhub.proxy``, module docstring). Two routespecs that
 stand for the same requests, such as ``/user/a%62/`` and ``/user/ab/``, parse to the same
@@ -15,15 +15,12 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..errors import RouteRejected
-from ..traefik_routers.rules import default_priority, pattern_rule, tree_key
 from .names import escape_name, shortened
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 # As Go reads them (net/url, parseHost and validOptionalPort).
 _TARGET_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9._~-]+)?\]|[^%\[\]:@]+)(:[0-9]*)?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Routes with a host come before routes without one, however long their paths are.
-HOST_PRIORITY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +53,13 @@ class Pattern:
 
     @property
     def name(self) -> str:
-        """A name that no other pattern has, safe as a key segment of any store and as a Traefik name.
+        """A name that no other pattern has, safe as a key segment of any store.
 
         Short patterns are spelled out (``/user/alice/`` is ``p.user.alice``), so that an admin
         recognises them; long ones are a hash.
         """
         parts = ["p"] if self.host is None else ["h", self.host]
         return shortened("x", ".".join(map(escape_name, [*parts, *self.segments])))
-
-    @property
-    def key(self) -> str:
-        """The pattern in the routing tree."""
-        return tree_key(self.host, self.segments)
-
-    @property
-    def rule(self) -> str:
-        """The Traefik rule that matches exactly these requests, in every percent-encoding of them."""
-        return pattern_rule(self.host, self.segments)
-
-    @property
-    def priority(self) -> int:
-        """At the top. Traefik tries higher priorities first: of the patterns that match a request, the longest wins.
-
-        They are all prefixes of the request's path, so the number of segments orders them. The
-        figures are small, so that a router of the admin's own (whose default priority is the
-        length of its rule) comes before ours. 0 would mean "default" to Traefik.
-        """
-        return 1 + len(self.segments) + (0 if self.host is None else HOST_PRIORITY)
-
-    @property
-    def priority_below(self) -> int | None:
-        """Below a parent, where nothing of the admin's is; None: Traefik's default, the length of the rule.
-
-        A longer path has a longer rule, unless the rule is a regular expression.
-        """
-        return default_priority(self.host, self.segments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,11 @@
-"""Changes cut into batches that a store takes, in an order in which Traefik never loses a route. Pure."""
+"""Changes cut into batches that a store takes. Pure."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..routing.changes import Changes, element_of
-from ..traefik_routers.table import ROUTERS
+from ..routing.changes import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +24,13 @@ def size_of(changes: Changes) -> int:
     return sum(len(key.encode()) + len((value or "").encode()) for key, value in changes.items())
 
 
-def cut(changes: Changes, stored: Mapping[str, str], limits: Limits) -> Iterator[Changes]:
-    """`changes` to a store that holds `stored`, in batches within `limits`.
+def cut(stages: Iterable[Iterable[Changes]], limits: Limits) -> Iterator[Changes]:
+    """The changes of all `stages`, in that order, in batches within `limits`.
 
-    For changes that may be of any size: another routing, or the repair of what is damaged. What is new
-    comes first, routers below others before those: Traefik serves none of them until the topmost come, and then each
-    with all that is below it; and of those the ones that match the longest paths. What goes comes last, the
-    other way round. So old and new routers, whose names differ, stand side by side in between. No batch has both.
+    What stands together in `stages` stays together, unless it alone is over the limits. No batch has changes of two
+    stages.
     """
-    for elements in _ordered(changes, stored):
+    for elements in stages:
         part: Changes = {}
         size = 0
         for element in elements:
@@ -48,34 +44,10 @@ def cut(changes: Changes, stored: Mapping[str, str], limits: Limits) -> Iterator
             yield part
 
 
+def cut_anywhere(changes: Changes, limits: Limits) -> Iterator[Changes]:
+    """`changes` in batches within `limits`, where it does not matter which come first."""
+    return cut([[{key: value} for key, value in changes.items()]], limits)
+
+
 def only_removes(part: Changes) -> bool:
     return not any(value is not None for value in part.values())
-
-
-def _ordered(changes: Changes, stored: Mapping[str, str]) -> tuple[list[Changes], list[Changes]]:
-    """`changes` by router, service or record, in an order that is safe: what is new, and what goes."""
-    new: dict[str, Changes] = {}
-    gone: dict[str, Changes] = {}
-    for key, value in changes.items():
-        (gone if value is None else new).setdefault(element_of(key), {})[key] = value
-    after = {**stored, **{key: value for key, value in changes.items() if value is not None}}
-    return (
-        [new[element] for element in sorted(new, key=lambda element: _rank(element, after), reverse=True)],
-        [gone[element] for element in sorted(gone, key=lambda element: _rank(element, stored))],
-    )
-
-
-def _rank(element: str, keys: Mapping[str, str]) -> tuple[float, int]:
-    """Lower for what is served in the place of others when these are missing."""
-    priority = keys.get(f"{element}/priority", "")  # which others may have damaged
-    return _depth(element, keys), int(priority) if priority.isdecimal() else len(keys.get(f"{element}/rule", ""))
-
-
-def _depth(element: str, keys: Mapping[str, str], below: frozenset[str] = frozenset()) -> float:
-    """How many routers are above this one at most; what is no router counts as deepest."""
-    if not element.startswith(ROUTERS):
-        return math.inf
-    parents = keys.get(f"{element}/parentRefs")
-    if not parents or element in below:  # a damaged table may have cycles
-        return 0
-    return 1 + max(_depth(ROUTERS + parent, keys, below | {element}) for parent in parents.split(","))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from traitlets import MetaHasTraits, Unicode
 from traitlets.config import LoggingConfigurable
 
-from .batches import Limits, cut
+from .batches import Limits, cut_anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         keys, such as files, removes that too.
         """
         keys = (await self.load()).keys
-        for part in cut(dict.fromkeys(keys), keys, Limits(self.max_txn_ops, self.max_txn_bytes)):
+        for part in cut_anywhere(dict.fromkeys(keys), Limits(self.max_txn_ops, self.max_txn_bytes)):
             await self.apply(Batch(part))
 
     @abstractmethod

@@ -9,16 +9,16 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from .. import metrics
+from ..aio import Backoff, Tasks
 from ..errors import BackendError, LeaseLost
 from ..notice import Notice
 from .contract import Backend, SupportsWatch
 from .lease import Lease
-from .reconciler import StoredTable
+from .reconciler import Reconciler
 from .writer import Writer
 
 _NOTICE_INTERVAL = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
-_CANCEL_INTERVAL = 0.1
 #: After changes of ours a comparison waits until none has come for so long, or at most for this time in all.
 _QUIET, _UNREST = 0.5, 2.0
 #: It then takes one part in so many of the time; after a change that cannot be ours, one part in two.
@@ -28,22 +28,21 @@ _SHARE = 10
 class Guard:
     """Renews the lease, and compares the store with the table when it tells of a change.
 
-    It also tells of ours, and does not say which is whose. One that comes when we changed nothing is somebody
-    else's, and is looked at now. Any other may be ours: then the comparison, which reads the whole store, comes
-    when things have calmed down, or after a while, the longer the more it costs.
+    The store tells of the hub's own changes too, and does not say whose a change is. One that comes when we changed
+    nothing is somebody else's, and leads to a comparison at once. Any other may be ours: then the comparison, which
+    reads the whole store, waits until changes have stopped for a while, and longer the more it costs.
     """
 
-    def __init__(self, backend: Backend, writer: Writer, stored: StoredTable, lease: Lease, log: Any) -> None:
+    def __init__(self, backend: Backend, writer: Writer, stored: Reconciler, lease: Lease, log: Any) -> None:
         self._backend = backend
         self._writer = writer
         self._stored = stored
         self._lease = lease
         self._log = log
-        self._notice = Notice(log, _NOTICE_INTERVAL)
+        self._store_notice, self._watch_notice = Notice(log, _NOTICE_INTERVAL), Notice(log, _NOTICE_INTERVAL)
         self._is_watching = False
         self._changed = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_closing = False
+        self._tasks = Tasks(log)
 
     @property
     def knows_the_store(self) -> bool:
@@ -54,64 +53,59 @@ class Guard:
 
     def start(self) -> None:
         """Begin; the store is open."""
-        self._is_closing = False
         if self._lease.is_exclusive:
-            self._run(self._keep_lease)
+            self._tasks.keep(self._keep_lease, "renewing the lease")
         if isinstance(self._backend, SupportsWatch):
-            self._run(self._watch)
-            self._run(self._compare)
+            self._tasks.keep(self._watch, "watching the store")
+            self._tasks.keep(self._compare, "comparing the store with the table")
 
     async def close(self) -> None:
         """End. Without a start, do nothing."""
-        self._is_closing = True  # a driver may make something else of the cancellation
-        tasks, self._tasks = set(self._tasks), []
-        while tasks:
-            for task in tasks:
-                task.cancel()
-            # More than once: Python 3.11's wait_for, in a driver, may swallow it.
-            _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_INTERVAL)
-
-    def _run(self, work: Callable[[], Any]) -> None:
-        self._tasks.append(asyncio.create_task(work()))
+        await self._tasks.close()
 
     async def _keep_lease(self) -> None:
-        while not self._is_closing:
+        while True:
             await asyncio.sleep(self._lease.interval)
             await self._try(self._writer.renew)
 
     async def _watch(self) -> None:
-        pause = _FIRST_PAUSE
-        while not self._is_closing:
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while True:
             try:
                 # A watch that has begun anew may have missed something, and tells that it began.
                 watch = cast(AsyncGenerator[None], cast(SupportsWatch, self._backend).watch())
                 async with aclosing(watch) as changes:
                     async for _ in changes:
-                        self._is_watching, pause = True, _FIRST_PAUSE
+                        self._is_watching = True
+                        backoff.reset()
                         self._changed.set()
+                        self._watch_notice.over("The store tells of changes again")
             except BackendError as error:
                 metrics.store_failed("watch", error)
-                self._wrong(error)
-            except Exception:
-                self._log.exception("The watch of the store failed")
+                self._watch_notice.wrong(
+                    "The store does not tell of changes now, so what others change there is found later. %s", error
+                )
             finally:
                 self._is_watching = False
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await backoff.rest()
 
     async def _compare(self) -> None:
-        pause = _FIRST_PAUSE
-        while not self._is_closing:
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while True:
             await self._changed.wait()
             while (rest := self._rest()) > 0:
                 await asyncio.sleep(rest)
             self._changed.clear()
-            if await self._try(self._writer.check):
-                pause = _FIRST_PAUSE
+            try:
+                is_compared = await self._try(self._writer.check)
+            except BaseException:
+                self._changed.set()
+                raise
+            if is_compared:
+                backoff.reset()
             else:
                 self._changed.set()
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await backoff.rest()
 
     def _rest(self) -> float:
         """Seconds until the next comparison."""
@@ -128,13 +122,7 @@ class Guard:
         except LeaseLost:
             return False  # it may be free; if not, the next try tells who has it
         except BackendError as error:
-            self._wrong(error)
+            self._store_notice.wrong("No route can be changed now; those that there are stay in service. %s", error)
             return False
-        except Exception:
-            self._log.exception("Looking after the store failed")
-            return False
-        self._notice.over("The store can be used again")
+        self._store_notice.over("The store can be used again")
         return True
-
-    def _wrong(self, error: BackendError) -> None:
-        self._notice.wrong("No route can be changed now; those that there are stay in service. %s", error)

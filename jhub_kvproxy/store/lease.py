@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
 from typing import Any
 
 from .. import metrics
-from ..errors import LeaseHeld
+from ..errors import BackendUnavailable, LeaseHeld
 from .contract import Backend, SupportsLease
 
 
@@ -39,7 +40,8 @@ class Lease:
         """Have it from now on; whether it was ours all the time until now.
 
         If not, another hub may have changed the table. Raises :class:`~jhub_kvproxy.errors.LeaseHeld` when another
-        has it, or whatever the backend does.
+        has it, :class:`~jhub_kvproxy.errors.BackendUnavailable` when granting it takes longer than it lasts, or
+        whatever the backend does.
         """
         now = _clock()
         if self._backend is None or self._ends - now > self._seconds - self.interval:
@@ -50,6 +52,12 @@ class Lease:
         except LeaseHeld:
             self.lost()
             raise
+        took = _clock() - now
+        if took >= self._seconds:
+            raise BackendUnavailable(
+                f"The store took {took:.1f} s to grant the lease, which lasts {self._seconds:g} s; set "
+                f"KVProxy.lease_seconds to {math.ceil(took * 4)} or more, or find out what makes the store slow."
+            )
         ended, self._ends = self._ends, now + self._seconds
         is_ours_still = _clock() < ended
         if not is_ours_still:

@@ -1,4 +1,4 @@
-"""The table and the store, kept the same: the one place that changes the store."""
+"""Keeps the table and the store the same. The one place that changes the store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import metrics
+from ..aio import in_thread
 from ..errors import BatchRejected, LeaseLost
 from ..routing.changes import Changes
 from ..routing.drift import in_words
@@ -39,15 +40,14 @@ class Committed:
     is_whole: bool = False
 
 
-class StoredTable:
-    """A table, and the store that holds it; one call at a time.
+class Reconciler:
+    """A table, and the store that holds it. One call at a time.
 
-    The table is what the store is known to hold. When that is in doubt, because a commit failed and its outcome is
-    unknown, or because the lease was not held for a while, the next call reads the store first. What it finds there
-    is the truth for a new writer, and when another hub has written since. Otherwise the table is, and the store is
-    brought back to it, whatever happened there.
+    The table is what the store is known to hold. That is in doubt when the outcome of a commit is unknown, or when the
+    lease was not held for a while. Then the next call reads the store first. A new writer takes over what it finds, and
+    so does one that finds another hub's newer work. Otherwise the store is brought back to the table.
 
-    Whoever is in :attr:`listeners` is told of each revision that the store gets, at once and in order.
+    Each of the :attr:`listeners` is called with every revision that the store gets, at once and in order.
     """
 
     def __init__(self, table: Table, backend: Backend, lease: Lease, log: Any) -> None:
@@ -88,7 +88,10 @@ class StoredTable:
             await self._apply({}, {})
 
     async def put(self, wanted: Wanted, is_touched: bool) -> dict[str, BatchRejected]:
-        """Bring the store to hold the `wanted` routes; returns those that it refused. :meth:`ensure` comes first."""
+        """Write the `wanted` routes to the store; returns those that it refused. Call :meth:`ensure` first.
+
+        With `is_touched` there is a new revision even if no route changes.
+        """
         rejected: dict[str, BatchRejected] = {}
         before = self.revision
         await self._put(wanted, rejected)
@@ -100,16 +103,17 @@ class StoredTable:
         """Commit the `wanted` routes in few batches; what the store refuses goes into `rejected`."""
         rest = list(wanted)
         while rest:
-            # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
-            part, changes, undo = await asyncio.to_thread(self._gather, rest, wanted)
-            rest = rest[len(part) :]
+            undo: dict[str, Route | None] = {}
             try:
-                if changes:
-                    await self._apply(changes, {name: wanted[name] for name in part})
+                # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
+                changes = await in_thread(self._gather, rest, wanted, undo)
+                part, rest = rest[: len(undo)], rest[len(undo) :]
+                await self._commit(changes, {name: wanted[name] for name in part}, undo)
             except BaseException as error:
                 self.table.put(undo)
                 if not isinstance(error, BatchRejected):
                     raise
+                part = list(undo)
                 if len(part) == 1:
                     rejected[part[0]] = error
                     continue
@@ -117,21 +121,48 @@ class StoredTable:
                 for half in (part[:middle], part[middle:]):
                     await self._put({name: wanted[name] for name in half}, rejected)
 
-    def _gather(self, names: list[str], wanted: Wanted) -> tuple[list[str], Changes, Wanted]:
-        """Put as many of the `wanted` routes into the table as a batch holds.
+    def _gather(self, names: list[str], wanted: Wanted, undo: dict[str, Route | None]) -> Changes:
+        """Put as many of the `wanted` routes into the table as one batch holds, and one at least; returns the changes.
 
-        Returns their names, the changes, and what undoes them.
+        `undo` then has what these routes, the first of `names`, were before.
         """
         limits = self._limits
         count = min(len(names), max(1, (limits.ops or _ANY) // self.table.keys_per_route))
         while True:
             part = names[:count]
-            undo = {name: self.table.routes.get(name) for name in part}
+            undo |= {name: self.table.routes.get(name) for name in part}
             changes = self.table.put({name: wanted[name] for name in part})
             if count == 1 or limits.allow(len(changes), size_of(changes)):
-                return part, changes, undo
+                return changes
             self.table.put(undo)
+            undo.clear()
             count //= 2
+
+    async def _commit(self, changes: Changes, routes: Wanted, undo: Wanted) -> None:
+        """Commit `changes` of keys, which are those of `routes`: in one batch, unless one route alone needs more."""
+        if not changes:
+            return
+        parts = [changes]
+        if len(routes) == 1 and not self._limits.allow(len(changes), size_of(changes)):
+            # Where Traefik reads the store, a route may move dozens of others to another place in the tree.
+            parts = await in_thread(self._parts, changes, routes, undo)
+        try:
+            for part in parts[:-1]:
+                await self._apply(part, {})
+            await self._apply(parts[-1], routes)
+        except BaseException:
+            self.in_doubt = self.in_doubt or len(parts) > 1  # some of them may be in the store
+            raise
+
+    def _parts(self, changes: Changes, routes: Wanted, undo: Wanted) -> list[Changes]:
+        """`changes` in batches within the limits; in one, for the store to refuse, if that cannot be."""
+        self.table.put(undo)
+        parts = self._cut(changes, self.table.keys, self._limits)
+        self.table.put(routes)
+        return parts if all(self._limits.allow(len(part), size_of(part)) for part in parts) else [changes]
+
+    def _cut(self, changes: Changes, stored: Mapping[str, str], limits: Limits) -> list[Changes]:
+        return list(cut(self.table.stages(changes, stored), limits))
 
     @property
     def _limits(self) -> Limits:
@@ -178,16 +209,16 @@ class StoredTable:
             keys = (await self._backend.load()).keys
         stored, before = revision_in(keys), self.revision
         is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
-        drift = await asyncio.to_thread(self.table.drift, keys)
+        drift = await in_thread(self.table.drift, keys)
         self.read_at, self.read_seconds = began, time.monotonic() - began
         if drift and is_truth:
-            words = await asyncio.to_thread(in_words, drift, keys)
+            words = await in_thread(in_words, drift, keys)
             self._log.warning("The store is not as this hub left it. Repairing %r: %s", self._backend.prefix, words)
         elif drift:
-            self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
+            self.table, damaged = await in_thread(read_records, keys, self.table)
             self._is_table_new = True
             self._report(damaged)
-            drift = await asyncio.to_thread(self.table.drift, keys)
+            drift = await in_thread(self.table.drift, keys)
         if not is_truth and stored not in ("", self.revision.text):
             self.revision = self.revision.found(stored)
         self._is_truth = is_truth  # what was taken over is so once it is whole
@@ -206,7 +237,7 @@ class StoredTable:
 
     async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
         """Bring the store, which holds `keys`, to the table."""
-        parts = await asyncio.to_thread(list, cut(drift, keys, limits))
+        parts = await in_thread(self._cut, drift, keys, limits)
         for before, part in zip([{}, *parts], parts, strict=False):
             if before and only_removes(part) and not (only_removes(before) or self._backend.lists_at_once):
                 # Who was listing the keys when the new ones came has some of them, and must not miss the old ones.
@@ -215,7 +246,7 @@ class StoredTable:
                 await self._apply(part, {})
             except BatchRejected:
                 half = Limits(len(part) // 2, None)
-                if len(list(cut(part, keys, half))) == 1:
+                if len(self._cut(part, keys, half)) == 1:
                     raise
                 await self._repair(part, keys, half)
 

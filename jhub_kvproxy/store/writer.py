@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from .. import metrics
+from ..aio import Backoff
 from ..errors import BackendError, BackendUnavailable, BatchRejected, LeaseHeld, LeaseLost
 from ..routing.records import Table
 from ..routing.revision import Revision
 from ..routing.routes import Route
-from ..traefik_routers.throttle import Pace
-from .reconciler import StoredTable
+from .reconciler import Reconciler
 
 #: What passes by itself: a commit is then tried again.
 _PASSING = (BackendUnavailable, LeaseHeld, LeaseLost)
-_FIRST_REST, _LONGEST_REST = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,23 @@ class _Outcome:
     rejected: Mapping[str, BatchRejected]
 
 
+class Throttle(Protocol):
+    """Says when the next commit may be made."""
+
+    async def turn(self) -> None:
+        """Wait until it may be made."""
+
+
 class Writer:
     """The only way to the store: one call at a time, whoever asks.
 
-    While the store is away, or another hub has the lease, it tries again; what is wanted is kept until the caller's
-    time is up. With a `pace`, commits keep to it; without one, each is made as soon as the one before has been.
+    While the store is away, or another hub has the lease, it tries again, and keeps what is wanted until the caller's
+    time is up. Without a `throttle`, each commit is made as soon as the one before has been.
     """
 
-    def __init__(self, stored: StoredTable, pace: Pace | None = None) -> None:
+    def __init__(self, stored: Reconciler, throttle: Throttle | None = None) -> None:
         self._stored = stored
-        self._pace = pace
+        self._throttle = throttle
         self._io = asyncio.Lock()
         self._wanted: dict[str, Route | None] = {}
         self._in_flight: dict[str, Route | None] = {}
@@ -74,15 +81,15 @@ class Writer:
         """Remove the route `name` if there is one, in the way of :meth:`put`."""
         return await self._want(name, None, timeout)
 
-    async def take_back(self, route: Route, previous: Route | None, timeout: float) -> None:
-        """Put `previous` (None: nothing) in the place of `route`, unless another call has decided on it since.
+    def restore(self, name: str, route: Route | None) -> None:
+        """Have `route` (None: nothing) in the store again under `name`, as soon as the store can be used."""
+        self._wanted[name] = route
+        self._begin()
 
-        If that takes longer than `timeout` seconds, it is done later.
-        """
-        if self.latest(route.name) is route:
-            self._wanted[route.name] = previous
-            with suppress(*_PASSING):
-                await self._outcome(timeout)
+    async def settle(self, timeout: float) -> None:
+        """Wait until what is wanted now is in the store, for `timeout` seconds at most."""
+        with suppress(BackendError):
+            await self._outcome(timeout)
 
     async def touch(self, timeout: float) -> Revision:
         """Commit a new revision, and with it all that is wanted meanwhile."""
@@ -123,8 +130,6 @@ class Writer:
         self._closing.set()
         if self._committing:
             await asyncio.wait([self._committing])
-        if self._pace:
-            await self._pace.close()
         self._wanted.clear()
         self._stored.leave()
         self._closing.clear()
@@ -157,8 +162,7 @@ class Writer:
         """What becomes of the next commit that does not have to be tried again."""
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_all())
+        self._begin()
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -167,25 +171,26 @@ class Writer:
             kind = next(kind for kind in _PASSING if isinstance(error, kind))
             raise kind(f"{error} The change was given up after {timeout:g} s.") from error
 
+    def _begin(self) -> None:
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all(), name="committing")
+
     async def _commit_all(self) -> None:
         self._trouble = None
-        rest = _FIRST_REST
+        backoff = Backoff(0.1, 2.0)
         try:
             while self._waiting or self._wanted:
-                if self._pace:
-                    await self._pace.turn()
+                if self._throttle:
+                    await self._throttle.turn()
                 async with self._io:
                     await self._commit()
                 if self._trouble is None:
-                    rest = _FIRST_REST
+                    backoff.reset()
                 elif self._closing.is_set():
                     break
                 else:
                     metrics.COMMIT_RETRIES.inc()
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(rest):
-                            await self._closing.wait()
-                    rest = min(rest * 2, _LONGEST_REST)
+                    await backoff.rest(self._closing)
                     self._waiting = [future for future in self._waiting if not future.done()]
         finally:
             self._committing = None

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import pytest
 import pytest_asyncio
 
-from ..store.batches import Limits, cut
+from ..store.batches import Limits, cut_anywhere
 from ..store.contract import Backend, Batch
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Kit:
     async def fill(self, changes: Mapping[str, str | None], backend: Backend | None = None) -> None:
         """Apply `changes`, in as many batches as the driver's limits ask for."""
         backend = backend or self.backend
-        for part in cut(dict(changes), {}, Limits(backend.max_txn_ops, backend.max_txn_bytes)):
+        for part in cut_anywhere(dict(changes), Limits(backend.max_txn_ops, backend.max_txn_bytes)):
             await backend.apply(Batch(part))
 
     async def raw(self, backend: Backend | None = None) -> dict[str, str]:

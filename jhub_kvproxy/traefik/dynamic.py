@@ -1,4 +1,4 @@
-"""Traefik's dynamic configuration: what stands beside the routing table, and the table's own form. Pure functions."""
+"""What stands in Traefik's dynamic configuration beside the way that it gets the routes. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..routing.records import REVISION_HEADER, REVISION_NAME
 from .static import API, PUBLIC, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"
@@ -58,49 +57,7 @@ def base_config(*, cert_file: str, key_file: str, extra: Mapping[str, Any]) -> d
     )
 
 
-def store_dynamic(provider: str) -> dict[str, Any]:
-    """The part for a Traefik that gets the routes from a store, by `provider`: when it is healthy."""
-    return {
-        "http": {
-            "routers": {
-                "kvproxy-health": {
-                    **HEALTH_ROUTER,
-                    "entryPoints": [PUBLIC],
-                    # It needs a part of the table, and is not there without it; but strangers are told no revision.
-                    "middlewares": ["kvproxy-health", f"{REVISION_NAME}@{provider}"],
-                }
-            },
-            "middlewares": {"kvproxy-health": {"headers": {"customResponseHeaders": {REVISION_HEADER: ""}}}},
-        }
-    }
-
-
 def base_env(user: str, password: str) -> dict[str, str]:
     """The environment that :func:`base_config` needs. A slow hash would tax Traefik; a random password needs none."""
     digest = base64.b64encode(hashlib.sha1(password.encode(), usedforsecurity=False).digest()).decode()
     return {API_USERS_ENV: f"{user}:{{SHA}}{digest}"}
-
-
-def unflatten(keys: Mapping[str, str]) -> dict[str, Any]:
-    """The nested form of keys in the layout of Traefik's KV providers: ``a/b/0/c`` is ``{"a": {"b": [{"c": ...}]}}``.
-
-    For drivers whose store Traefik reads as one document. Values stay text: Traefik parses them.
-    """
-    tree: dict[str, Any] = {}
-    for key, value in keys.items():
-        node = tree
-        *parents, leaf = key.split("/")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    nested = _lists(tree)
-    assert isinstance(nested, dict)
-    return nested
-
-
-def _lists(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    if node and all(part.isdecimal() for part in node):
-        return [_lists(node[part]) for part in sorted(node, key=int)]
-    return {part: _lists(below) for part, below in node.items()}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Any
 
 import aiohttp
 
+from ..aio import Backoff, rest
 from ..errors import TraefikError
 from ..push.keepers import Keepers
 from ..push.readiness import Readiness
@@ -33,18 +32,17 @@ class Poller(Keepers):
         self._provider = provider
 
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, factor=_GROWTH)
         while True:
             news = self._readiness.news
             await self._look(replica, session)
             if self._readiness.is_awaited:
-                rest, pause = pause, min(pause * _GROWTH, _LONGEST_PAUSE)
+                pause = backoff.grow()
             else:
-                rest = _UP_INTERVAL if replica.standing is Standing.AWAITED else _OTHER_INTERVAL
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await news.wait()
-                    pause = _FIRST_PAUSE
+                pause = _UP_INTERVAL if replica.standing is Standing.AWAITED else _OTHER_INTERVAL
+            await rest(pause, news)
+            if news.is_set():
+                backoff.reset()
 
     async def _look(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         replica.asked()

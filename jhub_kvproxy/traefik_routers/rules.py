@@ -1,9 +1,15 @@
-"""Traefik's rules for paths and hosts (Traefik docs, "Rules & Priority"). Pure functions."""
+"""What a pattern is in Traefik: its rule, and the priority of its router (Traefik docs, "Rules & Priority"). Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
+
+from ..routing.routes import Pattern
+
+#: Routes with a host come before routes without one, however long their paths are.
+HOST_PRIORITY = 1_000_000
 
 # Traefik keeps these percent-encoded when it matches (pkg/muxer/http/mux.go, reservedCharacters) ...
 _RESERVED = frozenset(":/?#[]@!$&'()*+,;=%")
@@ -15,14 +21,28 @@ _TOKEN = 0xDC00
 _EITHER_FORM_TOKENS = frozenset(chr(_TOKEN + ord(char)) for char in _EITHER_FORM)
 
 
-def pattern_rule(host: str | None, segments: tuple[str, ...]) -> str:
-    """The rule that matches exactly the requests below a path, in every percent-encoding of them."""
-    return _on_host(host, _path_regexp_rule(segments) if _has_two_forms(segments) else _path_rule(segments))
+def pattern_rule(pattern: Pattern) -> str:
+    """The rule that matches exactly the requests of `pattern`, in every percent-encoding of their paths."""
+    segments = pattern.segments
+    return _on_host(pattern.host, _path_regexp_rule(segments) if _has_two_forms(segments) else _path_rule(segments))
 
 
-def default_priority(host: str | None, segments: tuple[str, ...]) -> int | None:
-    """A priority that sets :func:`pattern_rule` of longer paths before it; None: the length of the rule does."""
-    return len(_on_host(host, _path_rule(segments))) if _has_two_forms(segments) else None
+def priority_at_top(pattern: Pattern) -> int:
+    """The priority of a router that has no parent. Traefik tries higher ones first: the longest pattern wins.
+
+    All patterns that match a request are prefixes of its path, so the number of segments orders them. The figures are
+    small, so that a router of the admin's own (whose default priority is the length of its rule) comes before ours.
+    0 would mean "default" to Traefik.
+    """
+    return 1 + len(pattern.segments) + (0 if pattern.host is None else HOST_PRIORITY)
+
+
+def priority_below(pattern: Pattern) -> int | None:
+    """The priority of a router below a parent, where no router of the admin's is; None: Traefik's default.
+
+    That is the length of the rule. A longer path has a longer rule, unless the rule is a regular expression.
+    """
+    return len(_on_host(pattern.host, _path_rule(pattern.segments))) if _has_two_forms(pattern.segments) else None
 
 
 def _on_host(host: str | None, path_rule: str) -> str:
@@ -33,16 +53,16 @@ def _has_two_forms(segments: tuple[str, ...]) -> bool:
     return any(_EITHER_FORM.intersection(segment) for segment in segments)
 
 
-def tree_key(host: str | None, segments: tuple[str, ...]) -> str:
-    """A pattern as text, for :class:`~jhub_kvproxy.traefik_routers.tree.Tree`.
+def tree_key(pattern: Pattern) -> str:
+    """`pattern` as text, for :class:`~jhub_kvproxy.traefik_routers.tree.Tree`.
 
     Each character of it stands for a thing that a request holds: a byte of UTF-8, or a reserved character in either
     of its forms. Behind the first of those that has two forms it is a whole character instead of a byte, because
     rules are regular expressions from there on, and Go's cannot cut a character.
     """
     to_text: Callable[[str], str] = _bytes_as_text
-    key = [host or ""]
-    for segment in segments:
+    key = [pattern.host or ""]
+    for segment in pattern.segments:
         key.append("/")
         for char in segment:
             if char in _RESERVED:
@@ -127,3 +147,12 @@ def _go_char(char: str) -> str:
 
 def _go_byte(text: str) -> str:
     return text if len(text) > 1 else _go_char(text) if text.isascii() else f"\\x{ord(text):02x}"
+
+
+def spread(name: str) -> str:
+    """`name` behind two characters that differ from one name to the next.
+
+    Traefik compares each key's name with all names before it (paerser, containsNode), and
+    names that begin alike cost it several times as much.
+    """
+    return f"{hashlib.sha256(name.encode()).hexdigest()[:2]}.{name}"

@@ -5,20 +5,20 @@ Which keys a table has is a function of its routes and of :class:`Routing` alone
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Self
 
 from ..routing.changes import Changes, difference
-from ..routing.names import escape_name, shortened, spread
+from ..routing.names import escape_name, shortened
 from ..routing.records import RECORDS, TRAEFIK, TRAEFIK_REVISION, Table
-from ..routing.routes import HOST_PRIORITY, Route
-from .rules import prefix_rule
-from .serving import PLAIN, Serving
+from ..routing.routes import Route
+from .order import ROUTERS, stages
+from .rules import HOST_PRIORITY, pattern_rule, prefix_rule, priority_at_top, priority_below, spread, tree_key
+from .serving import Serving
 from .tree import ROOT, Moves, Tree
 
-ROUTERS = f"{TRAEFIK}http/routers/"
 _SERVICES = f"{TRAEFIK}http/services/"
 _MIDDLEWARES = f"{TRAEFIK}http/middlewares/"
 
@@ -45,12 +45,12 @@ class RoutingTable(Table):
     revision_key = TRAEFIK_REVISION
     keys_per_route = 8  # and its share in those of the tree
 
-    def __init__(self, routing: Routing, routes: Iterable[Route] = (), serving: Serving = PLAIN) -> None:
+    def __init__(self, routing: Routing, routes: Iterable[Route] = (), serving: Serving | None = None) -> None:
         super().__init__(routes)
         self.routing = routing
-        self.serving = serving
-        self.keys |= {TRAEFIK + key: value for key, value in serving.fixtures.items()}
-        self._by_tree_key = {route.pattern.key: route for route in self.routes.values()}
+        self.serving = serving or Serving()
+        self.keys |= {TRAEFIK + key: value for key, value in self.serving.fixtures.items()}
+        self._by_tree_key = {tree_key(route.pattern): route for route in self.routes.values()}
         self._tree = Tree(self._by_tree_key) if routing is Routing.TREE else None
         for route in self.routes.values():
             self._take(self._route_keys(route))
@@ -59,6 +59,9 @@ class RoutingTable(Table):
 
     def with_routes(self, routes: Iterable[Route]) -> Self:
         return type(self)(self.routing, routes, self.serving)
+
+    def stages(self, changes: Changes, stored: Mapping[str, str]) -> Sequence[Sequence[Changes]]:
+        return stages(changes, stored)
 
     def router(self, route: Route) -> str:
         """The name of the router of `route`."""
@@ -88,16 +91,16 @@ class RoutingTable(Table):
         old = self.routes.get(name)
         changes: Changes = dict.fromkeys(self._route_keys(old)) if old else {}
         if route:
-            self.routes[name] = self._by_tree_key[route.pattern.key] = route
+            self.routes[name] = self._by_tree_key[tree_key(route.pattern)] = route
             changes |= self._route_keys(route)
             if self._tree and not old:
-                changes |= self._tree_keys(self._tree, self._tree.add(route.pattern.key))
+                changes |= self._tree_keys(self._tree, self._tree.add(tree_key(route.pattern)))
         elif old:
-            del self.routes[name], self._by_tree_key[old.pattern.key]
+            del self.routes[name], self._by_tree_key[tree_key(old.pattern)]
             if self._tree:
                 changes |= dict.fromkeys(_place_keys(self.router(old), [], 0, 0))
                 changes |= dict.fromkeys(self._cover_keys(old, []))
-                changes |= self._tree_keys(self._tree, self._tree.remove(old.pattern.key))
+                changes |= self._tree_keys(self._tree, self._tree.remove(tree_key(old.pattern)))
         return self._take(changes)
 
     def _route_keys(self, route: Route) -> Changes:
@@ -108,7 +111,7 @@ class RoutingTable(Table):
         keys |= {f"{balancer}/{key}": value for key, value in self.serving.service(route).items()}
         keys |= {f"{_MIDDLEWARES}{router}/{key}": value for key, value in self.serving.middleware(route).items()}
         keys |= self._served_keys(router, route)
-        return keys if self._tree else {**keys, f"{ROUTERS}{router}/priority": str(route.pattern.priority)}
+        return keys if self._tree else {**keys, f"{ROUTERS}{router}/priority": str(priority_at_top(route.pattern))}
 
     def _tree_keys(self, tree: Tree, moves: Moves) -> Changes:
         """What stands where after `moves`."""
@@ -124,7 +127,9 @@ class RoutingTable(Table):
         for key, above in moves.routes.items():
             route = self._by_tree_key[key]
             parents = self._parents(key, above, bool(bridged))
-            changes |= _place_keys(self.router(route), parents, route.pattern.priority, route.pattern.priority_below)
+            changes |= _place_keys(
+                self.router(route), parents, priority_at_top(route.pattern), priority_below(route.pattern)
+            )
         for node, parent in moves.nodes.items():
             router = _node_name(node)
             keys = _router_keys(router, prefix_rule(node))
@@ -145,13 +150,13 @@ class RoutingTable(Table):
         """A second router of `route`, for the requests that it gets because nothing below `nodes` takes them."""
         router = spread(f"f.{route.name}")
         keys = self._served_keys(router, route)
-        keys |= _place_keys(router, nodes, 0, route.pattern.priority_below)
+        keys |= _place_keys(router, nodes, 0, priority_below(route.pattern))
         return keys if nodes else dict.fromkeys(keys)
 
     def _served_keys(self, router: str, route: Route) -> Changes:
         """`router` as one of `route`, but for its place."""
         name = self.router(route)
-        keys = _router_keys(router, route.pattern.rule, name)
+        keys = _router_keys(router, pattern_rule(route.pattern), name)
         return keys | {f"{ROUTERS}{router}/{key}": value for key, value in self.serving.router(route, name).items()}
 
     def _bridged(self, tree: Tree) -> list[str]:

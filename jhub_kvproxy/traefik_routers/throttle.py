@@ -1,29 +1,33 @@
-"""Paces commits, because Traefik rebuilds all its routers after each."""
+"""Spaces out commits, because Traefik rebuilds all its routers after each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
+from ..aio import cancel
+from ..errors import RouteNotReady
+from ..push.readiness import Readiness
 from ..routing.revision import Revision
 
 # So many changes one after another need not wait, however long each takes Traefik.
 _FREE = 4
 # Nobody's change waits longer than that for the sake of others' requests.
 _LONGEST_REST = 3.0
+# A replica that lags behind does not hold up the others for longer.
+_LONGEST_REBUILD = 5.0
 
 
-class Pace:
-    """Says when the next commit may be made: at once when Traefik has nothing to do, otherwise when it is done.
+class CommitThrottle:
+    """Says when the next commit may be made: at once if Traefik has nothing to do, otherwise when it is done.
 
     And when it has rested, so that it spends no more than `share` of its time on rebuilding in the long run.
-    `is_live` returns when all that are up serve a revision.
     """
 
-    def __init__(self, share: float, is_live: Callable[[Revision], Awaitable[None]]) -> None:
+    def __init__(self, share: float, readiness: Readiness) -> None:
         self._share = share
-        self._is_live = is_live
+        self._readiness = readiness
         self._busy: asyncio.Task[None] | None = None
         # Until when the rebuilds so far take up the share.
         self._spent_until = 0.0
@@ -32,7 +36,7 @@ class Pace:
         """`revision` has been committed just now."""
         if self._busy:
             self._busy.cancel()
-        self._busy = asyncio.create_task(self._rebuild(revision))
+        self._busy = asyncio.create_task(self._rebuild(revision), name="waiting for Traefik to rebuild its routers")
 
     async def turn(self) -> None:
         """Wait until the next commit may be made."""
@@ -41,12 +45,12 @@ class Pace:
 
     async def close(self) -> None:
         if self._busy:
-            self._busy.cancel()
-            await asyncio.wait([self._busy])
+            await cancel([self._busy])
 
     async def _rebuild(self, revision: Revision) -> None:
         started = time.monotonic()
-        await self._is_live(revision)
+        with suppress(RouteNotReady):
+            await self._readiness.wait(revision, None, _LONGEST_REBUILD, for_silent_ones=False, for_fresh_answers=True)
         now = time.monotonic()
         spent = (now - started) / self._share
         free = now + _FREE * spent

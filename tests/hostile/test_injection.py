@@ -181,7 +181,7 @@ def test_traefik_finds_no_fault_with_hostile_routes(play):
                 for name in NAMES
             )
         )
-        supervisor = play.proxy._local.supervisors[0]
+        supervisor = play.proxy.control.local.supervisors[0]
         headers = {"Authorization": f"Basic {base64.b64encode(f'kvproxy:{supervisor._password}'.encode()).decode()}"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,

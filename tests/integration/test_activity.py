@@ -43,7 +43,7 @@ async def used(proxy, spec="/user/a/"):
 
 def ask_anew(proxy):
     """Within a second, the kernel is not asked again."""
-    proxy._activity._asked_at = float("-inf")
+    proxy.control.activity._asked_at = float("-inf")
 
 
 def now():
@@ -242,7 +242,7 @@ async def test_it_is_never_stored(site, monkeypatch):
         route = (await proxy.get_all_routes())["/user/a/"]
         await proxy.add_route("/user/a/", url, route["data"])
     assert not batches
-    snapshot = await proxy._backend.load()
+    snapshot = await proxy.backend.load()
     assert not any("last_activity" in text for text in snapshot.keys.values())
 
 
@@ -251,8 +251,8 @@ async def test_nothing_is_left_when_the_proxy_has_stopped(site):
     await proxy.add_route("/user/a/", await site.server("a"), {})
     await proxy.get_all_routes()
     await proxy.stop()
-    assert not proxy._activity._here._lookups
-    assert proxy._activity._here._closed._socket is None
+    assert not proxy.control.activity._here._lookups
+    assert proxy.control.activity._here._closed._socket is None
 
 
 async def test_connections_of_other_users_do_not_count():
@@ -281,7 +281,7 @@ async def test_a_hub_that_may_not_ask_the_kernel_says_so_when_it_starts(site, mo
     proxy = site.proxy(activity=True)
     monkeypatch.setattr("jhub_kvproxy.activity.sockets.socket.socket", forbidden)
     with pytest.raises(KVProxyError, match=r"set KVProxy\.activity to False"):
-        await proxy._ready()
+        await proxy.control.open()
 
 
 async def test_jupyterhub_takes_it_over(site):

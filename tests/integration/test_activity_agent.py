@@ -57,7 +57,7 @@ async def agent():
 async def blind(site, **traits):
     """A proxy whose own kernel tells it nothing, as if its Traefik ran elsewhere."""
     proxy = await site.started(activity=True, delivery="store", activity_token=TOKEN, **traits)
-    here = proxy._activity._here
+    here = proxy.control.activity._here
     here._owners = here._owners_of_closed = frozenset([os.getuid() + 1])
     return proxy
 
@@ -146,7 +146,7 @@ async def test_an_agent_without_a_token_does_not_start():
 async def test_a_hub_without_a_token_does_not_start(site, monkeypatch):
     monkeypatch.delenv("KVPROXY_ACTIVITY_TOKEN", raising=False)
     with pytest.raises(KVProxyError, match="set KVPROXY_ACTIVITY_TOKEN in the environment"):
-        await site.proxy(activity=True, activity_urls=["http://127.0.0.1:8098"])._ready()
+        await site.proxy(activity=True, activity_urls=["http://127.0.0.1:8098"]).control.open()
 
 
 async def test_a_url_that_is_none_is_refused(site):

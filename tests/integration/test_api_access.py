@@ -49,7 +49,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 
 
 def supervisor_of(proxy):
-    return proxy._local.supervisors[0]
+    return proxy.control.local.supervisors[0]
 
 
 def api_port(proxy):

@@ -116,7 +116,7 @@ def test_a_traefik_that_is_pushed_the_table_needs_the_plugin_for_it(store, tmp_p
 async def test_a_traefik_that_is_pushed_the_table_serves_it(site):
     hub = await site.started(delivery="push")
     await hub.add_route("/user/a/", "http://127.0.0.1:1", {})
-    [supervisor] = hub._local.supervisors
+    [supervisor] = hub.control.local.supervisors
     words = ["check", f"--KVProxy.prefix={site.store.prefix}", f"--TomlBackend.path={site.store.traits['path']}"]
     words += ["--KVProxy.should_start=False", "--KVProxy.delivery=push", "--KVProxy.ready_timeout=1"]
     words += [f"--KVProxy.traefik_api_urls={supervisor.api.url}"]

@@ -42,7 +42,7 @@ async def serves(directory: Path, store: Store) -> None:
         if token := store.traits.get("token"):
             files = [file for file in (directory / "run").rglob("*") if not file.is_symlink() and file.is_file()]
             assert files
-            process = Path(f"/proc/{proxy._local.supervisors[0]._pid}")
+            process = Path(f"/proc/{proxy.control.local.supervisors[0]._pid}")
             for file in [*files, process / "cmdline", process / "environ"]:
                 assert token.encode() not in file.read_bytes()
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 
 from jhub_kvproxy import Batch, RouteNotReady
 from jhub_kvproxy.routing import routes
-from jhub_kvproxy.routing.names import spread
 from jhub_kvproxy.routing.records import TRAEFIK_REVISION
+from jhub_kvproxy.traefik_routers.rules import spread
 from tests.hub import until
 from tests.site import Site, count_commits, is_served
 from tests.stores import on_every_store
@@ -64,7 +64,7 @@ async def test_concurrent_calls_share_commits(site, monkeypatch):
     proxy = await site.started()
     batches = await count_commits(proxy, monkeypatch)
     server = await site.server("a")
-    full_batches = 200 * 9 // (proxy._backend.max_txn_ops or 10**6)
+    full_batches = 200 * 9 // (proxy.backend.max_txn_ops or 10**6)
     await asyncio.gather(*(proxy.add_route(f"/user/u{number}/", server, {}) for number in range(200)))
     assert len(batches) <= 5 + full_batches
     for number in range(200):
@@ -99,7 +99,7 @@ async def test_what_is_there_already_is_not_written_again(site, monkeypatch):
 async def test_a_table_found_at_start_is_served_and_not_rewritten(site, monkeypatch):
     first = await site.started()
     await first.add_route("/user/a/", await site.server("a"), {"user": "a"})
-    before = await first._backend.load()
+    before = await first.backend.load()
     await first.stop()
     second = site.proxy()
     batches = await count_commits(second, monkeypatch)
@@ -107,7 +107,7 @@ async def test_a_table_found_at_start_is_served_and_not_rewritten(site, monkeypa
     assert await site.client.server("/user/a/") == "a"
     assert (await second.get_all_routes())["/user/a/"]["data"] == {"user": "a"}
     assert batches == []
-    assert await second._backend.load() == before
+    assert await second.backend.load() == before
 
 
 async def test_routes_may_change_before_and_while_it_starts(site):
@@ -129,7 +129,7 @@ async def test_what_others_change_is_changed_back(site):
     server = await site.server("a")
     for name in "abc":
         await proxy.add_route(f"/user/{name}/", server, {"user": name})
-    other = site.proxy()._backend
+    other = site.proxy().backend
     await other.open()
     keys = (await other.load()).keys
     await other.apply(Batch({key: None for key in keys if "p.user.a" in key}))
@@ -181,7 +181,7 @@ async def test_a_router_that_traefik_refuses_is_named_and_taken_back(site, monke
     server = await site.server("a")
     refused = "http://%zz:1"
     monkeypatch.setattr(routes, "_check_target", lambda *_: None)
-    with pytest.raises(RouteNotReady, match=rf"p\.user\.a@{proxy._backend.provider}: .*%zz"):
+    with pytest.raises(RouteNotReady, match=rf"p\.user\.a@{proxy.backend.provider}: .*%zz"):
         await proxy.add_route("/user/a/", refused, {})
     assert await proxy.get_all_routes() == {}
     await proxy.add_route("/user/a/", server, {})

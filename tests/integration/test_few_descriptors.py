@@ -30,7 +30,7 @@ def with_files(soft: int, hard: int) -> list[str]:
 
 
 def pid_of(proxy) -> int:
-    return proxy._local.supervisors[0]._pid
+    return proxy.control.local.supervisors[0]._pid
 
 
 @pytest.fixture

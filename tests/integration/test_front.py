@@ -206,7 +206,7 @@ async def test_the_access_log_has_each_request_and_no_secret(site, form):
         assert (said["RequestPath"], said["DownstreamStatus"], said["ClientHost"]) == ("/user/a/x", 200, "127.0.0.1")
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     log.rename(log.with_suffix(".1"))
-    os.kill(proxy._local.supervisors[0]._pid, signal.SIGUSR1)
+    os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGUSR1)
     await until(log.exists, "no new log is begun")
     await get(url)
     await until(lambda: log.read_text().count("\n") == 1, "the new log has no line")

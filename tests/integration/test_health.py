@@ -60,10 +60,10 @@ async def test_it_needs_the_table_and_no_route(site, delivery):
 async def test_a_traefik_that_was_started_again_has_nothing_to_say_until_it_has_the_table(site, monkeypatch):
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    supervisor = proxy._local.supervisors[0]
+    supervisor = proxy.control.local.supervisors[0]
     killed = supervisor._pid
     with monkeypatch.context() as patch:
-        patch.setattr(proxy._pusher, "_may_push", lambda: False)  # nobody tells it anything
+        patch.setattr(proxy.control.delivery._pusher, "_may_push", lambda: False)  # nobody tells it anything
         os.kill(killed, signal.SIGKILL)
         await until(lambda: is_up_without_a_table(site.port), "Traefik was not started again, or calls itself healthy")
         assert supervisor._pid != killed
@@ -172,9 +172,9 @@ async def others_start_a_traefik(site, tmp_path, delivery):
         if delivery == "store":
             await until(lambda: is_healthy(port), "it does not read the table by itself")
             assert await site.client.server("/user/b/") == "b"
-            await proxy._backend.open()
-            await proxy._backend.remove()
-            await proxy._backend.close()
+            await proxy.backend.open()
+            await proxy.backend.remove()
+            await proxy.backend.close()
             if site.store.name == "toml":  # with the table went the directory, and what the admin had put there
                 return
             traefik.end()

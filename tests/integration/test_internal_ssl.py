@@ -166,11 +166,11 @@ async def test_the_next_hub_brings_new_authorities_to_the_traefik_that_it_finds(
     async with secure_server(Authorities(app).server("user-alice")) as (url, _):
         await proxy.add_route(PATH, url, {})
         assert await site.client.server(PATH)
-    pid = proxy._local.supervisors[0]._pid
+    pid = proxy.control.local.supervisors[0]._pid
     await leave(proxy)
     app = await app_with_certificates(tmp_path / "certificates", anew=True)
     proxy = await site.started(app=app, delivery="push")
-    assert proxy._local.supervisors[0]._pid == pid
+    assert proxy.control.local.supervisors[0]._pid == pid
     async with secure_server(Authorities(app).server("user-alice")) as (url, seen):
         await proxy.add_route(PATH, url, {})
         await until(lambda: site.client.server(PATH), "the server that trusts the new authorities is out of reach")

@@ -306,7 +306,7 @@ async def test_redis(tmp_path):
 async def test_a_traefik_that_is_handed_the_table_is_told_nothing_of_the_store(site):
     """Not even where it is: its configuration, environment and open connections."""
     proxy = await site.started(delivery="push")
-    process = Path(f"/proc/{proxy._local.supervisors[0]._pid}")
+    process = Path(f"/proc/{proxy.control.local.supervisors[0]._pid}")
     config = (site.directory / "run" / "traefik.toml").read_bytes()
     port = re.search(r":(\d+)", str(site.store.traits))[1].encode()
     assert port not in config + (process / "environ").read_bytes() + (process / "cmdline").read_bytes()

@@ -34,7 +34,7 @@ def _is_free(port):
 
 
 def pids(proxy):
-    return [each._pid for each in proxy._local.supervisors]
+    return [each._pid for each in proxy.control.local.supervisors]
 
 
 async def served_everywhere(site, path, count=3):

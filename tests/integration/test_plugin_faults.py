@@ -31,14 +31,14 @@ async def test_a_plugin_that_panics_takes_nothing_down(site, changed):
     changed("routing.go", beginning, beginning + 'if out.URL.Path == "/user/a/panic" { panic("sabotage") }\n')
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    pid = proxy._local.supervisors[0]._pid
+    pid = proxy.control.local.supervisors[0]._pid
     for _ in range(20):
         status, said = await site.client.get("/user/a/panic")
         assert (status, said) == (500, None)
         assert await site.client.server("/user/a/x") == "a"
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert await site.client.server("/user/b/") == "b"
-    assert proxy._local.supervisors[0]._pid == pid
+    assert proxy.control.local.supervisors[0]._pid == pid
 
 
 async def test_a_plugin_that_panics_while_it_takes_a_table_holds_no_lock(site, changed, caplog):
@@ -88,6 +88,6 @@ async def test_a_hub_with_other_source_replaces_the_traefik_that_it_finds(site, 
     changed("routing.go", "package kvroute", "package kvroute\n\n// Another version.")
     plugin_files.module_name.cache_clear()
     second = await site.started(delivery="push")
-    assert not second._local.supervisors[0].is_adopted
+    assert not second.control.local.supervisors[0].is_adopted
     await site.client.close()
     await until(lambda: site.client.server("/user/a/"), "the route is lost")

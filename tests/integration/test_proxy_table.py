@@ -39,9 +39,9 @@ async def test_more_changes_than_a_transaction_holds(site):
     await asyncio.gather(*(proxy.add_route(f"/user/u{number}/", server, {}) for number in range(50)))
     for number in range(50):
         assert await site.client.server(f"/user/u{number}/") == "a"
-    keys = (await proxy._backend.load()).keys
-    await TomlBackend.apply(proxy._backend, Batch({key: None for key in list(keys)[:200]}))
-    await until(lambda: holds(proxy._backend, keys), "what was lost is not put back")
+    keys = (await proxy.backend.load()).keys
+    await TomlBackend.apply(proxy.backend, Batch({key: None for key in list(keys)[:200]}))
+    await until(lambda: holds(proxy.backend, keys), "what was lost is not put back")
     await asyncio.gather(*(proxy.delete_route(f"/user/u{number}/") for number in range(50)))
     assert await proxy.get_all_routes() == {}
 
@@ -86,7 +86,7 @@ async def test_a_repair_that_the_store_refuses_is_tried_again(site):
     await first.add_route("/user/a/", server, {})
     await first.stop()
     proxy = site.proxy(backend_class=FussyBackend)
-    stranger = TomlBackend(path=proxy._backend.path, prefix=proxy.prefix)
+    stranger = TomlBackend(path=proxy.backend.path, prefix=proxy.prefix)
     foreign = Route("/user/b/", "http://FORBIDDEN:1", {})
     await stranger.apply(Batch({f"routes/{foreign.name}": foreign.to_record()}))
     for call in (proxy.get_all_routes, lambda: proxy.add_route("/user/c/", server, {})):
@@ -121,9 +121,9 @@ async def test_a_deleted_table_can_be_rebuilt(site):
     proxy = await site.started()
     server = await site.server("a")
     await proxy.add_route("/user/a/", server, {})
-    proxy._backend.table_file.unlink()
-    proxy._backend.traefik_file.unlink()
-    await until(lambda: holds(proxy._backend, proxy._writer.table.keys), "the table is not written again")
+    proxy.backend.table_file.unlink()
+    proxy.backend.traefik_file.unlink()
+    await until(lambda: holds(proxy.backend, proxy.control.writer.table.keys), "the table is not written again")
     await until(lambda: is_served(site, "/user/a/"), "the route is not served again")
     assert list(await proxy.get_all_routes()) == ["/user/a/"]
 
@@ -143,7 +143,7 @@ class FlakyBackend(TomlBackend):
 
 
 def url_key(proxy, routespec):
-    router = proxy._writer.table.router(Route(routespec, TARGET, {}))
+    router = proxy.control.writer.table.router(Route(routespec, TARGET, {}))
     return f"traefik/http/services/{router}/loadBalancer/servers/0/url"
 
 
@@ -152,24 +152,24 @@ async def test_a_failed_commit_leaves_nothing_half_made(site, failure):
     proxy = await site.started(backend_class=FlakyBackend)
     one, two = await site.server("one"), await site.server("two")
     await proxy.add_route("/user/a/", one, {})
-    proxy.ready_timeout = 0.3
-    proxy._backend.failures = [failure] * 1000
+    proxy.control.changes.timeout = 0.3
+    proxy.backend.failures = [failure] * 1000
     with pytest.raises(BackendUnavailable, match=r"the (store is away|answer was lost).* given up after 0\.3 s"):
         await proxy.add_route("/user/a/", two, {})
     with pytest.raises(BackendUnavailable):
         await proxy.delete_route("/user/a/")
-    proxy._backend.failures, proxy.ready_timeout = [], 30
+    proxy.backend.failures, proxy.control.changes.timeout = [], 30
     routes = await proxy.get_all_routes()
     assert routes["/user/a/"]["target"] == one
-    stored = json.loads(proxy._backend.table_file.read_bytes())["keys"]
+    stored = json.loads(proxy.backend.table_file.read_bytes())["keys"]
     assert routes["/user/a/"]["target"] == json.loads(stored["routes/p.user.a"])["target"]
     assert routes["/user/a/"]["target"] == stored[url_key(proxy, "/user/a/")]
     await proxy.add_route("/user/a/", two, {})
     assert await site.client.server("/user/a/") == "two"
-    proxy._backend.failures = [failure] * 3
+    proxy.backend.failures = [failure] * 3
     await proxy.add_route("/user/b/", one, {})
     assert await site.client.server("/user/b/") == "one"
-    proxy._backend.failures = [failure]
+    proxy.backend.failures = [failure]
     await proxy.delete_route("/user/b/")
     assert list(await proxy.get_all_routes()) == ["/user/a/"]
     assert await site.client.server("/user/b/") is None
@@ -189,16 +189,16 @@ async def test_one_caller_that_gives_up_does_not_stop_the_others(site):
 async def test_a_later_call_is_not_taken_back(site):
     proxy = await site.started(ready_timeout=1)
     one, two = await site.server("one"), await site.server("two")
-    os.kill(proxy._local.supervisors[0]._pid, signal.SIGSTOP)
+    os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGSTOP)
     try:
         failing = asyncio.create_task(proxy.add_route("/user/a/", one, {}))
-        await until(lambda: "p.user.a" in proxy._writer.table.routes, "the first call was not committed")
-        proxy.ready_timeout = 60
+        await until(lambda: "p.user.a" in proxy.control.writer.table.routes, "the first call was not committed")
+        proxy.control.changes.timeout = 60
         later = asyncio.create_task(proxy.add_route("/user/a/", two, {}))
         with pytest.raises(RouteNotReady):
             await failing
     finally:
-        os.kill(proxy._local.supervisors[0]._pid, signal.SIGCONT)
+        os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGCONT)
     await later
     assert await site.client.server("/user/a/") == "two"
     assert (await proxy.get_route("/user/a/"))["target"] == two
@@ -221,8 +221,8 @@ def test_unknown_backends_are_explained():
 )
 def test_a_backend_is_chosen_by(chosen):
     proxy = KVProxy(config=Config({"KVProxy": {"backend_class": chosen}, "TomlBackend": {"path": "/x"}}))
-    assert type(proxy._backend) is TomlBackend
-    assert proxy._backend.path == "/x"
+    assert type(proxy.backend) is TomlBackend
+    assert proxy.backend.path == "/x"
 
 
 def test_an_empty_prefix_is_refused():
@@ -233,7 +233,7 @@ def test_an_empty_prefix_is_refused():
 async def test_an_unreadable_table_is_an_error_not_an_empty_table(site):
     proxy = site.proxy()
     await proxy.add_route("/user/a/", TARGET, {})
-    table = proxy._backend.table_file
+    table = proxy.backend.table_file
     whole = table.read_bytes()
     table.write_bytes(whole[: len(whole) // 2])
     damaged = pytest.raises(BackendError, match=rf"{table}, line \d+: the routing table is damaged")

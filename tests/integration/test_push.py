@@ -35,7 +35,7 @@ async def told(proxy, number=0):
     async with aiohttp.ClientSession() as session:
 
         async def tell(method=None, **message):
-            api = proxy._local.supervisors[number].api
+            api = proxy.control.local.supervisors[number].api
             if method is None:
                 return await plugin.ask(api, session)
             return await plugin.send(api, session, method, json.dumps(message).encode())
@@ -68,7 +68,7 @@ async def test_the_store_holds_what_somebody_reads_there(site):
     for delivery in ("push", "store", "push"):
         proxy = await site.started(delivery=delivery)
         await asyncio.gather(*(proxy.add_route(spec, "http://127.0.0.1:1", {}) for spec in PATHS))
-        kept.setdefault(delivery, []).append(set((await proxy._backend.load()).keys))
+        kept.setdefault(delivery, []).append(set((await proxy.backend.load()).keys))
         await proxy.stop()
     records = {f"routes/{Pattern.parse(spec).name}" for spec in PATHS}
     assert kept["push"] == [records | {REVISION}] * 2
@@ -134,9 +134,9 @@ async def test_a_load_balancer_is_told_when_the_table_is_served(site):
 async def test_a_traefik_that_is_started_again_has_its_routes_again(site):
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    pid = proxy._local.supervisors[0]._pid
+    pid = proxy.control.local.supervisors[0]._pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik was not started again")
+    await until(lambda: proxy.control.local.supervisors[0]._pid != pid, "Traefik was not started again")
     await site.client.close()
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert await site.client.server("/user/a/") == "a"
@@ -146,8 +146,8 @@ async def test_a_hub_that_lost_its_lease_gives_its_own_traefik_the_table_again(s
     """As when the store is away for longer than the lease, and Traefik dies meanwhile."""
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    supervisor = proxy._local.supervisors[0]
-    monkeypatch.setattr(type(proxy._lease), "is_held", False)
+    supervisor = proxy.control.local.supervisors[0]
+    monkeypatch.setattr(type(proxy.control.lease), "is_held", False)
     pid = supervisor._pid
     os.kill(pid, signal.SIGKILL)
     await until(lambda: supervisor._pid != pid, "Traefik was not started again")
@@ -174,27 +174,27 @@ async def test_the_table_of_other_options_is_replaced_though_its_revision_is_our
 async def test_the_newer_of_two_hubs_keeps_a_traefik_and_the_older_says_so(site, caplog):
     """Two hubs on two prefixes were told of the same Traefik."""
     owner = await site.started(delivery="push")
-    owner._pusher._owns_replicas = False  # as one that others start
-    supervisor = owner._local.supervisors[0]
+    owner.control.delivery._pusher._owns_replicas = False  # as one that others start
+    supervisor = owner.control.local.supervisors[0]
     others = {
         "should_start": False,
         "traefik_api_urls": [supervisor.api.url],
         "traefik_api_password": supervisor._password,
     }
     newer = site.proxy(delivery="push", prefix="-newer", ready_timeout=5, **others)
-    await newer._ready()
-    newer._writer._stored.revision = Revision(newer._writer.revision.writer, 1, "", 1 << 40).next()
+    await newer.control.open()
+    newer.control.writer._stored.revision = Revision(newer.control.writer.revision.writer, 1, "", 1 << 40).next()
     server = await site.server("newer")
     await newer.add_route("/user/b/", server, {})
     assert await site.client.server("/user/b/") == "newer"
-    owner.ready_timeout = 1
+    owner.control.changes.timeout = 1
     with pytest.raises(RouteNotReady, match="the newer table of another hub"):
         await owner.add_route("/user/a/", server, {})
     assert "has a newer table, of another hub" in caplog.text
     assert await site.client.server("/user/b/") == "newer"
     await newer.add_route("/user/c/", server, {})
     assert await site.client.server("/user/c/") == "newer"
-    told_of = f"-{owner._writer.revision.writer}."
+    told_of = f"-{owner.control.writer.revision.writer}."
     assert len([line for line in caplog.messages if told_of in line.partition("take ours")[2]]) == 1
 
 
@@ -202,7 +202,7 @@ async def test_the_newer_of_two_hubs_keeps_a_traefik_and_the_older_says_so(site,
 async def test_users_do_not_notice_that_the_store_loses_the_table(site):
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    await proxy._backend.remove()
+    await proxy.backend.remove()
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert await site.client.server("/user/a/") == "a"
     assert await site.client.server("/user/b/") == "b"
@@ -217,7 +217,7 @@ async def test_the_next_hub_finds_the_table_there(site, monkeypatch):
     monkeypatch.setattr(plugin, "send", lambda *message: sent.append(message))
     batches = await count_commits(second, monkeypatch)
     await second.start()
-    assert second._local.supervisors[0].is_adopted
+    assert second.control.local.supervisors[0].is_adopted
     assert list(await second.get_all_routes()) == ["/user/a/"]
     assert await site.client.server("/user/a/") == "a"
     assert (sent, batches) == ([], [])
@@ -228,7 +228,7 @@ async def test_the_next_hub_with_other_options_sends_the_table_again(site):
     await first.add_route("/user/a/", await site.server("a"), {})
     await leave(first)
     second = await site.started(delivery="push", change_origin=["/user/a/"])
-    assert second._local.supervisors[0].is_adopted
+    assert second.control.local.supervisors[0].is_adopted
     _, said = await site.client.get("/user/a/", host="hub.example")
     assert said["headers"]["Host"].startswith("127.0.0.1:")
 
@@ -241,7 +241,7 @@ async def test_a_hub_whose_clock_is_behind_that_of_the_one_before_is_not_refused
         await tell("PUT", revision="ffffffffffff-another.7", form="any", put={})
     await leave(first)
     second = await site.started(delivery="push")
-    assert second._local.supervisors[0].is_adopted
+    assert second.control.local.supervisors[0].is_adopted
     await second.add_route("/user/b/", await site.server("b"), {})
     assert await site.client.server("/user/b/") == "b"
     assert await site.client.server("/user/a/") == "a"
@@ -253,20 +253,20 @@ async def test_another_delivery_takes_over(site, deliveries):
     await first.add_route("/user/a/", await site.server("a"), {})
     await leave(first)
     second = await site.started(delivery=deliveries[1])
-    assert not second._local.supervisors[0].is_adopted
+    assert not second.control.local.supervisors[0].is_adopted
     await site.client.close()
     assert await site.client.server("/user/a/") == "a"
 
 
 async def test_a_replica_without_the_plugin_is_explained(site, caplog):
     store = await site.started()
-    api = store._local.supervisors[0].api
+    api = store.control.local.supervisors[0].api
     proxy = site.proxy(
         delivery="push",
         should_start=False,
         traefik_api_urls=[api.url],
         traefik_api_username="kvproxy",
-        traefik_api_password=store._local.supervisors[0]._password,
+        traefik_api_password=store.control.local.supervisors[0]._password,
         ready_timeout=1,
         prefix="other",
     )
@@ -279,7 +279,7 @@ async def test_a_replica_without_the_plugin_is_explained(site, caplog):
 async def test_a_cut_off_or_senseless_message_changes_nothing(site):
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    api = proxy._local.supervisors[0].api
+    api = proxy.control.local.supervisors[0].api
     async with aiohttp.ClientSession() as session, told(proxy) as tell:
         before = (await tell()).served
         newest = Revision.read(before.revision).next(9).text
@@ -316,8 +316,8 @@ async def test_an_older_revision_does_not_come_back(site):
 
 async def test_a_new_traefik_serves_nothing(site):
     proxy = site.proxy(delivery="push")
-    await proxy._ready()
-    proxy._watch = lambda replicas: None  # nobody tells it anything
+    await proxy.control.open()
+    proxy.control._watch = lambda replicas: None  # nobody tells it anything
     await proxy.start()
     async with told(proxy) as tell:
         assert (await tell()).served == Served()
@@ -326,7 +326,7 @@ async def test_a_new_traefik_serves_nothing(site):
 async def test_a_wrong_password_is_explained_and_nothing_is_told(site, caplog):
     owner = await site.started(delivery="push")
     await owner.add_route("/user/a/", await site.server("a"), {})
-    urls = [owner._local.supervisors[0].api.url]
+    urls = [owner.control.local.supervisors[0].api.url]
     proxy = site.proxy(
         delivery="push",
         should_start=False,
@@ -353,9 +353,9 @@ async def test_a_traefik_that_strangers_can_crash_is_named_once(site, monkeypatc
     monkeypatch.setattr(binary, "_ADVISED", (99, 0, 0))
     proxy = await site.started(delivery=delivery)
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    pid = proxy._local.supervisors[0]._pid
+    pid = proxy.control.local.supervisors[0]._pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik was not started again")
+    await until(lambda: proxy.control.local.supervisors[0]._pid != pid, "Traefik was not started again")
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert caplog.text.count("CVE-2026-97032") == 1
 
@@ -366,10 +366,10 @@ async def test_a_traefik_that_another_hub_has_left_is_ours_when_it_was_started_a
     await owner.add_route("/user/a/", await site.server("a"), {})
     async with told(owner) as tell:
         served = (await tell()).served
-        owner._pusher._owns_replicas = False  # as of a Traefik that others start
+        owner.control.delivery._pusher._owns_replicas = False  # as of a Traefik that others start
         await tell("PUT", revision="ffffffffffff-another.7", form=served.form, put={})
-        await until(lambda: owner._readiness.replicas[0].refusal, "the other table is not noticed")
-    supervisor = owner._local.supervisors[0]
+        await until(lambda: owner.control.readiness.replicas[0].refusal, "the other table is not noticed")
+    supervisor = owner.control.local.supervisors[0]
     pid = supervisor._pid
     os.kill(pid, signal.SIGKILL)
     await until(lambda: supervisor._pid != pid, "Traefik was not started again")
@@ -381,7 +381,7 @@ async def test_a_store_that_has_lost_the_last_changes_is_brought_past_them(site)
     """As after a power cut of a store that writes to its disk each second: Traefik serves more than the store has."""
     owner = await site.started(delivery="push")
     await owner.add_route("/user/a/", await site.server("a"), {})
-    owner._pusher._owns_replicas = False
+    owner.control.delivery._pusher._owns_replicas = False
     async with told(owner) as tell:
         served = (await tell()).served
         later = Revision.read(served.revision).next(3).text
@@ -431,9 +431,9 @@ async def test_a_route_that_the_plugin_refuses_harms_no_other(site, monkeypatch,
     assert await site.client.server("/user/9/") == "a"
     assert "/services/x/" not in await proxy.get_all_routes()
     # One that is in the store already, of an earlier hub's.
-    await proxy._writer.put(routes.Route("/services/x/", BAD["/services/x"]["t"], {}), 5)
+    await proxy.control.writer.put(routes.Route("/services/x/", BAD["/services/x"]["t"], {}), 5)
     await leave(proxy)
-    os.kill(proxy._local.supervisors[0]._pid, signal.SIGKILL)
+    os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGKILL)
     second = await site.started(delivery="push")
     await site.client.close()
     assert await site.client.server("/user/a/") == "a"
@@ -444,8 +444,8 @@ async def test_a_route_that_the_plugin_refuses_harms_no_other(site, monkeypatch,
 
 async def test_users_are_told_to_come_again_while_there_is_no_table(site):
     proxy = site.proxy(delivery="push")
-    await proxy._ready()
-    proxy._watch = lambda replicas: None  # nobody tells Traefik anything
+    await proxy.control.open()
+    proxy.control._watch = lambda replicas: None  # nobody tells Traefik anything
     await proxy.start()
     status, _ = await site.client.get("/user/a/")
     assert status == 503
@@ -453,12 +453,12 @@ async def test_users_are_told_to_come_again_while_there_is_no_table(site):
 
 async def test_a_start_that_is_cancelled_leaves_nothing_open(site, monkeypatch):
     proxy = site.proxy(delivery="push")
-    supervisor = proxy._local.supervisors[0]
+    supervisor = proxy.control.local.supervisors[0]
     monkeypatch.setattr(supervisor, "_wait_for_api", asyncio.Event().wait)  # as of a Traefik that takes its time
     starting = asyncio.create_task(proxy.start())
     await until(lambda: supervisor._pid, "Traefik is not started")
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert not proxy._is_open
-    assert not proxy._lease.is_held
+    assert not proxy.control.is_open
+    assert not proxy.control.lease.is_held

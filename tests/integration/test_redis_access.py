@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
-from jhub_kvproxy.routing.names import spread
 from jhub_kvproxy.traefik.binary import find_traefik
+from jhub_kvproxy.traefik_routers.rules import spread
 from jhub_kvproxy_backends.redis import RedisBackend
 from tests.hub import until
 from tests.servers import free_port
@@ -132,7 +132,7 @@ async def test_the_permissions_of_the_how_to_for_a_traefik_of_others(start, site
 async def test_tls(start, site, authority, tls):
     server = start("tls-auth-clients no", tls=tls)
     proxy = await serves(site, url=server.url, ca_file=authority.ca_file)
-    assert "password" not in str(proxy._backend.traefik_provider_config())
+    assert "password" not in str(proxy.backend.traefik_provider_config())
     with pytest.raises(BackendRejected, match=r"its certificate is not accepted \(.*is RedisBackend.ca_file the right"):
         await use(url=server.url)
 

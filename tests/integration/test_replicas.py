@@ -46,7 +46,7 @@ async def three(site, ended):
 
 
 def provider(site):
-    return site.proxy()._backend.traefik_provider_config()
+    return site.proxy().backend.traefik_provider_config()
 
 
 async def hub_of(site, replicas, **traits):
@@ -55,7 +55,9 @@ async def hub_of(site, replicas, **traits):
     proxy = site.proxy(should_start=False, traefik_api_urls=urls, **traits)
     await proxy.add_route("/", await site.server("hub"), {})
     await until(lambda: all_serve(replicas, "/", "hub"), "not all replicas serve the table")
-    await until(lambda: {r.standing for r in proxy._readiness._replicas} == {replica.Standing.AWAITED}, "not all up")
+    await until(
+        lambda: {r.standing for r in proxy.control.readiness._replicas} == {replica.Standing.AWAITED}, "not all up"
+    )
     return proxy
 
 
@@ -87,7 +89,7 @@ async def test_a_replica_that_is_killed_is_reported_and_waited_for_again_when_it
         await proxy.add_route(f"/user/{number}/", server, {})
         assert await all_serve(three[1:], f"/user/{number}/", "a")
     for _ in range(3):
-        await next_failure(proxy._readiness._replicas[0])
+        await next_failure(proxy.control.readiness._replicas[0])
     assert caplog.text.count(f"{three[0].api_url} cannot be reached") == 1
     three[0].start()
     await until(lambda: "; route changes wait for it" in caplog.text, "the return is not reported")
@@ -105,14 +107,14 @@ async def test_a_frozen_replica_delays_one_change_and_no_other(site, three, capl
     await proxy.add_route("/user/first/", server, {})
     assert f"{three[1].api_url} cannot be reached: no answer in time" in caplog.text
     # Less than the time limit of a question, which therefore is in nobody's way.
-    proxy.ready_timeout = 2.5
+    proxy.control.changes.timeout = 2.5
     for number in range(5):
         await proxy.add_route(f"/user/{number}/", server, {})
         await proxy.delete_route(f"/user/{number}/")
     assert caplog.text.count("; route changes do not wait") == 1
     three[1].thaw()
     await until(lambda: "; route changes wait for it" in caplog.text, "its return is not reported")
-    proxy.ready_timeout = 30
+    proxy.control.changes.timeout = 30
     await proxy.add_route("/user/later/", server, {})
     assert await all_serve(three, "/user/later/", "a")
 
@@ -151,14 +153,14 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     await proxy.get_all_routes()
     stuck()
     server = await site.server("a")
-    await until(lambda: all(r.revision for r in proxy._readiness._replicas), "not all replicas serve the table")
+    await until(lambda: all(r.revision for r in proxy.control.readiness._replicas), "not all replicas serve the table")
     caplog.clear()
-    stale = proxy._readiness._replicas[1].revision
-    proxy.ready_timeout = 1
+    stale = proxy.control.readiness._replicas[1].revision
+    proxy.control.changes.timeout = 1
     with pytest.raises(RouteNotReady, match=rf"{urls[1]} serves revision {stale}"):
         await proxy.add_route("/user/early/", server, {})
     monkeypatch.setattr(replica, "LAG_LIMIT", 0.5)
-    proxy.ready_timeout = 30
+    proxy.control.changes.timeout = 30
     for number in range(5):
         await proxy.add_route(f"/user/{number}/", server, {})
         assert await ended[0].server(f"/user/{number}/") == "a"
@@ -170,9 +172,9 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     assert caplog.text.count("; route changes") == 2
     # The last one that is up is waited for, however far behind.
     await proxy.add_route("/user/more/", server, {})
-    assert proxy._readiness._replicas[1].standing is replica.Standing.LAGGING
+    assert proxy.control.readiness._replicas[1].standing is replica.Standing.LAGGING
     ended[0].end()
-    proxy.ready_timeout = 2
+    proxy.control.changes.timeout = 2
     with pytest.raises(RouteNotReady, match=rf"cannot be reached.*{urls[1]} serves revision"):
         await proxy.add_route("/user/late/", server, {})
     with pytest.raises(RouteNotReady):
@@ -190,7 +192,7 @@ async def test_one_that_joins_with_an_old_table_is_waited_for_at_first(site, stu
     stuck()
     await proxy.add_route("/user/newer/", server, {})
     second.start()
-    await until(lambda: proxy._readiness._replicas[1].is_joining, "it is not seen to join")
+    await until(lambda: proxy.control.readiness._replicas[1].is_joining, "it is not seen to join")
     adding = asyncio.create_task(proxy.add_route("/user/new/", server, {}))
     await until(lambda: all_serve([first], "/user/new/", "a"), "the first replica does not serve the route")
     assert not adding.done()
@@ -218,7 +220,7 @@ async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypa
     await proxy.add_route("/", server, {})
 
     def standings():
-        return [(r.api.name, r.standing.name) for r in proxy._readiness._replicas]
+        return [(r.api.name, r.standing.name) for r in proxy.control.readiness._replicas]
 
     def awaited(*addresses):
         return [(f"http://traefik.test:{port} at {address}", "AWAITED") for address in addresses]

@@ -255,7 +255,7 @@ async def test_a_body_that_is_not_json_is_not_read_without_the_token(site):
 async def test_it_needs_a_token(site, monkeypatch):
     monkeypatch.delenv("CONFIGPROXY_AUTH_TOKEN", raising=False)
     with pytest.raises(KVProxyError, match="set CONFIGPROXY_AUTH_TOKEN in the environment"):
-        await site.proxy(rest_api_port=free_port())._ready()
+        await site.proxy(rest_api_port=free_port()).control.open()
 
 
 async def test_the_token_comes_from_the_environment(site, monkeypatch):
@@ -272,7 +272,7 @@ async def test_a_taken_port_is_named(site):
         with pytest.raises(
             KVProxyError, match=rf"cannot listen on port {port} of 127\.0\.0\.1: Address already in use"
         ):
-            await site.proxy(rest_api_port=port, rest_api_token=TOKEN)._ready()
+            await site.proxy(rest_api_port=port, rest_api_token=TOKEN).control.open()
 
 
 async def test_nobody_listens_by_default_nor_when_the_proxy_has_stopped(site):

@@ -123,10 +123,10 @@ async def test_another_hub_with_other_options_takes_over_without_a_wrong_answer(
     async with visitors(site, dict.fromkeys(NAMES, "one"), "hub"):
         second = await site.started(**(on if is_off_first else off))
         await second.add_route("/user/more/", one, {})
-    assert second._local.supervisors[0]._pid == first._local.supervisors[0]._pid
-    table = second._writer.table
-    fresh = type(table)(table.routing, table.routes.values(), second.serving)
-    stored = (await second._backend.load()).keys
+    assert second.control.local.supervisors[0]._pid == first.control.local.supervisors[0]._pid
+    table = second.control.writer.table
+    fresh = type(table)(table.routing, table.routes.values(), second.control.writer.table.serving)
+    stored = (await second.backend.load()).keys
     assert {key: value for key, value in stored.items() if "revision" not in key} == fresh.keys
     said = await seen(site, routespec(NAMES[0]) + "x")
     assert said["path"] == ("/x" if is_off_first else f"/base{routespec(NAMES[0])}x")

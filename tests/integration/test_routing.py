@@ -80,9 +80,11 @@ async def test_another_routing_takes_over_without_a_wrong_answer(site, routings)
         second = await site.started(routing=new)
         assert len(await second.get_all_routes()) == len(NAMES) + 1
         await second.add_route("/user/more/", one, {})
-    assert second._local.supervisors[0]._pid == first._local.supervisors[0]._pid
-    fresh = type(second._writer.table)(second._writer.table.routing, second._writer.table.routes.values())
-    stored = (await second._backend.load()).keys
+    assert second.control.local.supervisors[0]._pid == first.control.local.supervisors[0]._pid
+    fresh = type(second.control.writer.table)(
+        second.control.writer.table.routing, second.control.writer.table.routes.values()
+    )
+    stored = (await second.backend.load()).keys
     assert {key: value for key, value in stored.items() if "revision" not in key} == fresh.keys
 
 
@@ -90,7 +92,7 @@ async def test_commits_wait_until_traefik_is_done_with_the_last(site, monkeypatc
     proxy = await site.started()
     server = await site.server("a")
     batches = await count_commits(proxy, monkeypatch)
-    os.kill(proxy._local.supervisors[0]._pid, signal.SIGSTOP)
+    os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGSTOP)
     try:
         calls = [asyncio.create_task(proxy.add_route("/user/first/", server, {}))]
         await until(lambda: batches, "the first change did not go out at once")
@@ -99,7 +101,7 @@ async def test_commits_wait_until_traefik_is_done_with_the_last(site, monkeypatc
             await asyncio.sleep(0.01)
         assert len(batches) == 1
     finally:
-        os.kill(proxy._local.supervisors[0]._pid, signal.SIGCONT)
+        os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGCONT)
     await asyncio.gather(*calls)
     assert len(batches) == 2
     assert await site.client.server("/user/29/") == "a"

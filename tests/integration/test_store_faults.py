@@ -66,7 +66,7 @@ async def test_routes_are_served_while_the_store_is_away_and_change_when_it_is_b
         with pytest.raises(BackendUnavailable):
             await proxy.get_all_routes()
         assert await site.client.server("/user/a/") == "one"
-        proxy.ready_timeout = 60
+        proxy.control.changes.timeout = 60
         waiting = asyncio.create_task(proxy.add_route("/user/c/", one, {}))
     finally:
         server.thaw() if fault == "freeze" else server.start()
@@ -95,11 +95,11 @@ async def test_an_emptied_store_is_filled_again_by_itself(site, server, caplog):
     proxy = await site.started()
     url = await site.server("a")
     await asyncio.gather(*(proxy.add_route(f"/user/{number}/", url, {"n": number}) for number in range(100)))
-    routes, before = await proxy.get_all_routes(), (await proxy._backend.load()).keys
-    empty(server, proxy._backend.root)
+    routes, before = await proxy.get_all_routes(), (await proxy.backend.load()).keys
+    empty(server, proxy.backend.root)
 
     async def is_filled():
-        return (await proxy._backend.load()).keys.keys() == before.keys()
+        return (await proxy.backend.load()).keys.keys() == before.keys()
 
     await until(is_filled, "the store is not filled again")
     for number in range(100):

@@ -114,7 +114,7 @@ async def test_a_store_that_refuses_changes_says_why_and_changes_again_when_it_m
             await call
         assert isinstance(error.value, kind)
     relent()
-    proxy.ready_timeout = 60
+    proxy.control.changes.timeout = 60
     await proxy.add_route("/user/c/", TARGET, {})
     routes = await proxy.get_all_routes()
     assert routes.keys() == {"/user/a/", "/user/c/"}

@@ -63,7 +63,7 @@ async def test_a_renewed_certificate_is_served_and_connections_live_on(site, cer
     proxy = await started_with_tls(site, certificates, delivery=delivery)
     await proxy.add_route("/user/a/", await site.server("a"), {})
     url = f"wss://127.0.0.1:{site.port}/user/a/ws"
-    pid = proxy._local.supervisors[0]._pid
+    pid = proxy.control.local.supervisors[0]._pid
     async with aiohttp.ClientSession() as session, session.ws_connect(url, ssl=certificates.trust()) as websocket:
         assert await served_name(site.port) == "first"
         certificates.renew("by-symlink")
@@ -77,7 +77,7 @@ async def test_a_renewed_certificate_is_served_and_connections_live_on(site, cer
         await until_served(site, "in-place")
         await websocket.send_str("hello")
         assert (await websocket.receive()).data == "a: hello"
-    assert proxy._local.supervisors[0]._pid == pid
+    assert proxy.control.local.supervisors[0]._pid == pid
     assert "Traefik uses what is new in JupyterHub.ssl_cert and JupyterHub.ssl_key" in caplog.text
 
 
@@ -109,9 +109,9 @@ async def test_a_traefik_that_is_started_again_has_the_renewed_certificate(site,
     certificates.renew("second")
     await until_served(site, "second")
     replace_link(certificates.cert, "/dev/null")
-    pid = proxy._local.supervisors[0]._pid
+    pid = proxy.control.local.supervisors[0]._pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik is not started again")
+    await until(lambda: proxy.control.local.supervisors[0]._pid != pid, "Traefik is not started again")
     await until_served(site, "second")
 
 
@@ -121,7 +121,7 @@ async def test_the_next_hub_brings_what_was_renewed_while_there_was_none(site, c
     certificates.renew("second")
     assert await served_name(site.port) == "first"
     second = await started_with_tls(site, certificates)
-    assert second._local.supervisors[0]._pid == first._local.supervisors[0]._pid
+    assert second.control.local.supervisors[0]._pid == first.control.local.supervisors[0]._pid
     await until_served(site, "second")
 
 

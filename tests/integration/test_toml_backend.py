@@ -191,7 +191,7 @@ async def test_traefik_sees_changes_through_a_symlinked_file(site):
     proxy = await site.started()
     server = await site.server("a")
     await proxy.add_route("/user/a/", server, {})
-    file, real = proxy._backend.traefik_file, site.directory / "real.toml"
+    file, real = proxy.backend.traefik_file, site.directory / "real.toml"
     file.rename(real)
     file.symlink_to(real)
     for number in range(5):

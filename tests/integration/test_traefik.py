@@ -30,7 +30,7 @@ from tests.site import leave
 
 
 def pid_of(proxy):
-    return proxy._local.supervisors[0]._pid
+    return proxy.control.local.supervisors[0]._pid
 
 
 def is_alive(pid):
@@ -78,9 +78,9 @@ async def test_files_are_for_their_owner_only_and_hold_no_secret(site):
     assert len(files) >= 7
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-        assert proxy._local.supervisors[0]._password.encode() not in path.read_bytes(), path
+        assert proxy.control.local.supervisors[0]._password.encode() not in path.read_bytes(), path
     arguments = Path(f"/proc/{pid_of(proxy)}/cmdline").read_bytes()
-    assert proxy._local.supervisors[0]._password.encode() not in arguments
+    assert proxy.control.local.supervisors[0]._password.encode() not in arguments
 
 
 @pytest.mark.parametrize("log_level", ["ERROR", "TRACE"])
@@ -98,7 +98,7 @@ async def test_a_stores_secret_reaches_traefik_and_nothing_else(site, log_level,
 
 async def test_the_api_wants_our_credential_and_listens_on_loopback(site):
     proxy = await site.started()
-    url = proxy._local.supervisors[0].api.url
+    url = proxy.control.local.supervisors[0].api.url
     assert url.startswith("http://127.0.0.1:")
     async with aiohttp.ClientSession() as session:
         for auth in ({}, {"Authorization": "Basic a3Zwcm94eTp3cm9uZw=="}):
@@ -218,7 +218,7 @@ async def test_a_start_without_its_table_leaves_no_traefik(site, monkeypatch):
     """Here because the revision that it waits for is nobody's."""
     proxy = site.proxy(ready_timeout=1)
     await proxy.get_all_routes()
-    monkeypatch.setattr(type(proxy._writer), "revision", Revision("other", 1, "other.1"))
+    monkeypatch.setattr(type(proxy.control.writer), "revision", Revision("other", 1, "other.1"))
     with pytest.raises(RouteNotReady, match=r"Revision other\.1 of the routing table was not live after 1 s"):
         await proxy.start()
     assert not is_alive(pid_of(proxy))
@@ -329,7 +329,7 @@ async def test_a_frozen_traefik_fails_the_add_and_takes_the_route_back(site):
         assert await proxy.get_all_routes() == {}
     finally:
         os.kill(pid_of(proxy), signal.SIGCONT)
-    proxy.ready_timeout = 30
+    proxy.control.changes.timeout = 30
     await proxy.add_route("/user/b/", server, {})
     assert await site.client.server("/user/b/") == "a"
     assert await site.client.server("/user/a/") is None
@@ -411,7 +411,7 @@ async def test_the_store_is_closed_with_the_hub(site, monkeypatch, traits):
     async def close():
         closed.set()
 
-    monkeypatch.setattr(proxy._backend, "close", close)
+    monkeypatch.setattr(proxy.backend, "close", close)
     await (proxy.start() if proxy.should_start else proxy.get_all_routes())
     assert not closed.is_set()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -433,7 +433,7 @@ async def test_replicas_must_be_named(site):
 
 async def all_answer(proxy):
     async with aiohttp.ClientSession() as session:
-        for replica in proxy._readiness._replicas:
+        for replica in proxy.control.readiness._replicas:
             try:
                 await replica.api.version(session)
             except TraefikError:

@@ -66,7 +66,7 @@ async def test_a_route_waits_for_traefik_and_traefik_is_started_again(site, deli
         assert risen() == [1, 0]
     assert value("kvproxy_replicas", standing="awaited") == 1
     with rising("kvproxy_traefik_restarts_total") as restarts:
-        os.kill(proxy._local.supervisors[0]._pid, signal.SIGKILL)
+        os.kill(proxy.control.local.supervisors[0]._pid, signal.SIGKILL)
         await until(restarts, "it is not counted")
         assert restarts() == 1
     await proxy.stop()

@@ -20,7 +20,7 @@ BINARY, VERSION = installed_traefik()
 
 
 def pid_of(proxy):
-    return proxy._local.supervisors[0]._pid
+    return proxy.control.local.supervisors[0]._pid
 
 
 def is_alive(pid):

@@ -20,8 +20,8 @@ pytestmark = on_every_store
 
 async def is_whole(proxy):
     """Whether the store holds what follows from the routes, and nothing else."""
-    stored = (await proxy._backend.load()).keys
-    return not proxy._writer.table.drift(stored)
+    stored = (await proxy.backend.load()).keys
+    return not proxy.control.writer.table.drift(stored)
 
 
 async def test_a_hub_killed_while_it_adds_500_routes_is_started_again_and_finishes(site):
@@ -54,7 +54,7 @@ async def test_a_hub_killed_while_it_adds_500_routes_is_started_again_and_finish
         assert (await second.get_all_routes()).keys() == set(names)
         for name in names:
             assert await site.client.server(name) == "a"
-        assert second._local.supervisors[0].is_adopted
+        assert second.control.local.supervisors[0].is_adopted
         await second.stop()
 
 

@@ -157,7 +157,7 @@ async def test_traefik_takes_the_extra_configuration(block, tmp_path):
     await proxy.start()
     try:
         async with aiohttp.ClientSession() as session:
-            assert await proxy._local.supervisors[0].api.errors(session) == {}
+            assert await proxy.control.local.supervisors[0].api.errors(session) == {}
     finally:
         await proxy.stop()
 

@@ -60,7 +60,7 @@ async def test_traefik_takes_the_configuration(block, certificates, tmp_path):
     await proxy.start()
     try:
         async with aiohttp.ClientSession() as session:
-            assert await proxy._local.supervisors[0].api.errors(session) == {}
+            assert await proxy.control.local.supervisors[0].api.errors(session) == {}
         if scheme == "https" and "client_ca" not in config.KVProxy:
             assert await served_name(port) == "first"
     finally:

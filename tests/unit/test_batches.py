@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.store.batches import Limits, cut, size_of
 from jhub_kvproxy.traefik_routers import tree
+from jhub_kvproxy.traefik_routers.order import stages
 from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 from tests.strategies import hosts, jupyterhub_escape, paths, routespec
 from tests.traefik_model import TraefikModel
@@ -29,6 +30,10 @@ def table(routing, wanted):
     return RoutingTable(routing, [Route(routespec(*pattern), "http://127.0.0.1:1", {}) for pattern in wanted])
 
 
+def cut_for(changes, store, limits):
+    return cut(stages(changes, store), limits)
+
+
 def after(store, part):
     merged = {**store, **part}
     return {key: value for key, value in merged.items() if value is not None}
@@ -37,7 +42,7 @@ def after(store, part):
 @given(patterns, st.none() | st.integers(6, 30), st.none() | st.integers(0, 5000))
 def test_batches_are_within_the_limits_and_leave_nothing_out(wanted, ops, size):
     changes = dict(table(Routing.TREE, wanted).keys)
-    parts = list(cut(changes, {}, Limits(ops, size)))
+    parts = list(cut_for(changes, {}, Limits(ops, size)))
     assert {key: value for part in parts for key, value in part.items()} == changes
     assert sum(map(len, parts)) == len(changes)
     for part in parts:
@@ -51,7 +56,7 @@ def test_batches_are_within_the_limits_and_leave_nothing_out(wanted, ops, size):
 def test_another_routing_loses_no_route_on_the_way(wanted, ops, routings):
     old, new = (table(routing, wanted) for routing in routings)
     store, stages = dict(old.keys), []
-    for part in cut(new.drift(old.keys), old.keys, Limits(ops, None)):
+    for part in cut_for(new.drift(old.keys), old.keys, Limits(ops, None)):
         store = after(store, part)
         stages.append(TraefikModel(store, is_whole=False))
     assert store == new.keys
@@ -69,6 +74,6 @@ def test_a_damaged_table_can_be_repaired():
     router = rule.removesuffix("/rule")
     damage = {f"{router}/priority": "high", f"{router}/parentRefs": router.rpartition("/")[2]}
     store = {**whole.keys, **damage, "traefik/http/routers/foreign/priority": "x"}
-    for part in cut(whole.drift(store), store, Limits(6, None)):
+    for part in cut_for(whole.drift(store), store, Limits(6, None)):
         store = after(store, part)
     assert store == whole.keys

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from jhub_kvproxy.push.journal import _MOST_CHANGES, _MOST_COMMITS, Journal
 from jhub_kvproxy.push.wire import Served, form_of, key_of, line_of
+from jhub_kvproxy.routing.policy import Policy
 from jhub_kvproxy.routing.revision import Revision
 from jhub_kvproxy.routing.routes import Pattern, Route
-from jhub_kvproxy.traefik_routers.serving import PLAIN, Serving
 
+PLAIN = Policy()
 FORM = form_of(PLAIN)
 NAMES = [f"/user/{name}/" for name in "abc"]
 
@@ -63,9 +64,9 @@ def test_lines_say_what_options_make_of_a_route():
     there = route("/a/b/", "http://127.0.0.1:1/path")
     chosen = frozenset([there.pattern])
     assert line_of(there, PLAIN) == {"t": there.target, "k": "other"}
-    serving = Serving(strip_prefix=chosen, change_origin=chosen, prepend_path=False)
-    assert line_of(there, serving) == {"t": there.target, "k": "other", "s": 2, "o": True, "b": True}
-    assert line_of(route("/", "http://127.0.0.1:1"), Serving(strip_prefix=True, prepend_path=False)) == {
+    policy = Policy(strip_prefix=chosen, change_origin=chosen, prepend_path=False)
+    assert line_of(there, policy) == {"t": there.target, "k": "other", "s": 2, "o": True, "b": True}
+    assert line_of(route("/", "http://127.0.0.1:1"), Policy(strip_prefix=True, prepend_path=False)) == {
         "t": "http://127.0.0.1:1",
         "k": "other",
     }
@@ -73,16 +74,16 @@ def test_lines_say_what_options_make_of_a_route():
 
 def test_other_options_have_another_form():
     some = frozenset([Pattern.parse("/a/")])
-    servings = [
+    policies = [
         PLAIN,
-        Serving(strip_prefix=True),
-        Serving(change_origin=True),
-        Serving(prepend_path=False),
-        Serving(change_origin=some),
-        Serving(strip_prefix=some),
+        Policy(strip_prefix=True),
+        Policy(change_origin=True),
+        Policy(prepend_path=False),
+        Policy(change_origin=some),
+        Policy(strip_prefix=some),
     ]
-    assert len({form_of(serving) for serving in servings}) == len(servings)
-    assert form_of(Serving(error_target="http://a/")) == FORM
+    assert len({form_of(policy) for policy in policies}) == len(policies)
+    assert form_of(Policy(error_target="http://a/")) == FORM
 
 
 class Plugin:

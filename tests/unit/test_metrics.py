@@ -103,7 +103,7 @@ async def test_a_commit_is_counted_with_its_routes_and_its_keys(new):
     with rising(*(f"kvproxy_{name}" for name in names)) as risen, rising("kvproxy_transaction_keys_sum") as keys:
         await add_many(proxy, 5)
         assert risen() == [5, 1, 5, 1]
-        assert keys() == len(proxy._writer.table.keys) + 1
+        assert keys() == len(proxy.control.writer.table.keys) + 1
 
 
 @pytest.mark.parametrize("operation", ["apply", "load", "lease"])
@@ -150,19 +150,19 @@ async def test_a_watch_that_breaks_is_counted(new):
 async def test_drift_is_counted_when_it_is_repaired_and_a_take_over_is_none(new):
     proxy = new()
     await add_many(proxy, 3)
-    table = proxy._backend._table
+    table = proxy.backend._table
     with rising("kvproxy_drift_repairs_total", "kvproxy_drift_keys_total") as risen:
-        await proxy._writer.check()
+        await proxy.control.writer.check()
         assert risen() == [0, 0]
         lost = [key for key in table.keys if "user.1" in key]
         for key in lost:
             del table.keys[key]
-        await proxy._writer.check()
+        await proxy.control.writer.check()
         assert risen() == [1, len(lost)]
         await proxy.stop()
         for key in [key for key in table.keys if "user.2" in key and key.startswith("traefik/")]:
             del table.keys[key]
-        await new(store=proxy._backend.name).get_all_routes()
+        await new(store=proxy.backend.name).get_all_routes()
         assert any("user.2" in key and key.startswith("traefik/") for key in table.keys)
         assert risen()[0] == 1
 

@@ -119,7 +119,7 @@ def wake(table):
 async def is_quiet(hub):
     """Whether it has nothing to compare."""
     await asyncio.sleep(0)
-    return not hub._guard._changed.is_set() and not hub._writer._io.locked()
+    return not hub.control.guard._changed.is_set() and not hub.control.writer._io.locked()
 
 
 async def test_a_second_hub_waits_for_the_first_and_takes_over_its_table(hubs, caplog):
@@ -168,10 +168,10 @@ async def test_a_hub_without_its_lease_changes_nothing_and_then_takes_over_what_
         with pytest.raises((LeaseHeld, LeaseLost), match=r"given up after 0\.3 s"):
             await call
     assert hubs.table.keys == before
-    hub.ready_timeout = LONG
+    hub.control.changes.timeout = LONG
     waiting = asyncio.create_task(hub.add_route("/user/b/", TARGET, {}))
     theirs = Route("/user/z/", TARGET, {})
-    revision = hub._writer.revision.found(hub._writer.revision.text).next()
+    revision = hub.control.writer.revision.found(hub.control.writer.revision.text).next()
     await other.apply(Batch({"routes/p.user.a": None, f"routes/{theirs.name}": theirs.to_record()}))
     await other.apply(Batch({revision_key(before): revision.text.replace(revision.writer, "another")}))
     with pytest.raises(LeaseHeld, match="another hub"):
@@ -180,7 +180,7 @@ async def test_a_hub_without_its_lease_changes_nothing_and_then_takes_over_what_
     await waiting
     assert names(hubs.table) == {"user.b", "user.z"}
     assert (await hub.get_all_routes()).keys() == {"/user/b/", "/user/z/"}
-    assert hub._writer.table.drift(hubs.table.keys) == {}
+    assert hub.control.writer.table.drift(hubs.table.keys) == {}
 
 
 async def test_a_lease_that_ran_out_and_that_nobody_took_changes_nothing(hubs):
@@ -188,7 +188,7 @@ async def test_a_lease_that_ran_out_and_that_nobody_took_changes_nothing(hubs):
     hub = hubs.new(lease_seconds=LONG)
     await hub.add_route("/user/a/", TARGET, {})
     hubs.table.lease = None
-    hub._lease.lost()
+    hub.control.lease.lost()
     hubs.table.keys.clear()
     await hub.add_route("/user/b/", TARGET, {})
     assert names(hubs.table) == {"user.a", "user.b"}
@@ -197,13 +197,13 @@ async def test_a_lease_that_ran_out_and_that_nobody_took_changes_nothing(hubs):
 async def test_a_change_that_was_under_way_when_the_lease_was_lost_is_not_mixed_in(hubs):
     hub = hubs.new(lease_seconds=0.3)
     await hub.add_route("/user/a/", TARGET, {})
-    hub._backend.gate.clear()
-    hub._backend.arrived.clear()
+    hub.backend.gate.clear()
+    hub.backend.arrived.clear()
     waiting = asyncio.create_task(hub.add_route("/user/b/", TARGET, {}))
-    await hub._backend.arrived.wait()
+    await hub.backend.arrived.wait()
     other = await hold(hubs)
-    hub._backend.gate.set()
-    await until(lambda: not hub._lease.is_held, "the loss is not noticed")
+    hub.backend.gate.set()
+    await until(lambda: not hub.control.lease.is_held, "the loss is not noticed")
     assert names(hubs.table) == {"user.a"}
     await other.release_lease()
     await waiting
@@ -268,7 +268,7 @@ async def test_what_somebody_else_changes_is_changed_back(hubs, change, takes_le
     if change is with_a_stranger:
         assert "removes 1 route (p.user.stranger)" in caplog.text
     await hub.add_route("/user/c/", TARGET, {})
-    assert hub._writer.table.drift(hubs.table.keys) == {}
+    assert hub.control.writer.table.drift(hubs.table.keys) == {}
 
 
 async def test_at_the_start_the_store_is_the_truth(hubs):
@@ -287,43 +287,43 @@ async def test_nothing_is_read_while_nothing_changes(hubs):
     hub = hubs.new()
     await hub.add_route("/user/a/", TARGET, {})
     await until(lambda: is_quiet(hub), "it has no rest")
-    reads = hub._backend.reads
+    reads = hub.backend.reads
     for _ in range(10):
         await hub.get_all_routes()
         await hub.get_route("/user/a/")
-    assert hub._backend.reads == reads
+    assert hub.backend.reads == reads
 
 
 async def test_a_comparison_follows_many_changes_of_its_own(hubs):
     hub = hubs.new()
     await hub.get_all_routes()
-    reads = hub._backend.reads
+    reads = hub.backend.reads
     for number in range(200):
         await hub.add_route(f"/user/{number}/", TARGET, {})
-    assert hub._backend.reads < reads + 20
+    assert hub.backend.reads < reads + 20
     await until(lambda: is_quiet(hub), "it has no rest")
-    assert hub._backend.reads > reads
+    assert hub.backend.reads > reads
 
 
 async def test_a_watch_that_ended_begins_anew_and_nothing_is_missed(hubs):
     hub = hubs.new()
     await hub.add_route("/user/a/", TARGET, {})
     await until(lambda: is_quiet(hub), "it has no rest")
-    hub._backend.ends_watches = True
+    hub.backend.ends_watches = True
     wake(hubs.table)
-    await until(lambda: not hub._guard._is_watching, "the end of the watch is not noticed")
+    await until(lambda: not hub.control.guard._is_watching, "the end of the watch is not noticed")
     hubs.table.keys.clear()
-    reads = hub._backend.reads
-    hub._backend.ends_watches = False
+    reads = hub.backend.reads
+    hub.backend.ends_watches = False
     await until(lambda: names(hubs.table) == {"user.a"}, "what happened meanwhile is not repaired")
-    assert hub._backend.reads > reads
+    assert hub.backend.reads > reads
 
 
 @pytest.mark.parametrize("makes_changes", [False, True])
 async def test_a_store_that_is_away_is_waited_for_and_nothing_is_half_made(hubs, makes_changes):
     hub = hubs.new(ready_timeout=0.3, lease_seconds=0.3)
     await hub.add_route("/user/a/", TARGET, {})
-    hub._backend.is_away, hub._backend.makes_changes = True, makes_changes
+    hub.backend.is_away, hub.backend.makes_changes = True, makes_changes
     calls = (
         hub.add_route("/user/b/", TARGET, {}),
         hub.add_route("/user/a/", TARGET, {"n": 2}),
@@ -334,35 +334,35 @@ async def test_a_store_that_is_away_is_waited_for_and_nothing_is_half_made(hubs,
         assert isinstance(error, BackendUnavailable)
     with pytest.raises(BackendUnavailable):
         await hub.get_all_routes()
-    hub.ready_timeout = LONG
+    hub.control.changes.timeout = LONG
     waiting = asyncio.create_task(hub.add_route("/user/c/", TARGET, {}))
-    hub._backend.is_away = False
+    hub.backend.is_away = False
     await waiting
     assert names(hubs.table) == {"user.a", "user.c"}
     assert (await hub.get_all_routes())["/user/a/"]["data"] == {}
-    assert hub._writer.table.drift(hubs.table.keys) == {}
+    assert hub.control.writer.table.drift(hubs.table.keys) == {}
 
 
 async def test_a_call_is_given_up_while_its_change_is_under_way(hubs):
     hub = hubs.new(ready_timeout=0.2)
     await hub.add_route("/user/a/", TARGET, {"n": 1})
-    hub._backend.gate.clear()
+    hub.backend.gate.clear()
     calls = (hub.add_route("/user/a/", TARGET, {"n": 2}), hub.add_route("/user/b/", TARGET, {}))
     for error in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(error, BackendUnavailable)
         assert "has not taken the change yet" in str(error)
-    hub._backend.gate.set()
-    await until(lambda: names(hubs.table) == {"user.a"} and not hub._writer._committing, "it is not taken back")
+    hub.backend.gate.set()
+    await until(lambda: names(hubs.table) == {"user.a"} and not hub.control.writer._committing, "it is not taken back")
     assert (await hub.get_route("/user/a/"))["data"] == {"n": 1}
 
 
 async def test_what_does_not_pass_is_said_at_once(hubs):
     hub = hubs.new(ready_timeout=LONG)
     await hub.add_route("/user/a/", TARGET, {})
-    hub._backend.error, hub._backend.is_away = BackendRejected, True
+    hub.backend.error, hub.backend.is_away = BackendRejected, True
     with pytest.raises(BackendRejected, match="away"):
         await hub.add_route("/user/b/", TARGET, {})
-    hub._backend.is_away = False
+    hub.backend.is_away = False
     await hub.add_route("/user/c/", TARGET, {})
     assert names(hubs.table) == {"user.a", "user.c"}
 
@@ -370,9 +370,9 @@ async def test_what_does_not_pass_is_said_at_once(hubs):
 async def test_a_hub_that_ends_lets_go_of_those_who_wait(hubs):
     hub = hubs.new()
     await hub.add_route("/user/a/", TARGET, {})
-    hub._backend.is_away = True
+    hub.backend.is_away = True
     waiting = asyncio.create_task(hub.add_route("/user/b/", TARGET, {}))
-    await until(lambda: hub._writer._trouble, "it is not tried")
+    await until(lambda: hub.control.writer._trouble, "it is not tried")
     await hub.stop()
     with pytest.raises(BackendUnavailable):
         await waiting
@@ -403,7 +403,7 @@ async def test_a_driver_that_swallows_a_cancellation_holds_up_nobody(hubs):
             swallowed.append(True)
         await asyncio.Event().wait()
 
-    hub._backend.watch = watch
+    hub.backend.watch = watch
     await hub.add_route("/user/a/", TARGET, {})
     await until(lambda: is_quiet(hub), "it has no rest")
     await hub.stop()
@@ -413,18 +413,18 @@ async def test_a_driver_that_swallows_a_cancellation_holds_up_nobody(hubs):
 async def test_the_store_is_lost_before_a_route_is_confirmed(hubs):
     """A route whose second commit, which Traefik needs (lists_at_once), cannot be made."""
     hub = hubs.new(ready_timeout=0.3, delivery="store")
-    hub._backend.lists_at_once = False
+    hub.backend.lists_at_once = False
     await hub.get_all_routes()
-    apply, batches = hub._backend.apply, []
+    apply, batches = hub.backend.apply, []
 
     async def once(batch):
         batches.append(batch)
-        hub._backend.is_away = len(batches) > 1
+        hub.backend.is_away = len(batches) > 1
         await apply(batch)
 
-    hub._backend.apply = once
+    hub.backend.apply = once
     with pytest.raises(BackendUnavailable):
         await hub.add_route("/user/a/", TARGET, {})
-    hub._backend.apply, hub._backend.is_away = apply, False
+    hub.backend.apply, hub.backend.is_away = apply, False
     await until(lambda: names(hubs.table) == set(), "the route is not taken back")
     assert await hub.get_all_routes() == {}

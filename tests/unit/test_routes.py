@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jhub_kvproxy import RouteRejected
 from jhub_kvproxy.routing.routes import Pattern, Route
+from jhub_kvproxy.traefik_routers.rules import pattern_rule, priority_at_top
 from tests.strategies import NAMES, data, encodings, hosts, jupyterhub_escape, paths, routespec, segments
 
 TARGET = "http://127.0.0.1:8888"
@@ -53,15 +54,15 @@ def test_a_short_name_can_be_read():
 
 @given(hosts, paths)
 def test_rules_are_printable_ascii(host, path):
-    rule = Pattern(host, path).rule
+    rule = pattern_rule(Pattern(host, path))
     assert rule.isascii()
     assert rule.isprintable()
 
 
 @given(hosts, paths, segments)
 def test_longer_routes_come_first(host, path, more):
-    assert Pattern(host, (*path, more)).priority > Pattern(host, path).priority
-    assert Pattern("a.example.com", path).priority > Pattern(None, (*path, more)).priority
+    assert priority_at_top(Pattern(host, (*path, more))) > priority_at_top(Pattern(host, path))
+    assert priority_at_top(Pattern("a.example.com", path)) > priority_at_top(Pattern(None, (*path, more)))
 
 
 @pytest.mark.parametrize(

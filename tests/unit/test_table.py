@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from jhub_kvproxy.routing.policy import Policy
 from jhub_kvproxy.routing.records import TRAEFIK_REVISION, read_records
 from jhub_kvproxy.routing.routes import Pattern, Route
-from jhub_kvproxy.traefik.dynamic import unflatten
 from jhub_kvproxy.traefik_routers import tree
+from jhub_kvproxy.traefik_routers.document import unflatten
 from jhub_kvproxy.traefik_routers.pages import ERROR_PAGE, HUB_AWAY
-from jhub_kvproxy.traefik_routers.serving import PLAIN, Serving
+from jhub_kvproxy.traefik_routers.serving import Serving
 from jhub_kvproxy.traefik_routers.table import ROUTERS, Routing, RoutingTable
 from tests.model import winner
 from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, routespec, routespecs, segments
@@ -25,15 +26,15 @@ targets = st.sampled_from(["http://127.0.0.1:1", "http://127.0.0.1:2", "https://
 # The hub's own route is served otherwise.
 routes = st.builds(Route, routespecs, targets, data | st.just({"hub": True}))
 selections = st.booleans() | st.frozensets(routespecs.map(Pattern.parse), max_size=3)
-servings = st.just(PLAIN) | st.builds(
-    Serving,
-    transport=st.sampled_from(["", "t@file"]),
+policies = st.builds(
+    Policy,
     error_target=st.sampled_from(["", "http://hub:8081/hub/error", "https://[::1]:8081/e/"]),
     tells_url=st.booleans(),
     change_origin=selections,
     strip_prefix=selections,
     prepend_path=selections,
 )
+servings = st.just(Serving()) | st.builds(Serving, policies, transport=st.sampled_from(["", "t@file"]))
 
 
 def written(store: dict, changes: dict) -> dict:
@@ -169,7 +170,7 @@ def test_traefiks_part_is_complete(routing, wanted, serving):
 
 @given(
     wanted=st.lists(routes, max_size=25),
-    serving=servings.filter(lambda serving: serving.error_target),
+    serving=servings.filter(lambda serving: serving.policy.error_target),
     routing=st.sampled_from(Routing),
 )
 def test_every_route_has_error_pages_and_the_hub_its_own(wanted, serving, routing):
@@ -188,7 +189,7 @@ def test_every_route_has_error_pages_and_the_hub_its_own(wanted, serving, routin
 
 
 def test_a_route_that_becomes_the_hubs_is_served_as_the_hubs_everywhere():
-    serving = Serving(error_target="http://hub:8081/hub/error")
+    serving = Serving(Policy(error_target="http://hub:8081/hub/error"))
     users = [Route(f"/user/u{number}/", "http://127.0.0.1:1", {}) for number in range(60)]
     table = RoutingTable(Routing.TREE, [Route("/", "http://127.0.0.1:1", {}), *users], serving)
     hub = Route("/", "http://127.0.0.1:1", {"hub": True})
@@ -246,7 +247,7 @@ def test_ten_thousand_routes_are_few_at_every_level_and_change_in_few_places(kin
     host = "u{}.example.com" if with_hosts else ""
     specs = [f"{host.format(hashlib.md5(name.encode()).hexdigest())}/user/{name}/" for name in names]
     routes = [Route(spec, "http://127.0.0.1:1", {}) for spec in ["/", *specs]]
-    table = RoutingTable(Routing.TREE, routes[:-500], Serving(error_target="http://hub:8081/hub/error"))
+    table = RoutingTable(Routing.TREE, routes[:-500], Serving(Policy(error_target="http://hub:8081/hub/error")))
     changes = [table.put({route.name: route}) for route in routes[-500:]]
     assert TraefikModel(table.keys).largest_level <= 200
     changes += [table.put({name: None}) for name in list(table.routes)[:500]]

@@ -8,10 +8,8 @@ from jupyterhub.utils import url_path_join
 from traitlets import Bool, HasTraits, List, TraitError, Unicode, Union, default, validate
 
 from ...errors import RouteRejected
+from ...routing.policy import Policy, Selection
 from ...routing.routes import Pattern, Route
-from ...traefik.upstream import TRANSPORT
-from ...traefik_routers.serving import Selection, Serving
-from ..upstream import has_internal_ssl
 
 _WHICH = """
         `True`: for all routes; `False`: for none; or a list of routespecs, such as `["/services/old/"]`: for these.
@@ -20,7 +18,6 @@ _WHICH = """
 
 class RouteOptions(HasTraits):
     hub: Any
-    app: Any
 
     error_target = Unicode(
         config=True,
@@ -67,10 +64,9 @@ class RouteOptions(HasTraits):
     )
 
     @property
-    def serving(self) -> Serving:
+    def policy(self) -> Policy:
         """What these options make of routes."""
-        return Serving(
-            transport=TRANSPORT if has_internal_ssl(self.app) else "",
+        return Policy(
             error_target=self.error_target,
             tells_url=self.error_target != self._hub_error_target,
             change_origin=_selection(self.change_origin),

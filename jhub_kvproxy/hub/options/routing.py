@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from traitlets import CaselessStrEnum, Float, HasTraits, default
 
-
-class Delivery(StrEnum):
-    """Who brings the routing table to Traefik."""
-
-    PUSH = "push"
-    STORE = "store"
+from ..settings import Delivery
 
 
 class RoutingOptions(HasTraits):

@@ -1,10 +1,11 @@
-"""A document that is made of parts, of which only those are made again that a change touches. Pure."""
+"""For stores that Traefik reads as one document: its nested form, made again only where a change touches it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from ..routing.changes import element_of
+from .order import element_of
 
 
 class Fragments:
@@ -37,3 +38,28 @@ class Fragments:
             else:
                 self._elements.pop(element, None)
                 self.texts.pop(element, None)
+
+
+def unflatten(keys: Mapping[str, str]) -> dict[str, Any]:
+    """The nested form of keys in the layout of Traefik's KV providers: ``a/b/0/c`` is ``{"a": {"b": [{"c": ...}]}}``.
+
+    For drivers whose store Traefik reads as one document. Values stay text: Traefik parses them.
+    """
+    tree: dict[str, Any] = {}
+    for key, value in keys.items():
+        node = tree
+        *parents, leaf = key.split("/")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    nested = _lists(tree)
+    assert isinstance(nested, dict)
+    return nested
+
+
+def _lists(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if node and all(part.isdecimal() for part in node):
+        return [_lists(node[part]) for part in sorted(node, key=int)]
+    return {part: _lists(below) for part, below in node.items()}

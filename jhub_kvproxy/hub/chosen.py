@@ -1,0 +1,53 @@
+"""What the traits of a KVProxy, and the JupyterHub that it belongs to, come to: the settings, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..traefik.settings import TraefikSettings
+from ..traefik.upstream import ClientFiles, TimeLimits
+from .settings import Delivery, Settings
+
+if TYPE_CHECKING:
+    from .proxy import KVProxy
+
+
+def settings_of(proxy: KVProxy) -> Settings:
+    """What was chosen for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError` for addresses that are none."""
+    return Settings(
+        **_named_alike(Settings, proxy, but=("traefik", "delivery")),
+        traefik=traefik_settings_of(proxy),
+        delivery=Delivery(proxy.delivery),
+    )
+
+
+def traefik_settings_of(proxy: KVProxy) -> TraefikSettings:
+    """The part of the settings that is about Traefik, in the way of :func:`settings_of`."""
+    downstream = proxy.app.trusted_downstream_ips if proxy.app else []
+    derived = ("limits", "internal_ssl", "trusted_proxies")
+    return TraefikSettings(
+        **_named_alike(TraefikSettings, proxy, but=derived),
+        limits=TimeLimits(**_named_alike(TimeLimits, proxy)),
+        internal_ssl=_internal_ssl(proxy.app),
+        trusted_proxies=tuple(proxy.trusted_proxies_of(downstream)),
+    )
+
+
+def _named_alike(kind: Any, proxy: KVProxy, but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of the dataclass `kind` that `proxy` has under the same name."""
+    values = {field.name: getattr(proxy, field.name) for field in fields(kind) if field.name not in but}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _internal_ssl(app: Any) -> ClientFiles | None:
+    """The files of `app`, a JupyterHub, that its proxy needs; None without ``JupyterHub.internal_ssl``.
+
+    JupyterHub makes them before it makes its proxy (``JupyterHub.init_internal_ssl``).
+    """
+    if not (app and app.internal_ssl):
+        return None
+    pair = app.internal_proxy_certs["proxy-client"]
+    names = pair["certfile"], pair["keyfile"], app.internal_trust_bundles["proxy-client-ca"]
+    return ClientFiles(*(str(Path(name).absolute()) for name in names))
