@@ -13,7 +13,7 @@ from traitlets.config import Config
 from jhub_kvproxy import Backend, Batch
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.lease import Lease
-from jhub_kvproxy.store.reconciler import StoredTable
+from jhub_kvproxy.store.reconciler import Reconciler
 from jhub_kvproxy.store.writer import Writer
 from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 from tests.servers import Client, free_port, user_server
@@ -89,4 +89,4 @@ async def leave(proxy: KVProxy) -> None:
 def writer_for(backend: Backend) -> Writer:
     """A writer that no Traefik keeps waiting, of a table that Traefik reads in the store."""
     lease = Lease(backend, 0, backend.log)
-    return Writer(StoredTable(RoutingTable(Routing.TREE), backend, lease, backend.log))
+    return Writer(Reconciler(RoutingTable(Routing.TREE), backend, lease, backend.log))
