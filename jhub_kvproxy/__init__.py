@@ -16,11 +16,12 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
+from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsWatch
 from .traefik.dynamic import unflatten
 from .traefik_routers.fragments import Fragments
 
 __all__ = [
+    "CONTRACT",
     "Backend",
     "BackendError",
     "BackendNotFound",
