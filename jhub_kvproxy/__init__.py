@@ -1,6 +1,7 @@
 """A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
 
 from ._version import __version__
+from .deprecation import RenamedOption
 from .errors import (
     BackendError,
     BackendNotFound,
@@ -33,6 +34,7 @@ __all__ = [
     "KVProxyError",
     "LeaseHeld",
     "LeaseLost",
+    "RenamedOption",
     "RouteNotReady",
     "RouteRejected",
     "Snapshot",
