@@ -73,7 +73,7 @@ class Kit:
         await backend.open()
         return backend
 
-    async def close(self) -> None:
+    async def _close(self) -> None:
         await self._stack.aclose()
 
     async def fill(self, changes: Mapping[str, str | None], backend: Backend | None = None) -> None:
@@ -129,7 +129,7 @@ class Suite:
             await backend.open()
             yield kit
         finally:
-            await kit.close()
+            await kit._close()
             await backend.close()
 
 
