@@ -1,6 +1,7 @@
 """A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
 
 from ._version import __version__
+from .deprecation import RenamedOption
 from .errors import (
     BackendError,
     BackendNotFound,
@@ -16,10 +17,11 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
+from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsWatch
 from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
+    "CONTRACT",
     "Backend",
     "BackendError",
     "BackendNotFound",
@@ -31,6 +33,7 @@ __all__ = [
     "KVProxyError",
     "LeaseHeld",
     "LeaseLost",
+    "RenamedOption",
     "RouteNotReady",
     "RouteRejected",
     "Snapshot",

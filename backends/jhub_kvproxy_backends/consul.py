@@ -31,6 +31,7 @@ _LISTED = {"keys": "", "separator": "/"}
 class ConsulBackend(NetworkBackend):
     """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`."""
 
+    contract = 1
     provider = "consul"
     max_txn_ops = _FEW_OPS - 1  # one is for the lease
     max_txn_bytes = _MAX_BODY * 3 // 4

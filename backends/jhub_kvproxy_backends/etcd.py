@@ -37,6 +37,7 @@ class EtcdBackend(NetworkBackend):
         Written after a transaction of unknown outcome: those sent before it no longer go through.
     """
 
+    contract = 1
     provider = "etcd"
 
     # etcd's default --max-request-bytes is 1.5 MiB, with prefixes and what the protocol adds.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class RedisBackend(NetworkBackend):
     """Keeps the table in a database of a Redis, which may be watched by Sentinels, and must not be a Cluster."""
 
+    contract = 1
     provider = "redis"
     # Traefik lists with SCAN, and then MGET.
     lists_at_once = False

@@ -41,6 +41,7 @@ class TomlBackend(Backend):
         Held (``flock``) by whoever reads or changes them.
     """
 
+    contract = 1
     provider = "file"
 
     path = Unicode(

@@ -43,9 +43,9 @@ class Entry:
     #: What it needs and is not installed, and the command that installs that.
     missing: list[str]
     install: str | None
-    #: Why it cannot be imported.
+    #: Why it cannot be used.
     error: str | None
-    #: None when it cannot be imported.
+    #: None when it cannot be used.
     powers: Powers | None
 
 
@@ -128,7 +128,7 @@ def _remarks(entries: list[Entry]) -> Iterator[str]:
         if entry.missing:
             remarks.append(f"{entry.name} needs {', '.join(entry.missing)}: {entry.install}")
         elif entry.error:
-            remarks.append(f"{entry.name} cannot be imported: {entry.error}")
+            remarks.append(f"{entry.name} cannot be used: {entry.error}")
     if remarks:
         yield ""
     for remark in remarks:

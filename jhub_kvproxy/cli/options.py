@@ -46,7 +46,7 @@ def options_of(configurable: type[HasTraits]) -> list[Option]:
     """All options of a class, those that it inherits too, by name."""
     return [
         _option(f"{configurable.__name__}.{name}", trait)
-        for name, trait in sorted(configurable.class_traits(config=True).items())
+        for name, trait in sorted(configurable.class_traits(config=True, renamed_to=None).items())
     ]
 
 

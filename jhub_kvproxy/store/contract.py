@@ -13,6 +13,9 @@ from traitlets.config import LoggingConfigurable
 
 from .batches import Limits, cut_anywhere
 
+CONTRACT = 1
+"""The version of this contract. It rises when drivers that kept the last one may fail; :attr:`Backend.contract`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -52,6 +55,12 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 
     Time: every call ends within a limit of the driver's choice, and nothing in it blocks the event
     loop, which JupyterHub shares, for 50 ms.
+    """
+
+    contract: ClassVar[int]
+    """The version of the contract that the driver is written to, as a number: ``contract = 1``.
+
+    A driver with another version than :data:`jhub_kvproxy.CONTRACT`, or with none, is refused before it is used.
     """
 
     provider: ClassVar[str]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 from traitlets.utils.importstring import import_item
 
+from .._version import __version__
 from ..errors import BackendNotFound
-from .contract import Backend
+from .contract import CONTRACT, Backend
 
 GROUP = "jhub_kvproxy.backends"
 
@@ -24,7 +25,7 @@ def installed_backends() -> dict[str, EntryPoint]:
 def find_backend(name: str) -> type[Backend]:
     """The class that `name` stands for: an entry point's name, or an import path such as ``mine.MyBackend``.
 
-    Raises :class:`BackendNotFound` with the names there are and what to install.
+    Raises :class:`BackendNotFound` with the names there are and what to install, or who must be upgraded.
     """
     installed = installed_backends()
     if name not in installed and "." not in name:
@@ -37,7 +38,33 @@ def find_backend(name: str) -> type[Backend]:
         raise BackendNotFound(
             f"KVProxy.backend_class = {name!r} stands for {found!r}, which is no subclass of jhub_kvproxy.Backend."
         )
-    return found
+    return of_this_contract(found)
+
+
+def of_this_contract(backend: type[Backend]) -> type[Backend]:
+    """`backend`, if it is written to our version of the contract; otherwise raises :class:`BackendNotFound`."""
+    stated = getattr(backend, "contract", None)
+    if stated == CONTRACT:
+        return backend
+    found = _distribution_of(backend)
+    package, came_from = (found.name, f"{found.name} {found.version}") if found else (None, backend.__module__)
+    if not isinstance(stated, int):
+        has, ours, behind = "states no version", f"needs version {CONTRACT}", package
+    elif stated < CONTRACT:
+        has, ours, behind = f"has version {stated}", f"needs version {CONTRACT}", package
+    else:
+        has, ours, behind = f"has version {stated}", f"has {CONTRACT}", "jhub-kvproxy"
+    raise BackendNotFound(
+        f"{backend.__name__} ({came_from}) {has} of the contract for backends, and jhub-kvproxy {__version__} {ours}. "
+        + (f"Upgrade {behind}: pip install --upgrade {behind}" if behind else "Upgrade the backend.")
+    )
+
+
+def _distribution_of(backend: type[Backend]) -> Distribution | None:
+    """The distribution that brings `backend`, if it registers one."""
+    package = backend.__module__.partition(".")[0]
+    points = installed_backends().values()
+    return next((point.dist for point in points if point.module.partition(".")[0] == package), None)
 
 
 def missing_requirements(point: EntryPoint) -> list[str]:

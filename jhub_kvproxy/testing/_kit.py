@@ -43,6 +43,11 @@ async def in_time(coming: Awaitable[T], why: str) -> T:
         raise AssertionError(why) from None
 
 
+def options_of(backend: Backend) -> dict[str, Any]:
+    """The values of all options of `backend`, by their new names."""
+    return dict(backend.trait_values(config=True, renamed_to=None))
+
+
 class Kit:
     """The store under test: makes objects of the driver on it, and closes them with the test."""
 
@@ -58,8 +63,7 @@ class Kit:
 
     def new(self, prefix: str | None = None, **traits: Any) -> Backend:
         """Another object with the same traits, or with these; not opened. On `prefix`, or on the same one."""
-        own = self.backend.trait_values(config=True)
-        backend = type(self.backend)(**own | traits, prefix=prefix or self.prefix)
+        backend = type(self.backend)(**options_of(self.backend) | traits, prefix=prefix or self.prefix)
         self._stack.push_async_callback(backend.close)
         return backend
 
@@ -69,7 +73,7 @@ class Kit:
         await backend.open()
         return backend
 
-    async def close(self) -> None:
+    async def _close(self) -> None:
         await self._stack.aclose()
 
     async def fill(self, changes: Mapping[str, str | None], backend: Backend | None = None) -> None:
@@ -125,7 +129,7 @@ class Suite:
             await backend.open()
             yield kit
         finally:
-            await kit.close()
+            await kit._close()
             await backend.close()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..store.contract import Backend, SupportsLease, SupportsWatch
+from ..store.contract import CONTRACT, Backend, SupportsLease, SupportsWatch
 from ._kit import Kit, Suite, asynchronous, until, whole
 
 _IO = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "tempfile.")
@@ -20,6 +20,11 @@ _IO = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "tempfile
 
 class LifecycleTests(Suite):
     """`open`, `close`, and what they leave."""
+
+    def test_it_states_the_version_of_the_contract(self, backend: Backend) -> None:
+        assert getattr(backend, "contract", None) == CONTRACT, (
+            f"A driver must state the version of the contract that it is written to; this kit tests version {CONTRACT}."
+        )
 
     @asynchronous
     async def test_construction_does_no_io(self, kit: Kit) -> None:

@@ -22,7 +22,7 @@ from ..store.contract import Backend
 from ..traefik.ports import free_port
 from ._data import RECORD, difficult_user_names
 from ._errors import secret_traits
-from ._kit import Kit, Suite, asynchronous, until
+from ._kit import Kit, Suite, asynchronous, options_of, until
 from ._web import Client, user_server
 
 _NOT_LIVE = "When add_route() or delete_route() returns, Traefik must serve the change."
@@ -43,7 +43,7 @@ class Site:
     def proxy(self, prefix: str = "") -> KVProxy:
         """A proxy with the backend's class and traits, on its prefix or another; it is stopped with the test."""
         config = Config()
-        config[type(self._backend).__name__].update(self._backend.trait_values(config=True))
+        config[type(self._backend).__name__].update(options_of(self._backend))
         config.KVProxy.backend_class = type(self._backend)
         config.KVProxy.prefix = prefix or self._backend.prefix
         config.KVProxy.runtime_dir = str(self._run)

@@ -37,6 +37,7 @@ class MemoryBackend(Backend):
     It fulfils the whole contract, but Traefik cannot read it.
     """
 
+    contract = 1
     provider = "memory"
 
     #: The tables, by the name of their store and their prefix.

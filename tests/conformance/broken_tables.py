@@ -10,8 +10,12 @@ from typing import ClassVar
 
 from traitlets import Unicode
 
-from jhub_kvproxy import BackendUnavailable, Batch, BatchRejected, Snapshot
+from jhub_kvproxy import CONTRACT, BackendUnavailable, Batch, BatchRejected, Snapshot
 from jhub_kvproxy.testing import MemoryBackend
+
+
+class StatesAnotherContract(MemoryBackend):
+    contract = CONTRACT + 1
 
 
 class ForgetsDeletes(MemoryBackend):

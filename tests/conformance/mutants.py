@@ -12,6 +12,7 @@ from tests.conformance import broken_powers, broken_tables
 
 #: For each: the test that must fail, and what its message must say.
 CAUGHT = {
+    broken_tables.StatesAnotherContract: ("it_states_the_version_of_the_contract", "must state the version"),
     broken_tables.ForgetsDeletes: ("a_batch_changes_its_keys_and_no_others", "set and delete the keys of the batch"),
     broken_tables.DropsEmptyValues: ("difficult_values", "each must come back as it went in"),
     broken_tables.NormalisesKeys: ("difficult_keys", "each must come back as it went in"),

@@ -92,6 +92,7 @@ STRANGER = """
     from jhub_kvproxy import Backend, Snapshot
 
     class MineBackend(Backend):
+        contract = 1
         provider = "http"
         max_txn_ops = 7
         max_txn_bytes = 4096
@@ -109,6 +110,8 @@ def test_backends_of_strangers(tmp_path):
     install(tmp_path, "torn", "import no_such_module", {"torn": "torn:TornBackend"})
     install(tmp_path, "cut", "def", {"cut": "cut:CutBackend"})
     install(tmp_path, "other", "OtherBackend = str", {"other": "other:OtherBackend"})
+    later = STRANGER.replace("contract = 1", "contract = 99").replace("MineBackend", "LaterBackend")
+    install(tmp_path, "later", later, {"later": "later:LaterBackend"})
     needs = [
         "Provides-Extra: in-need",
         "Requires-Dist: traitlets",
@@ -124,13 +127,14 @@ def test_backends_of_strangers(tmp_path):
     assert (result.status, result.err) == (0, "")
     table, _, remarks = result.out.partition("\n\n")
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
-    assert {*OURS, "mine", "torn", "cut", "other", "In_Need"} == rows.keys() - {"NAME"}
+    assert {*OURS, "mine", "torn", "cut", "other", "later", "In_Need"} == rows.keys() - {"NAME"}
     assert rows["mine"] == ["mine", "1.2", "http", "yes", "no", "7", "keys,", "4", "KiB"]
     assert rows["torn"] == ["torn", "1.2", "-", "-", "-", "-"]
     remarks = " ".join(remarks.split())
-    assert "torn cannot be imported: No module named 'no_such_module'" in remarks
-    assert "cut cannot be imported: SyntaxError: invalid syntax" in remarks
-    assert "other cannot be imported: KVProxy.backend_class = 'other' stands for <class 'str'>" in remarks
+    assert "torn cannot be used: No module named 'no_such_module'" in remarks
+    assert "cut cannot be used: SyntaxError: invalid syntax" in remarks
+    assert "other cannot be used: KVProxy.backend_class = 'other' stands for <class 'str'>" in remarks
+    assert "later cannot be used: LaterBackend (later 1.2) has version 99 of the contract for backends" in remarks
     assert 'In_Need needs no-such-package[x]>=2, packaging<1: pip install "Needy.Stores[in-need]"' in remarks, (
         "as pip spells it"
     )

@@ -39,7 +39,7 @@ async def test_a_store_that_is_away_at_the_start_is_named_and_waited_for(site, s
     with pytest.raises(BackendUnavailable, match=port):
         await proxy.start()
     assert not (site.directory / "run").exists()
-    proxy.store_timeout = 60
+    proxy = site.proxy(store_timeout=60)
     starting = asyncio.create_task(proxy.start())
     await until(lambda: "Waiting for the store" in caplog.text, "nothing is said")
     assert port in caplog.text

@@ -8,7 +8,7 @@ from traitlets import CaselessStrEnum, Float, HasTraits, TraitError, Type, Unico
 
 from ...errors import BackendNotFound
 from ...store.contract import Backend
-from ...store.registry import find_backend
+from ...store.registry import find_backend, of_this_contract
 
 
 class StoreOptions(HasTraits):
@@ -66,10 +66,9 @@ class StoreOptions(HasTraits):
 
     @validate("backend_class")
     def _validate_backend_class(self, proposal: Any) -> type[Backend]:
-        if isinstance(proposal.value, type):
-            return proposal.value
+        chosen = proposal.value
         try:
-            return find_backend(proposal.value)
+            return of_this_contract(chosen) if isinstance(chosen, type) else find_backend(chosen)
         except BackendNotFound as error:
             raise TraitError(str(error)) from error
 

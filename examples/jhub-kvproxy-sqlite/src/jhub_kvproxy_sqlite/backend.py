@@ -50,6 +50,7 @@ class SqliteBackend(Backend):
     made again when it differs.
     """
 
+    contract = 1
     provider = "file"
 
     path = Unicode(
