@@ -226,7 +226,7 @@ def test_a_table_that_no_hub_has_made_is_not_made(tmp_path):
         ("c.KvProxy.prefix = 'x'", "c.KvProxy: there is no such class; did you mean c.KVProxy?"),
         ("c.TomBackend.path = 'x'", "c.TomBackend: there is no such class; did you mean c.TomlBackend?"),
         ("c.KVProxy.prefix = '/'", "KVProxy.prefix must not be empty: "),
-        ("c.KVProxy.backend_class = 'tml'", "There is no backend 'tml' for KVProxy.backend_class. Installed: consul, "),
+        ("c.KVProxy.backend_class = 'tml'", "There is no backend 'tml' for KVProxy.backend_class; did you mean toml? "),
         ("c.TomlBackend.timeout = 'x'", "The 'timeout' trait of a TomlBackend instance expected a float, not the str"),
         ("c.JupyterHub.proxy_class = 'kvprxy'", "'kvprxy' cannot be imported; did you mean kvproxy?"),
         ("c.KVProxy.traefik_api_password = 12345", "expected a unicode string, not the int ***."),
