@@ -273,6 +273,14 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
     assert 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.' in result.out
 
 
+def test_options_on_the_command_line_are_those_of_the_configuration(tmp_path):
+    (tmp_path / "hub.py").write_text("c.KVProxy.prefix = 'from-file'\n")
+    words = ["--KVProxy.prefix", "from me", "--TomlBackend.path=~/x y", "--KVProxy.delivery=store"]
+    told = run("check", "-f~/hub.py", *words, "--json", cwd=tmp_path, HOME=str(tmp_path)).json
+    assert (told["ok"], told["prefix"]) == (True, "from me")
+    assert told["traefik"]["static"]["providers"]["file"]["directory"] == f"{tmp_path}/x y/from%20me/traefik"
+
+
 def test_a_subclass_of_the_proxy_is_configured_by_its_own_name(tmp_path):
     text = "from jhub_kvproxy.hub.proxy import KVProxy\nclass Ours(KVProxy): pass\nc.JupyterHub.proxy_class = Ours\n"
     (tmp_path / "jupyterhub_config.py").write_text(text + "c.Ours.prefix = 'ours'\n")
