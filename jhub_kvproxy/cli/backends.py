@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint
@@ -12,8 +13,7 @@ from traitlets import TraitType
 from ..errors import BackendNotFound
 from ..store.contract import Backend, SupportsLease, SupportsWatch
 from ..store.registry import describe, find_backend, installed_backends, missing_requirements, pip_command
-from .app import Command
-from .text import aligned, limits_in_words, wrapped
+from .text import aligned, as_json, limits_in_words, wrapped
 
 _HEADINGS = ("NAME", "FROM", "TRAEFIK", "WATCH", "LEASE", "TRANSACTION")
 
@@ -85,25 +85,27 @@ def _limit(value: Any) -> int | None:
     return found if isinstance(found, int) else None
 
 
-class BackendsApp(Command):
-    """The command."""
+DESCRIPTION = """
+List the stores that can keep the routing table: what KVProxy.backend_class may be.
 
-    usage = "backends [--json]"
-    description = """
-    List the stores that can keep the routing table: what KVProxy.backend_class may be.
+FROM is the package that brings it. TRAEFIK is Traefik's name for the provider that reads it. WATCH: it
+tells the hub of changes that others make. LEASE: it lets one hub at a time write. TRANSACTION: how much
+one transaction changes; some stores tell more when they are asked. A change that is larger is cut,
+between routes.
+"""
 
-    FROM is the package that brings it. TRAEFIK is Traefik's name for the provider that reads it. WATCH: it
-    tells the hub of changes that others make. LEASE: it lets one hub at a time write. TRANSACTION: how much
-    one transaction changes; some stores tell more when they are asked. A change that is larger is cut,
-    between routes.
-    """
 
-    def run(self) -> None:
-        entries = [entry_of(point) for point in installed_backends().values()]
-        if self.as_json:
-            self.print_json({"backends": [asdict(entry) for entry in entries]})
-            return
-        self.print("\n".join([*aligned([_HEADINGS, *map(_row, entries)]), *_remarks(entries)]))
+def add_arguments(parser: ArgumentParser) -> None:
+    """It has none of its own."""
+
+
+def run(options: Namespace) -> int:
+    entries = [entry_of(point) for point in installed_backends().values()]
+    if options.json:
+        print(as_json({"backends": [asdict(entry) for entry in entries]}))
+    else:
+        print("\n".join([*aligned([_HEADINGS, *map(_row, entries)]), *_remarks(entries)]))
+    return 0
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

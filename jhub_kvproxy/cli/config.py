@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
+from os.path import expanduser
 from pathlib import Path
 
 from jupyterhub.proxy import Proxy
 from jupyterhub.traitlets import EntryPointType
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config, Configurable
-from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
+from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, KVArgParseConfigLoader, PyFileConfigLoader
 
+from ..did_you_mean import did_you_mean, nearest
 from ..errors import KVProxyError
 from ..hub.proxy import KVProxy
 from ..store.registry import describe
-from .text import did_you_mean, nearest
 
 DEFAULT_FILE = "jupyterhub_config.py"
 _PROXIES = "jupyterhub.proxies"
@@ -28,6 +30,25 @@ _SURELY_MEANT = 0.85
 
 class ConfigurationError(KVProxyError):
     """The configuration cannot be loaded, or says what nothing reads."""
+
+
+def add_hub_arguments(parser: ArgumentParser) -> None:
+    """What the commands take that need a hub's configuration."""
+    parser.add_argument(
+        "--config",
+        "-f",
+        metavar="FILE",
+        default="",
+        type=expanduser,
+        help=f"the hub's configuration file (default: {DEFAULT_FILE}, if it is here)",
+    )
+    # For the help only: argparse leaves such words over.
+    parser.add_argument(
+        "--CLASS.OPTION=VALUE",
+        dest="configuration",
+        action="store_true",
+        help="an option of the configuration, as jupyterhub takes them",
+    )
 
 
 def load(file: str) -> Config:
@@ -59,14 +80,14 @@ def load(file: str) -> Config:
     return config
 
 
-def load_for_hub(file: str, over: Config) -> tuple[str, Config]:
+def load_for_hub(file: str, words: list[str]) -> tuple[str, Config]:
     """The file that the hub reads (`file`, or else the default one if it is here, or else none), and what it sets.
 
-    `over` is laid over that. Raises :class:`ConfigurationError`.
+    `words`, such as ``--KVProxy.prefix=x``, come before what the file sets. Raises :class:`ConfigurationError`.
     """
     file = file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
     config = load(file) if file else Config()
-    config.merge(over)
+    config.merge(KVArgParseConfigLoader(words).load_config())
     return file, config
 
 

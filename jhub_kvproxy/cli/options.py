@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from traitlets import Bool, Container, Dict, Enum, Float, HasTraits, Integer, TraitType, Type, Undefined, Unicode, Union
 
+from ..did_you_mean import did_you_mean
 from ..errors import BackendNotFound
 from ..store.registry import find_backend, installed_backends
-from .app import Command
-from .text import did_you_mean, paragraphs, width, wrapped
+from .text import as_json, paragraphs, width, wrapped
 
 _PROXY = "kvproxy"
 _TYPES: tuple[tuple[type[TraitType[Any, Any]], str], ...] = (
@@ -80,39 +81,39 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-class OptionsApp(Command):
-    """The command."""
+DESCRIPTION = """
+List the options of a backend, or without a name those of KVProxy, with their defaults.
 
-    usage = "options [BACKEND] [--json]"
-    description = """
-    List the options of a backend, or without a name those of KVProxy, with their defaults.
+A backend is given by its name (jhub-kvproxy backends lists them) or by the import path of its class.
+Options are set in jupyterhub_config.py, or on the command line: --KVProxy.prefix=hub1.
+"""
 
-    A backend is given by its name (jhub-kvproxy backends lists them) or by the import path of its class.
-    Options are set in jupyterhub_config.py, or on the command line: --KVProxy.prefix=hub1.
-    """
-    arguments = 1
 
-    def run(self) -> None:
-        name = (self.extra_args or [_PROXY])[0]
-        configurable = self._find(name)
-        options = options_of(configurable)
-        if self.as_json:
-            self.print_json({"class": configurable.__name__, "options": [asdict(option) for option in options]})
-        else:
-            self.print("\n".join(_rendered(options)).rstrip())
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("backend", nargs="?", default=_PROXY, metavar="BACKEND", help="default: KVProxy")
 
-    def _find(self, name: str) -> type[HasTraits]:
-        if name.lower() == _PROXY:
-            from ..hub.proxy import KVProxy  # half a second, which the other commands need not wait
 
-            return KVProxy
-        names = [*installed_backends(), _PROXY]
-        if name not in names and "." not in name:
-            self.fail(f"there is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-1])}.")
-        try:
-            return find_backend(name)
-        except BackendNotFound as error:
-            self.fail(str(error))
+def run(options: Namespace) -> int:
+    configurable = _find(options.backend)
+    found = options_of(configurable)
+    if options.json:
+        print(as_json({"class": configurable.__name__, "options": [asdict(option) for option in found]}))
+    else:
+        print("\n".join(_rendered(found)).rstrip())
+    return 0
+
+
+def _find(name: str) -> type[HasTraits]:
+    if name.lower() == _PROXY:
+        from ..hub.proxy import KVProxy  # half a second, which the other commands need not wait
+
+        return KVProxy
+    names = [*installed_backends(), _PROXY]
+    if name not in names and "." not in name:
+        raise BackendNotFound(
+            f"There is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-1])}."
+        )
+    return find_backend(name)
 
 
 def _rendered(options: list[Option]) -> Iterator[str]:

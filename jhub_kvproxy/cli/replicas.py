@@ -14,7 +14,9 @@ import aiohttp
 import tomli_w
 
 from ..errors import TraefikError
+from ..hub.chosen import provider_of
 from ..hub.proxy import KVProxy
+from ..hub.settings import Delivery
 from ..push import plugin
 from ..routing.records import revision_in
 from ..routing.revision import Revision
@@ -43,10 +45,11 @@ class Needs:
 
     @classmethod
     def of(cls, proxy: KVProxy, secrets: Secrets) -> Needs:
-        if proxy.is_pushed:
+        store = provider_of(proxy)
+        if store is None:
             return cls(plugin_static(), {})
-        providers = {"providersThrottleDuration": "0s", **secrets.hide_leaves(proxy.traefik_provider_config())}
-        options = secret_options({"providers": proxy.traefik_provider_secrets()})
+        providers = {"providersThrottleDuration": "0s", **secrets.hide_leaves(store.static)}
+        options = secret_options({"providers": store.secrets})
         # Traefik docs, "Install Configuration: Environment Variables".
         return cls({"providers": providers}, {name: f"TRAEFIK_{name.replace('.', '_').upper()}" for name in options})
 
@@ -167,8 +170,8 @@ async def _compare(
                 served = await _answer(replica, _served(replica, proxy, session))
                 replica.serves_table = served is not None and Revision.read(stored).is_reached_by(served)
                 if replica.serves_table:
-                    if not proxy.is_pushed:
-                        await _check_routers(replica, proxy.traefik_provider, session)
+                    if not _is_pushed(proxy):
+                        await _check_routers(replica, proxy.backend.provider, session)
                     report.ok("traefik", f"{replica} serves this table.")
                 elif is_last:
                     raise TraefikError(_explain(replica, served, stored, proxy))
@@ -179,11 +182,15 @@ async def _compare(
             await asyncio.sleep(_INTERVAL)
 
 
+def _is_pushed(proxy: KVProxy) -> bool:
+    return bool(proxy.delivery == Delivery.PUSH)
+
+
 async def _served(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> str | None:
     """The revision of the table that it serves."""
-    if proxy.is_pushed:
+    if _is_pushed(proxy):
         return (await plugin.ask(replica.api, session)).served.revision or None
-    return await replica.api.revision(session, proxy.traefik_provider)
+    return await replica.api.revision(session, proxy.backend.provider)
 
 
 async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
@@ -203,16 +210,16 @@ async def _answer(replica: Replica, question: Awaitable[T]) -> T:
 
 
 def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) -> str:
-    if served is None and proxy.is_pushed:
+    if served is None and _is_pushed(proxy):
         return f"{replica} has our plugin, and no table yet: no hub sends it one. Is the hub running?"
     if served is None:
-        return f"{replica} serves no table of its provider {proxy.traefik_provider!r}; it needs what is shown below."
+        return f"{replica} serves no table of its provider {proxy.backend.provider!r}; it needs what is shown below."
     if served.partition(".")[0] == stored.partition(".")[0]:
         return (
             f"{replica} serves revision {served} of this table, and after {proxy.ready_timeout:g} s not yet {stored}."
         )
     return f"{replica} serves a table at revision {served}, and this one is at {stored}: " + (
         "an earlier hub has sent it, or another one does."
-        if proxy.is_pushed
+        if _is_pushed(proxy)
         else "it reads another prefix or store, or has lost this one."
     )

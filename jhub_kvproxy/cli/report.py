@@ -41,7 +41,7 @@ class Report:
         self.facts: dict[str, Any] = {}
         self.secrets = secrets
         self._heard: set[str] = set()
-        self._tell = tell
+        self.tell = tell
         self._debug = debug
 
     @property
@@ -85,7 +85,7 @@ class Report:
         self.steps.append(Step(step, status, text))
         line = f"{status:<6}  {step:<7} {text}"
         # A line each for programs; people have them folded.
-        self._tell("\n".join(wrapped(line, hanging=_INDENT)) if sys.stdout.isatty() else line)
+        self.tell("\n".join(wrapped(line, hanging=_INDENT)) if sys.stdout.isatty() else line)
         if error and self._debug:
             print(self.secrets.hide("\n".join(_trace(error))), file=sys.stderr, flush=True)
 

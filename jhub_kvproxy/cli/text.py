@@ -1,11 +1,12 @@
-"""Text for a terminal: tables, wrapped paragraphs, the nearest name. Pure functions."""
+"""Text for a terminal: tables, wrapped paragraphs, JSON. Pure functions."""
 
 from __future__ import annotations
 
-import difflib
+import json
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 _WIDEST = 100
 
@@ -27,7 +28,7 @@ def wrapped(text: str, indent: str = "", hanging: str | None = None) -> list[str
     )
 
 
-def paragraphs(text: str, indent: str) -> Iterator[str]:
+def paragraphs(text: str, indent: str = "") -> Iterator[str]:
     """The lines of `text`, wrapped anew; an indented paragraph or a list stays as it is."""
     for number, paragraph in enumerate(text.split("\n\n")):
         if number:
@@ -45,17 +46,8 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterator[str]:
         yield gap.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The one of `known` that `name` was probably meant to be."""
-    by_lower = {one.lower(): one for one in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
-    return by_lower[found[0]] if found else None
-
-
-def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The end of a sentence about an unknown `name`."""
-    meant = nearest(name, known)
-    return f"; did you mean {prefix}{meant}?" if meant else "."
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 def limits_in_words(keys: int | None, size: int | None) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..traefik.settings import TraefikSettings
+from ..traefik.settings import StoreProvider, TraefikSettings
 from ..traefik.upstream import ClientFiles, TimeLimits
+from ..traefik_routers.provider import store_provider
 from .settings import Delivery, Settings
 
 if TYPE_CHECKING:
@@ -18,14 +20,16 @@ def settings_of(proxy: KVProxy) -> Settings:
     """What was chosen for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError` for addresses that are none."""
     return Settings(
         **_named_alike(Settings, proxy, but=("traefik", "delivery")),
-        traefik=traefik_settings_of(proxy),
+        traefik=traefik_settings_of(proxy, proxy.app.trusted_downstream_ips if proxy.app else ()),
         delivery=Delivery(proxy.delivery),
     )
 
 
-def traefik_settings_of(proxy: KVProxy) -> TraefikSettings:
-    """The part of the settings that is about Traefik, in the way of :func:`settings_of`."""
-    downstream = proxy.app.trusted_downstream_ips if proxy.app else []
+def traefik_settings_of(proxy: KVProxy, downstream: Sequence[str]) -> TraefikSettings:
+    """The part of the settings that is about Traefik, in the way of :func:`settings_of`.
+
+    `downstream` is ``JupyterHub.trusted_downstream_ips``.
+    """
     derived = ("limits", "internal_ssl", "trusted_proxies")
     return TraefikSettings(
         **_named_alike(TraefikSettings, proxy, but=derived),
@@ -33,6 +37,11 @@ def traefik_settings_of(proxy: KVProxy) -> TraefikSettings:
         internal_ssl=_internal_ssl(proxy.app),
         trusted_proxies=tuple(proxy.trusted_proxies_of(downstream)),
     )
+
+
+def provider_of(proxy: KVProxy) -> StoreProvider | None:
+    """How a Traefik of `proxy` reads the routes from the store; None: the hub pushes them."""
+    return None if proxy.delivery == Delivery.PUSH else store_provider(proxy.backend)
 
 
 def _named_alike(kind: Any, proxy: KVProxy, but: tuple[str, ...] = ()) -> dict[str, Any]:

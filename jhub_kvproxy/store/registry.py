@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -11,6 +10,7 @@ from packaging.version import InvalidVersion
 from traitlets.utils.importstring import import_item
 
 from .._version import __version__
+from ..did_you_mean import did_you_mean
 from ..errors import BackendNotFound
 from .contract import CONTRACT, Backend
 
@@ -103,13 +103,11 @@ def _without_marker(requirement: Requirement) -> str:
 
 
 def _unknown(name: str, installed: list[str]) -> str:
-    nearest = difflib.get_close_matches(name.lower(), installed, n=1, cutoff=0.5)
     return (
-        f"There is no backend {name!r} for KVProxy.backend_class. "
-        f"Installed: {', '.join(installed) or 'none'}."
-        + (f" Did you mean {nearest[0]!r}?" if nearest else "")
-        + " Another one comes with its package: pip install PACKAGE, which registers it"
-        f" in the entry-point group {GROUP!r}; or give its import path, such as 'package.module.Class'."
+        f"There is no backend {name!r} for KVProxy.backend_class{did_you_mean(name, installed)} "
+        f"Installed: {', '.join(installed) or 'none'}. "
+        "Another one comes with its package: pip install PACKAGE, which registers it "
+        f"in the entry-point group {GROUP!r}; or give its import path, such as 'package.module.Class'."
     )
 
 

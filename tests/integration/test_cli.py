@@ -21,7 +21,7 @@ OURS = ["consul", "etcd", "redis", "toml"]
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["backends"], ["options"], ["check"]], ids=lambda words: " ".join(words) or "none"
+    "words", [[], ["backends"], ["options"], ["check"], ["traefik-config"]], ids=lambda words: " ".join(words) or "none"
 )
 def test_help_fits_a_terminal(words):
     result = run(*words, "--help")
@@ -33,36 +33,53 @@ def test_help_fits_a_terminal(words):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "sentence", "command"),
     [
-        ("chekc", "there is no command 'chekc'; did you mean check?"),
-        ("help optoins", "there is no command 'optoins'; did you mean options?"),
-        ("--jsn", "there is no option --jsn."),
-        ("backends --jsno", "there is no option --jsno; did you mean --json?"),
-        ("backends toml", "'toml' is one word too many: backends [--json]"),
-        ("options --KVProxy.prefix=x", "--KVProxy.prefix=x has no effect here; options are options [BACKEND] [--json]"),
-        ("check --confg=x", "there is no option --confg; did you mean --config?"),
-        ("check --config", "--config needs a value: check [--config FILE]"),
-        ("check -f --json", "-f needs a value: check [--config FILE]"),
-        ("check hub.py", "'hub.py' is one word too many: check [--config FILE]"),
+        ("chekc", "there is no command 'chekc'; did you mean check?", "jhub-kvproxy"),
+        ("help optoins", "there is no command 'optoins'; did you mean options?", "jhub-kvproxy"),
+        ("--jsn", "there is no option --jsn.", "jhub-kvproxy"),
+        ("--verison", "there is no option --verison; did you mean --version?", "jhub-kvproxy"),
+        ("--", "there is no option --.", "jhub-kvproxy"),
+        ("backends --jsno", "there is no option --jsno; did you mean --json?", "jhub-kvproxy backends"),
+        ("backends --js", "there is no option --js; did you mean --json?", "jhub-kvproxy backends"),
+        ("backends --hlep", "there is no option --hlep; did you mean --help?", "jhub-kvproxy backends"),
+        ("backends toml", "'toml' is one word too many.", "jhub-kvproxy backends"),
+        ("options toml etcd", "'etcd' is one word too many.", "jhub-kvproxy options"),
+        ("options --KVProxy.prefix=x", "--KVProxy.prefix=x has no effect here.", "jhub-kvproxy options"),
+        ("check --confg=x", "there is no option --confg; did you mean --config?", "jhub-kvproxy check"),
+        ("check --kvproxy.prefix=x", "there is no option --kvproxy.prefix.", "jhub-kvproxy check"),
+        ("check --KVProxy.prefix.x=x", "there is no option --KVProxy.prefix.x.", "jhub-kvproxy check"),
+        ("check --KVProxy.prefix", "--KVProxy.prefix needs a value.", "jhub-kvproxy check"),
+        ("check --KVProxy.prefix --json", "--KVProxy.prefix needs a value.", "jhub-kvproxy check"),
+        ("check --config", "argument --config/-f: expected one argument", "jhub-kvproxy check"),
+        ("check -f --json", "argument --config/-f: expected one argument", "jhub-kvproxy check"),
+        ("check hub.py", "'hub.py' is one word too many.", "jhub-kvproxy check"),
     ],
 )
-def test_a_wrong_word_is_refused_and_the_nearest_told(words, sentence):
+def test_a_wrong_word_is_refused_and_the_nearest_told(words, sentence, command):
     result = run(*words.split())
     assert (result.status, result.out) == (2, "")
-    assert result.err.startswith(f"jhub-kvproxy: {sentence}")
+    assert result.err == f"jhub-kvproxy: {sentence}\n{command} --help tells more.\n"
+
+
+def test_help_comes_without_what_takes_long_to_import():
+    result = ended(start("--help", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}))
+    imported = {line.rpartition("|")[2].strip() for line in result.err.splitlines()}
+    assert "jhub_kvproxy.cli.app" in imported
+    assert not imported & {"jupyterhub", "aiohttp", "jhub_kvproxy.cli.check"}
 
 
 def test_it_is_a_module_too(tmp_path):
     assert ended(start("--version", cwd=tmp_path)) == Result(0, f"{__version__}\n", "")
-    assert ended(start(cwd=tmp_path)).out.startswith("usage: jhub-kvproxy COMMAND")
+    assert ended(start(cwd=tmp_path)).out.startswith("usage: jhub-kvproxy ")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+@pytest.mark.parametrize("words", [["options", "toml"], ["--help"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_error(words):
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        assert ended(start("options", "toml", stdout=writer)) == Result(0, None, "")
+        assert ended(start(*words, stdout=writer)) == Result(0, None, "")
     finally:
         os.close(writer)
 
@@ -184,7 +201,7 @@ def test_options_of_a_backend(name):
 def test_an_unknown_backend_has_no_options():
     result = run("options", "etdc")
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("jhub-kvproxy: there is no backend 'etdc'; did you mean etcd? Installed: consul, ")
+    assert result.err.startswith("jhub-kvproxy: There is no backend 'etdc'; did you mean etcd? Installed: consul, ")
     result = run("options", "mine.MyBackend")
     assert (result.status, result.out) == (1, "")
     assert "'mine.MyBackend' cannot be imported: No module named 'mine'." in result.err

@@ -226,7 +226,7 @@ def test_a_table_that_no_hub_has_made_is_not_made(tmp_path):
         ("c.KvProxy.prefix = 'x'", "c.KvProxy: there is no such class; did you mean c.KVProxy?"),
         ("c.TomBackend.path = 'x'", "c.TomBackend: there is no such class; did you mean c.TomlBackend?"),
         ("c.KVProxy.prefix = '/'", "KVProxy.prefix must not be empty: "),
-        ("c.KVProxy.backend_class = 'tml'", "There is no backend 'tml' for KVProxy.backend_class. Installed: consul, "),
+        ("c.KVProxy.backend_class = 'tml'", "There is no backend 'tml' for KVProxy.backend_class; did you mean toml? "),
         ("c.TomlBackend.timeout = 'x'", "The 'timeout' trait of a TomlBackend instance expected a float, not the str"),
         ("c.JupyterHub.proxy_class = 'kvprxy'", "'kvprxy' cannot be imported; did you mean kvproxy?"),
         ("c.KVProxy.traefik_api_password = 12345", "expected a unicode string, not the int ***."),
@@ -271,6 +271,14 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
     (tmp_path / "jupyterhub_config.py").write_text("")
     result = run("check", cwd=tmp_path)
     assert 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.' in result.out
+
+
+def test_options_on_the_command_line_are_those_of_the_configuration(tmp_path):
+    (tmp_path / "hub.py").write_text("c.KVProxy.prefix = 'from-file'\n")
+    words = ["--KVProxy.prefix", "from me", "--TomlBackend.path=~/x y", "--KVProxy.delivery=store"]
+    told = run("check", "-f~/hub.py", *words, "--json", cwd=tmp_path, HOME=str(tmp_path)).json
+    assert (told["ok"], told["prefix"]) == (True, "from me")
+    assert told["traefik"]["static"]["providers"]["file"]["directory"] == f"{tmp_path}/x y/from%20me/traefik"
 
 
 def test_a_subclass_of_the_proxy_is_configured_by_its_own_name(tmp_path):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from traitlets import CaselessStrEnum, Dict, HasTraits, List, TraitError, Unicode, validate
 
+from ...did_you_mean import nearest
 from ...traefik.front import CIPHERS, CLIENT_AUTH
 
 
@@ -85,8 +85,8 @@ class TLSOptions(HasTraits):
             if name not in CIPHERS:
                 # OpenSSL leaves out TLS and WITH: ECDHE-RSA-AES128-GCM-SHA256.
                 iana = name.upper().replace("-", "_").replace("AES", "AES_")
-                meant = difflib.get_close_matches(iana, CIPHERS, 1, 0.6)
-                hint = f"; did you mean {meant[0]}?" if meant else f"; known are {', '.join(CIPHERS)}."
+                meant = nearest(iana, CIPHERS)
+                hint = f"; did you mean {meant}?" if meant else f"; known are {', '.join(CIPHERS)}."
                 raise TraitError(f"KVProxy.tls_ciphers: Traefik has no cipher suite {name!r} to choose{hint}")
         return names
 
