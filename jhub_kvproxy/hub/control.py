@@ -133,24 +133,29 @@ class Control:
 
     async def stop(self) -> None:
         """End the hub's own Traefiks, and everything else. The table stays in the store."""
-        await self._close_renewal()
-        # A Traefik that is ended is not one that is down.
-        await self.delivery.close()
-        self.readiness.close()
-        await self.local.stop()
-        await self.close()
+        try:
+            await self._close_renewal()
+            # A Traefik that is ended is not one that is down.
+            await self.delivery.close()
+            self.readiness.close()
+            await self.local.stop()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """End everything but the hub's own Traefiks."""
         async with self._opening:
             stack, self._stack = self._stack, None
-            await self._close_renewal()
             if stack:
                 await stack.aclose()
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         stack.push_async_callback(self._close_store)
+        # Once more at the end: the writer commits until it is closed, and each commit starts a task.
+        stack.push_async_callback(self.delivery.close)
+        stack.push_async_callback(self.writer.close)
+        self.writer.open()
         await open_store(
             self.backend,
             self.writer,
@@ -158,7 +163,6 @@ class Control:
             store_patience=settings.store_timeout,
             lease_patience=math.inf if settings.when_held == "wait" else 2 * settings.lease_seconds,
         )
-        stack.push_async_callback(self.writer.close)
         stack.push_async_callback(self.guard.close)
         self.guard.start()
         stack.callback(self.readiness.close)
@@ -183,6 +187,8 @@ class Control:
         GAUGES.sources.add(source)
         closer = asyncio.create_task(self._close_with_the_loop(), name="closing with the event loop")
         stack.push_async_callback(cancel, [closer])
+        stack.push_async_callback(self._close_renewal)
+        await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing
 
     async def _find_replicas(self, stack: AsyncExitStack) -> None:
         """Follow the Traefiks that others start."""

@@ -12,13 +12,15 @@ import aiohttp
 
 from ..aio import Tasks
 from ..traefik.binary import advice, check_version
+from .readiness import Readiness
 from .replica import Replica
 
 
 class Keepers(ABC):
     """Owns the tasks, from :meth:`watch` to :meth:`close`."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, readiness: Readiness, log: Any) -> None:
+        self._readiness = readiness
         self._log = log
         self._tasks = Tasks(log)
         self._of: dict[Replica, asyncio.Task[Any]] = {}
@@ -50,5 +52,10 @@ class Keepers(ABC):
             self._log.warning("%s", warning)
 
     async def _run(self, replica: Replica) -> None:
-        async with aiohttp.ClientSession() as session:
-            await self._keep(replica, session)
+        try:
+            async with aiohttp.ClientSession() as session:
+                await self._keep(replica, session)
+        except Exception as error:
+            # It is tried again. Until then nobody knows what it serves, and no change may wait for it.
+            self._readiness.failed(replica, f"Traefik at {replica.api.name} cannot be looked after ({error!r})")
+            raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from ..aio import in_thread
 from ..errors import TraefikError
 from ..traefik.api import TraefikAPI
 from .wire import Served
@@ -79,7 +79,7 @@ async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, flo
     if status != 200:
         raise _not_the_plugin(api, status)
     try:
-        return await asyncio.to_thread(_ages, body)
+        return await in_thread(_ages, body)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _not_understood(api, error) from error
 

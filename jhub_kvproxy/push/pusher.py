@@ -48,8 +48,7 @@ class Pusher(Keepers):
         *,
         owns_replicas: bool,
     ) -> None:
-        super().__init__(log)
-        self._readiness = readiness
+        super().__init__(readiness, log)
         self._journal = journal
         self._policy = policy
         self._owns_replicas = owns_replicas

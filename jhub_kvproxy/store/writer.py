@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from .. import metrics
-from ..aio import Backoff
+from ..aio import Backoff, cancel
 from ..errors import BackendError, BackendUnavailable, BatchRejected, LeaseHeld, LeaseLost
 from ..routing.records import Table
 from ..routing.revision import Revision
@@ -50,8 +51,8 @@ class Writer:
         self._in_flight: dict[str, Route | None] = {}
         #: The routes in the table that those in flight take the place of.
         self._replaced: dict[str, Route | None] = {}
-        #: The last call that wants something of a route, by name.
-        self._last_calls: dict[str, object] = {}
+        #: How many calls wait for a route, by name.
+        self._callers: Counter[str] = Counter()
         self._waiting: list[asyncio.Future[_Outcome]] = []
         self._is_touched = False
         self._committing: asyncio.Task[None] | None = None
@@ -72,8 +73,8 @@ class Writer:
     async def put(self, route: Route, timeout: float) -> Revision:
         """Store `route`. Returns the revision that holds it, or what a later call made of it.
 
-        Raises a BackendError; what passes by itself after `timeout` seconds only. Then nothing has changed, or is
-        changed back as soon as the store can be used.
+        Raises a BackendError; what passes by itself after `timeout` seconds only. Then, or when it is cancelled, the
+        route may be stored all the same, unless the caller has another one there by :meth:`restore`.
         """
         return await self._want(route.name, route, timeout)
 
@@ -82,14 +83,24 @@ class Writer:
         return await self._want(name, None, timeout)
 
     def restore(self, name: str, route: Route | None) -> None:
-        """Have `route` (None: nothing) in the store again under `name`, as soon as the store can be used."""
-        self._wanted[name] = route
-        self._begin()
+        """Have `route` (None: nothing) in the store under `name` as soon as the store can be used, and nothing else."""
+        if self.latest(name) is route or self._is_closed:
+            return
+        if name not in self._replaced:
+            self._in_flight.pop(name, None)  # it is not in the batch yet
+        is_ours = not isinstance(self._trouble, LeaseHeld)  # otherwise it is the other hub's to keep now
+        in_doubt = name in self._replaced or (self._stored.in_doubt and is_ours)
+        if in_doubt or self.table.routes.get(name) is not route:
+            self._wanted[name] = route
+            self._begin()
+        else:
+            self._wanted.pop(name, None)
 
     async def settle(self, timeout: float) -> None:
         """Wait until what is wanted now is in the store, for `timeout` seconds at most."""
-        with suppress(BackendError):
-            await self._outcome(timeout)
+        if self._wanted or self._in_flight:
+            with suppress(BackendError):
+                await self._outcome(timeout)
 
     async def touch(self, timeout: float) -> Revision:
         """Commit a new revision, and with it all that is wanted meanwhile."""
@@ -105,61 +116,84 @@ class Writer:
 
     async def routes(self, *, from_memory: bool) -> Mapping[str, Route]:
         """All routes, by name; if not `from_memory`, or in doubt, the store is compared first."""
-        async with self._io:
+        async with self._turn():
             if not from_memory or self._stored.in_doubt:
                 await self._stored.check()
             return self.table.routes.copy()
 
     async def check(self) -> None:
         """Compare the store with the table; repair the one, or take over the other."""
-        async with self._io:
+        async with self._turn():
             await self._stored.check()
 
     async def renew(self) -> None:
         """Have the lease for longer. If it was lost meanwhile, or there is any other doubt, compare too."""
-        async with self._io:
+        async with self._turn():
             await self._stored.ensure()
 
     async def outdo(self, served: str) -> None:
         """Bring the table to a revision newer than the one with the text `served`, which a Traefik of ours serves."""
-        async with self._io:
+        async with self._turn():
             await self._stored.outdo(served)
 
-    async def close(self) -> None:
-        """Finish what is under way, and try nothing again."""
-        self._closing.set()
-        if self._committing:
-            await asyncio.wait([self._committing])
+    def open(self) -> None:
+        """Take calls again, after :meth:`close`."""
         self._wanted.clear()
-        self._stored.leave()
         self._closing.clear()
 
+    async def close(self) -> None:
+        """Finish what is under way, try nothing again, and leave the store alone until :meth:`open`."""
+        self._closing.set()
+        try:
+            if self._committing:
+                await asyncio.wait([self._committing])
+        finally:
+            if self._committing:
+                await cancel([self._committing])
+            async with self._io:
+                self._stored.leave()
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._closing.is_set() and not self._is_committing
+
+    @property
+    def _is_committing(self) -> bool:
+        # One that was cancelled before its first step could not tell that it has ended.
+        return self._committing is not None and not self._committing.done()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise BackendUnavailable("The hub has closed its store.")
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """The store, for one call."""
+        async with self._io:
+            self._check_open()
+            yield
+
     async def _want(self, name: str, route: Route | None, timeout: float) -> Revision:
-        call = self._last_calls[name] = object()
+        self._check_open()
         self._wanted[name] = route
+        self._callers[name] += 1
         try:
             with metrics.COMMIT_DURATION.time():
-                outcome = await self._outcome(timeout)
-        except _PASSING:
-            if self._last_calls.get(name) is call:
-                self._withdraw(name)
-            raise
+                while True:
+                    outcome = await self._outcome(timeout)
+                    if name in outcome.rejected:
+                        raise outcome.rejected[name]
+                    # A later call may have had its own route there instead, and have been undone since.
+                    if self.latest(name) is not route or self.table.routes.get(name) is route:
+                        return outcome.revision
         finally:
-            if self._last_calls.get(name) is call:
-                del self._last_calls[name]
-        if name in outcome.rejected:
-            raise outcome.rejected[name]
-        return outcome.revision
-
-    def _withdraw(self, name: str) -> None:
-        if name in self._replaced:
-            self._wanted[name] = self._replaced[name]  # it may be in the store by now
-        else:
-            self._wanted.pop(name, None)
-            self._in_flight.pop(name, None)
+            self._callers[name] -= 1
+            if not self._callers[name]:
+                del self._callers[name]
 
     async def _outcome(self, timeout: float) -> _Outcome:
         """What becomes of the next commit that does not have to be tried again."""
+        self._check_open()
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._begin()
@@ -172,7 +206,7 @@ class Writer:
             raise kind(f"{error} The change was given up after {timeout:g} s.") from error
 
     def _begin(self) -> None:
-        if self._committing is None:
+        if not self._is_committing:
             self._committing = asyncio.create_task(self._commit_all(), name="committing")
 
     async def _commit_all(self) -> None:
@@ -213,6 +247,9 @@ class Writer:
             self._trouble = None
         except _PASSING as error:
             self._trouble = error
+            if isinstance(error, LeaseHeld):
+                # What nobody waits for was to be undone, which is not ours to do now.
+                wanted = {name: route for name, route in wanted.items() if name in self._callers}
             self._wanted = {**wanted, **self._wanted}
             self._is_touched |= is_touched
             self._waiting, waiting = waiting + self._waiting, []

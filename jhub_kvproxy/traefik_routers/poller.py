@@ -27,8 +27,7 @@ class Poller(Keepers):
     """
 
     def __init__(self, readiness: Readiness, provider: str, log: Any) -> None:
-        super().__init__(log)
-        self._readiness = readiness
+        super().__init__(readiness, log)
         self._provider = provider
 
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:

@@ -47,8 +47,8 @@ class StoreOptions(HasTraits):
         For how long after a Hub was killed, or has lost the store, no other Hub may write to the same prefix.
 
         The Hub that runs renews its right to write (the lease) every third of it. So a Hub that is started again
-        after it was killed waits for up to this time; one that was stopped leaves nothing to wait for. 0: there is no
-        lease. See to it yourself then that no two Hubs use the same prefix.
+        after it was killed waits for up to this time; one that was stopped leaves nothing to wait for. At least 1, and
+        more if the store is slow. 0: there is no lease. See to it yourself then that no two Hubs use the same prefix.
         """,
     )
     when_held = CaselessStrEnum(
@@ -71,6 +71,13 @@ class StoreOptions(HasTraits):
             return of_this_contract(chosen) if isinstance(chosen, type) else find_backend(chosen)
         except BackendNotFound as error:
             raise TraitError(str(error)) from error
+
+    @validate("lease_seconds")
+    def _validate_lease_seconds(self, proposal: Any) -> float:
+        seconds = float(proposal.value)
+        if 0 < seconds < 1:
+            raise TraitError(f"KVProxy.lease_seconds is {seconds:g}; it must be 1 or more, or 0 for no lease.")
+        return seconds
 
     @validate("prefix")
     def _validate_prefix(self, proposal: Any) -> str:
