@@ -79,7 +79,7 @@ async def test_a_lease_that_runs_out_is_not_held(new):
                 raise BackendUnavailable("The store is away.")
             await super().acquire_lease(holder, ttl)
 
-    proxy = new(Away, lease_seconds=0.3)
+    proxy = new(Away, lease_seconds=1)
     await proxy.get_all_routes()
     with rising("kvproxy_store_errors_total", operation="lease", error="unavailable") as errors:
         Away.is_away = True

@@ -137,7 +137,7 @@ async def test_a_second_hub_waits_for_the_first_and_takes_over_its_table(hubs, c
 
 
 async def test_a_second_hub_fails_if_told_so(hubs):
-    first, second = hubs.new(lease_seconds=0.2), hubs.new(when_held="fail", lease_seconds=0.2)
+    first, second = hubs.new(lease_seconds=1), hubs.new(when_held="fail", lease_seconds=1)
     await first.get_all_routes()
     with pytest.raises(LeaseHeld, match="The hub with process"):
         await second.get_all_routes()
@@ -148,7 +148,7 @@ async def test_a_second_hub_fails_if_told_so(hubs):
 async def test_a_hub_that_fails_if_told_so_outlasts_the_lease_of_a_dead_one(hubs):
     dead = MemoryBackend(name=hubs.name, prefix=PREFIX)
     await dead.acquire_lease("a dead hub", 0.5)
-    assert await hubs.new(when_held="fail", lease_seconds=0.5).get_all_routes() == {}
+    assert await hubs.new(when_held="fail", lease_seconds=1).get_all_routes() == {}
 
 
 async def test_without_a_lease_nobody_waits(hubs):
@@ -160,7 +160,7 @@ async def test_without_a_lease_nobody_waits(hubs):
 
 
 async def test_a_hub_without_its_lease_changes_nothing_and_then_takes_over_what_the_other_left(hubs):
-    hub = hubs.new(ready_timeout=0.3, lease_seconds=0.3)
+    hub = hubs.new(ready_timeout=0.3, lease_seconds=1)
     await hub.add_route("/user/a/", TARGET, {})
     other = await hold(hubs)
     before = dict(hubs.table.keys)
@@ -195,7 +195,7 @@ async def test_a_lease_that_ran_out_and_that_nobody_took_changes_nothing(hubs):
 
 
 async def test_a_change_that_was_under_way_when_the_lease_was_lost_is_not_mixed_in(hubs):
-    hub = hubs.new(lease_seconds=0.3)
+    hub = hubs.new(lease_seconds=1)
     await hub.add_route("/user/a/", TARGET, {})
     hub.backend.gate.clear()
     hub.backend.arrived.clear()
@@ -321,7 +321,7 @@ async def test_a_watch_that_ended_begins_anew_and_nothing_is_missed(hubs):
 
 @pytest.mark.parametrize("makes_changes", [False, True])
 async def test_a_store_that_is_away_is_waited_for_and_nothing_is_half_made(hubs, makes_changes):
-    hub = hubs.new(ready_timeout=0.3, lease_seconds=0.3)
+    hub = hubs.new(ready_timeout=0.3, lease_seconds=1)
     await hub.add_route("/user/a/", TARGET, {})
     hub.backend.is_away, hub.backend.makes_changes = True, makes_changes
     calls = (
