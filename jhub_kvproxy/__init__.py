@@ -17,7 +17,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsWatch
+from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch
 from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "RouteRejected",
     "Snapshot",
     "SupportsLease",
+    "SupportsTraefik",
     "SupportsWatch",
     "TraefikError",
     "__version__",

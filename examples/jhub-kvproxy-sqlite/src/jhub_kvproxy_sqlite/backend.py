@@ -52,6 +52,7 @@ class SqliteBackend(Backend):
 
     contract = 1
     provider = "file"
+    lists_at_once = True
 
     path = Unicode(
         "kvproxy-sqlite",
@@ -89,6 +90,9 @@ class SqliteBackend(Backend):
 
     def traefik_provider_config(self) -> dict[str, Any]:
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        return {}
 
     def _make(self) -> None:
         for directory in (self.database.parent, self.traefik_file.parent):
