@@ -18,10 +18,13 @@ from traitlets import Float, Unicode
 from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Batch, Snapshot, difference, write_atomically
 
 from ._lease_file import LeaseFile
+from ._one_thread import OneThread, StillBusy
 from ._toml_text import TableText, parse_table
 
 T = TypeVar("T")
 
+# Seconds after `timeout`, so that who waits for a lock reports it first.
+_GRACE = 1.0
 _LOCK_INTERVAL = 0.005
 _WATCH_INTERVAL = 0.25
 # Inode, time, size: together they tell one content from the next, since a file is replaced and its time goes on.
@@ -34,7 +37,8 @@ class TomlBackend(Backend):
     ``table.json``
         The table: every key with its value, one a line. Replacing this file is what commits a batch.
     ``traefik/routes.toml``
-        What Traefik reads, made from ``table.json``; made again when it is missing or differs.
+        What Traefik reads: the keys below ``traefik/``. It is made from ``table.json``, and made again when it is
+        missing or differs. A commit that leaves no such keys removes it.
     ``lease``
         Who may write, and until when, if a writer asked for that.
     ``lock``
@@ -73,6 +77,7 @@ class TomlBackend(Backend):
         self._seen: tuple[_Signature, _Signature] | None = None
         self._made: list[Path] = []
         self._lease = LeaseFile(self.directory / "lease")
+        self._thread = OneThread()
 
     @property
     def directory(self) -> Path:
@@ -88,23 +93,24 @@ class TomlBackend(Backend):
         return self.directory / "traefik" / "routes.toml"
 
     async def open(self) -> None:
-        await self._in_thread(self._make_directories)
+        await self._in_turn(self._make_directories)
 
     async def close(self) -> None:
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
-        await self._in_thread(lambda: self._apply(batch.changes))
+        await self._in_turn(lambda: self._apply(batch.changes))
 
     async def load(self) -> Snapshot:
-        return Snapshot(await self._in_thread(self._load))
+        return Snapshot(await self._in_turn(self._load))
 
     async def watch(self) -> AsyncIterator[None]:
         """Looks at the table's file each quarter of a second."""
-        seen = await self._in_thread(lambda: _signature(self.table_file))
+        thread = OneThread()
+        seen = await self._in_thread(thread, lambda: _signature(self.table_file))
         yield
         while True:
-            now = await self._in_thread(lambda: _signature(self.table_file))
+            now = await self._in_thread(thread, lambda: _signature(self.table_file))
             if now == seen:
                 await asyncio.sleep(_WATCH_INTERVAL)
             else:
@@ -112,22 +118,30 @@ class TomlBackend(Backend):
                 yield
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        await self._in_thread(lambda: self._acquire_lease(holder, ttl))
+        await self._in_turn(lambda: self._acquire_lease(holder, ttl))
 
     async def release_lease(self) -> None:
-        if self._lease.is_wanted:
-            await self._in_thread(self._release_lease)
+        await self._in_turn(self._release_lease)
 
     async def remove(self) -> None:
-        await self._in_thread(self._remove)
+        await self._in_turn(self._remove)
 
     def traefik_provider_config(self) -> dict[str, Any]:
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        """Do `work`, which uses the files or what we know of them, after all that was begun before."""
+        return await self._in_thread(self._thread, work)
+
+    async def _in_thread(self, thread: OneThread, work: Callable[[], T]) -> T:
         """Run `work` off the event loop, for as long as `timeout` allows, and translate its errors."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(work), self.timeout + 1)
+            return await thread.run(work, self.timeout + _GRACE)
+        except StillBusy as error:
+            raise BackendUnavailable(
+                f"An earlier call still uses {self.directory}, and has not ended within {self.timeout:g} s; "
+                "is its disk healthy?"
+            ) from error
         except TimeoutError as error:
             raise BackendUnavailable(
                 f"{self.directory} did not answer within {self.timeout:g} s; is its disk healthy?"
@@ -174,6 +188,8 @@ class TomlBackend(Backend):
             self._lease.acquire(holder, ttl)
 
     def _release_lease(self) -> None:
+        if not self._lease.is_wanted:
+            return
         try:
             with self._locked():
                 self._lease.release()
@@ -195,7 +211,9 @@ class TomlBackend(Backend):
             self._text.update(changes)
             try:
                 self._write_table_file()
-                if any(key.startswith("traefik/") for key in changes):
+                if not self._needs_traefik_file:
+                    self.traefik_file.unlink(missing_ok=True)
+                elif any(key.startswith("traefik/") for key in changes):
                     self._write_traefik_file()
             except BaseException:
                 self._forget()
@@ -232,9 +250,9 @@ class TomlBackend(Backend):
             content = _read(self.table_file)
             keys = {} if content is None else parse_table(content, self.table_file)
             self._text.update(difference(self._text.keys, keys))
-        if self._text.toml() != _read(self.traefik_file):
-            if self._text.keys:
-                self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
+        # Without a need for it, the next commit removes it: until then Traefik keeps its routes if the table was lost.
+        if self._needs_traefik_file and self._text.toml() != _read(self.traefik_file):
+            self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
             self._write_traefik_file()
         self._seen = self._signatures()
 
@@ -249,6 +267,11 @@ class TomlBackend(Backend):
         if before and after and after[1] <= before[1]:
             # The kernel's clock may tick every 4 ms only, and the next file may get the inode of the last but one.
             os.utime(self.table_file, ns=(before[1] + 1, before[1] + 1))
+
+    @property
+    def _needs_traefik_file(self) -> bool:
+        # A link that an admin made stays: Traefik may read what it leads to.
+        return self._text.has_traefik or self.traefik_file.is_symlink()
 
     def _write_traefik_file(self) -> None:
         mode = 0o640 if self.group else 0o600
