@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from typing import Any
 
 from jhub_kvproxy import BackendUnavailable
+from jhub_kvproxy.aio import cancel
 
 from ._etcd_client import EtcdClient, revision_of
 
@@ -51,9 +52,7 @@ async def _next(
             await ask()
         line = reading.result()
     finally:
-        if not reading.done():
-            reading.cancel()
-            await asyncio.wait({reading})
+        await cancel([reading])
     if not line:
         raise BackendUnavailable("etcd ended the watch without a word.")
     answer: dict[str, Any] = json.loads(line)

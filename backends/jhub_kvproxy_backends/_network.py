@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import re
 import ssl
 import time
@@ -17,11 +15,10 @@ import aiohttp
 from traitlets import Float, Unicode
 
 from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable
+from jhub_kvproxy.aio import Backoff, in_thread
 
 #: How OpenSSL names the alerts by which a server refuses a client's certificate (RFC 8446, section 6.2).
 _OUR_CERTIFICATE = re.compile(r"ALERT_(\w*CERTIFICATE|UNKNOWN_CA)")
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class NetworkBackend(Backend):
@@ -44,8 +41,12 @@ class NetworkBackend(Backend):
     )
     key_file = Unicode(config=True, help="File with the private key of `cert_file` (PEM).")
 
-    def tls_context(self) -> ssl.SSLContext:
-        """What the options for TLS come to. Raises BackendRejected when a file of theirs cannot be used."""
+    async def tls_context(self) -> ssl.SSLContext:
+        """The options for TLS as a context. Raises BackendRejected when one of their files cannot be used."""
+        # In a thread: to read all authorities of the machine takes longer than the event loop may wait.
+        return await in_thread(self._tls_context)
+
+    def _tls_context(self) -> ssl.SSLContext:
         cls = type(self).__name__
         if bool(self.cert_file) != bool(self.key_file):
             raise BackendRejected(f"{cls}.cert_file and {cls}.key_file belong together: set both, or neither.")
@@ -100,17 +101,21 @@ class HTTPServers:
         self._timeout = timeout
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """For what :meth:`ask` does not do, such as streams; ours to close."""
+        """For what :meth:`ask` does not do, such as streams. It is closed by :meth:`close`."""
+        if self._is_closed:
+            raise BackendUnavailable(f"The connections to {self._name} are closed.")
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
         return self._session
 
     async def close(self) -> None:
-        """Close all connections. Calling it twice is harmless; another question opens new ones."""
+        """Close all connections for good; questions under way fail. Calling it twice is harmless."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session:
             await session.close()
@@ -133,7 +138,7 @@ class HTTPServers:
         """
         if deadline is None:
             deadline = time.monotonic() + self._timeout
-        pause = _FIRST_PAUSE
+        backoff = Backoff(0.05, 1.0, spread=0.5)
         while True:
             refusals = []
             for url in list(self.urls):
@@ -148,16 +153,15 @@ class HTTPServers:
                     elif not (again or _is_unsent(error)):
                         raise BackendUnavailable(words + ".") from error
                 else:
-                    if not (again and is_transient(answer)) or time.monotonic() > deadline - pause:
+                    if not (again and is_transient(answer)) or time.monotonic() > deadline - backoff.next:
                         return answer
                     words = f"{self._name} at {url} answered {answer.status}"
                     self._prefer_others(url)
             if len(refusals) == len(self.urls):
                 raise BackendRejected(refusals[0]) from failure
-            if time.monotonic() + pause > deadline:
+            if time.monotonic() + backoff.next > deadline:
                 raise BackendUnavailable(f"{words}, and nothing else within {self._timeout:g} s.") from failure
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await backoff.rest()
 
     async def _ask_one(
         self, method: str, url: str, path: str, deadline: float, again: bool, options: dict[str, Any]

@@ -73,7 +73,7 @@ class ConsulBackend(NetworkBackend):
     async def open(self) -> None:
         if self._api:
             return
-        api = self._new_api(self.timeout)
+        api = await self._new_api(self.timeout)
         try:
             ops = await self._find_max_ops(api)
             self._is_elsewhere = not await self._is_agents_datacenter(api)
@@ -121,7 +121,7 @@ class ConsulBackend(NetworkBackend):
 
     async def watch(self) -> AsyncGenerator[None, None]:
         wait = f"{self.timeout * 1000:.0f}ms"
-        api = self._new_api(self.timeout * (1 + _JITTER))
+        api = await self._new_api(self.timeout * (1 + _JITTER))
         index = 0
         known: dict[str, int] | None = None
         try:
@@ -190,8 +190,8 @@ class ConsulBackend(NetworkBackend):
             raise BackendUnavailable("ConsulBackend is not open.")
         return self._api
 
-    def _new_api(self, timeout: float) -> ConsulAPI:
-        tls = self.tls_context() if self._has_tls else None
+    async def _new_api(self, timeout: float) -> ConsulAPI:
+        tls = await self.tls_context() if self._has_tls else None
         servers = HTTPServers("Consul", [self._url], timeout=timeout, tls=tls)
         return ConsulAPI(servers, token=self._checked_token, datacenter=self.datacenter, root=self.root)
 

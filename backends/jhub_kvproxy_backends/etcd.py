@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import ssl
@@ -91,21 +90,10 @@ class EtcdBackend(NetworkBackend):
         if self.password and not self.username:
             raise BackendRejected("EtcdBackend.password is set, so EtcdBackend.username must be set too.")
         urls = self._checked_urls
-        # In a thread: reading all authorities of the machine takes longer than the event loop may wait.
-        self._tls = await asyncio.to_thread(self.tls_context) if self._has_tls else None
+        self._tls = await self.tls_context() if self._has_tls else None
         client = self._new_client(urls)
         try:
             await self._check(client)
-        except BackendError as error:
-            fault = ""
-            if isinstance(error, NotEtcd):
-                fault = gateway_fault(client.url, await client.version())
-            elif isinstance(error, BackendUnavailable):
-                fault = await connection_fault(client.url, self._tls, min(self.timeout, _PATIENCE))
-            await client.close()
-            if fault:
-                raise BackendRejected(fault) from error
-            raise
         except BaseException:
             await client.close()
             raise
@@ -234,7 +222,21 @@ class EtcdBackend(NetworkBackend):
         return self._client
 
     async def _check(self, client: EtcdClient) -> None:
-        """Find out whether we may read and write our keys; this writes none."""
+        """Find out whether we can use this etcd, and if not, why."""
+        try:
+            await self._check_permissions(client)
+        except BackendError as error:
+            fault = ""
+            if isinstance(error, NotEtcd):
+                fault = gateway_fault(client.url, await client.version())
+            elif isinstance(error, BackendUnavailable):
+                fault = await connection_fault(client.url, self._tls, min(self.timeout, _PATIENCE))
+            if fault:
+                raise BackendRejected(fault) from error
+            raise
+
+    async def _check_permissions(self, client: EtcdClient) -> None:
+        """Find out whether we may read and write our keys. This writes none."""
         deadline = client.deadline()
         await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=deadline)
         message = {
