@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,14 +10,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
+from jhub_kvproxy.aio import Backoff
 
 from ._redis_errors import Passing, Peer
-from ._redis_session import Session, connect
+from ._redis_session import C, Listener, Session, connect
 from ._redis_url import Address
 
 T = TypeVar("T")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _OPTIONS = "RedisBackend.username and RedisBackend.password (or the environment variable KVPROXY_REDIS_PASSWORD)"
 _SENTINEL_OPTIONS = (
     "RedisBackend.sentinel_username and RedisBackend.sentinel_password "
@@ -66,51 +65,58 @@ class Client:
 
         Raises BackendUnavailable when there is none left.
         """
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self.timeout, _FIRST_PAUSE
+        backoff = Backoff(0.02, 1.0, spread=0.5)
         failure: Passing | None = None
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(self.timeout):
                 while True:
                     try:
                         async with self.session() as session:
                             return await work(session)
                     except Passing as error:
                         failure = error
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    await backoff.rest()
         except TimeoutError as error:
             if failure:
                 raise BackendUnavailable(f"{failure} Tried for {self.timeout:g} s.") from failure.__cause__
             raise BackendUnavailable(f"{self.place} did not answer within {self.timeout:g} s.") from error
 
     @asynccontextmanager
-    async def session(self, *, keep: bool = True) -> AsyncIterator[Session]:
-        """A connection to the server. With `keep` it is used again for the next, unless an error ends this one."""
-        session = self._idle.pop() if self._idle else await self._connect()
+    async def session(self) -> AsyncIterator[Session]:
+        """A connection for commands. It is used again for the next session, unless an error ends this one."""
+        session = self._idle.pop() if self._idle else await self._connect(Session)
         try:
             yield session
         except BaseException:
             await session.close()
             raise
-        if keep and self._is_open:
+        if self._is_open:
             self._idle.append(session)
         else:
             await session.close()
 
-    async def _connect(self) -> Session:
-        if not self._sentinels:
-            return await self._open(self._address, self.place, _OPTIONS, self._acl)
-        address = await self._master()
-        session = await self._open(address, f"{self.place} at {address.endpoint}", _OPTIONS, self._acl)
+    @asynccontextmanager
+    async def listener(self) -> AsyncIterator[Listener]:
+        """A connection for what the server says unasked."""
+        listener = await self._connect(Listener)
         try:
-            ((role, *_),) = await session.ask(("ROLE",))
+            yield listener
+        finally:
+            await listener.close()
+
+    async def _connect(self, kind: type[C]) -> C:
+        if not self._sentinels:
+            return await self._open(kind, self._address, self.place, _OPTIONS, self._acl)
+        address = await self._master()
+        connection = await self._open(kind, address, f"{self.place} at {address.endpoint}", _OPTIONS, self._acl)
+        try:
+            role, *_ = await connection.ask("ROLE")
             if role != b"master":
-                raise Passing(f"{session.place}, which the Sentinels name, is not a master now.")
+                raise Passing(f"{connection.place}, which the Sentinels name, is not a master now.")
         except BaseException:
-            await session.close()
+            await connection.close()
             raise
-        return session
+        return connection
 
     async def _master(self) -> Address:
         """Where the master is, by the first Sentinel that knows."""
@@ -119,9 +125,9 @@ class Client:
             place = f"The Redis Sentinel at {sentinel.endpoint}"
             try:
                 async with asyncio.timeout(self._limit / len(self._sentinels)):
-                    session = await self._open(sentinel, place, _SENTINEL_OPTIONS, _SENTINEL_ACL)
+                    session = await self._open(Session, sentinel, place, _SENTINEL_OPTIONS, _SENTINEL_ACL)
                     try:
-                        (found,) = await session.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name))
+                        found = await session.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
                     finally:
                         await session.close()
             except BackendError as error:
@@ -140,7 +146,7 @@ class Client:
         assert failure
         raise failure from failure.__cause__
 
-    async def _open(self, address: Address, place: str, options: str, acl: str) -> Session:
+    async def _open(self, kind: type[C], address: Address, place: str, options: str, acl: str) -> C:
         user = f"the user {address.username!r}" if address.username else "the default user"
         peer = Peer(place, user, options, acl, address.tls)
-        return await connect(address, peer, tls=self._tls, limit=self._limit)
+        return await connect(kind, address, peer, tls=self._tls, limit=self._limit)

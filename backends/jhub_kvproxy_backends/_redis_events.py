@@ -34,20 +34,9 @@ class Events:
         self._may_get = self._may_set = True
         self._has_warned = False
 
-    @property
-    def questions(self) -> list[Command]:
-        """What to ask before a transaction."""
-        return [("CONFIG", "GET", _OPTION)] if self._may_get else []
-
-    def heard(self, replies: list[Any]) -> str | None:
-        """The option's value, from the replies to `questions`; None: we may not know."""
-        if replies and isinstance(replies[0], list):
-            return b"".join(replies[0][1:]).decode()
-        self._may_get = False
-        return None
-
-    def around(self, flags: str | None) -> tuple[list[Command], list[Command]]:
-        """What to do in a transaction before the writes and after them, when the option's value is `flags`."""
+    async def around(self, session: Session) -> tuple[list[Command], list[Command]]:
+        """What to do in the next transaction before the writes and after them."""
+        flags = await self._flags(session)
         if flags and self._may_set and _is_noisy(flags):
             return [("CONFIG", "SET", _OPTION, "")], [("CONFIG", "SET", _OPTION, flags), self.message]
         return [], [self.message]
@@ -71,25 +60,32 @@ class Events:
             return
         session.is_checked = True
         self._may_get = self._may_set = True
-        flags = self.heard(await session.try_to(*self.questions))
+        flags = await self._flags(session)
         if flags is None:
             flags = await self._probe(session)
             self._may_set = False
         elif _is_noisy(flags):
-            await session.begin()
-            reply, _ = await session.try_to(("CONFIG", "SET", _OPTION, flags), ("DISCARD",))
-            self._may_set = not isinstance(reply, ResponseError)
+            await session.ask("MULTI")
+            self._may_set = not isinstance(await session.try_to("CONFIG", "SET", _OPTION, flags), ResponseError)
+            await session.ask("DISCARD")
         if flags and _is_noisy(flags) and not self._may_set:
             self.may_not_set(session.place)
+
+    async def _flags(self, session: Session) -> str | None:
+        """The option's value; None: we may not know."""
+        if self._may_get:
+            reply = await session.try_to("CONFIG", "GET", _OPTION)
+            if isinstance(reply, list):
+                return b"".join(reply[1:]).decode()
+            self._may_get = False
+        return None
 
     async def _probe(self, session: Session) -> str | None:
         """Flags that the option seems to have, by events that we cause; None: we may not know."""
         key = self._probe_key
-        async with self._client.session(keep=False) as listener:
-            (subscribed,) = await listener.try_to(("SUBSCRIBE", self._probe_channel))
-            if isinstance(subscribed, ResponseError):
+        async with self._client.listener() as listener:
+            if isinstance(await listener.try_to("SUBSCRIBE", self._probe_channel), ResponseError):
                 return None
-            await session.begin()
             await session.transact([("SET", key, ""), ("DEL", key)])
             # Events come before the replies to what is sent after them.
             await listener.send("PING")

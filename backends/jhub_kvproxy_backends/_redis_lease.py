@@ -7,11 +7,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from jhub_kvproxy import LeaseHeld, LeaseLost
 
-from ._redis_session import Command, Session
+from ._redis_session import Session
 
 
 class Lease:
@@ -23,7 +21,6 @@ class Lease:
 
     def __init__(self, root: str) -> None:
         self.key = f"{root}/lease"
-        self._question: Command = ("GET", self.key)
         self._token = ""
 
     @property
@@ -31,26 +28,20 @@ class Lease:
         """Whether changes may be made only while the lease is ours."""
         return bool(self._token)
 
-    @property
-    def questions(self) -> list[Command]:
-        """What to ask, with :attr:`key` watched, before a change; :meth:`check` judges the replies."""
-        return [self._question] if self._token else []
-
-    def check(self, session: Session, replies: list[Any]) -> None:
-        """Raise LeaseLost if the lease is wanted and not ours."""
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise session.meaning(reply)
-            found = _read(reply)
-            if found.get("token") != self._token:
-                now = f"{_words(found)} has it now" if found else "it expired"
-                raise LeaseLost(f"The lease {self.key} in {session.place} is no longer this writer's: {now}.")
+    async def check(self, session: Session) -> None:
+        """Raise LeaseLost if the lease is wanted and not ours. Whoever calls this has :attr:`key` watched."""
+        if not self._token:
+            return
+        found = _read(await session.ask("GET", self.key))
+        if found.get("token") != self._token:
+            now = f"{_words(found)} has it now" if found else "it expired"
+            raise LeaseLost(f"The lease {self.key} in {session.place} is no longer this writer's: {now}.")
 
     async def acquire(self, session: Session, holder: str, ttl: float) -> None:
         """Have it for `ttl` seconds from now. Raises LeaseHeld."""
         self._token = self._token or secrets.token_hex(8)
         while True:
-            found = await self._begin(session)
+            found = await self._watched(session)
             if found and found.get("token") != self._token:
                 raise LeaseHeld(f"{_words(found)} holds the lease {self.key} in {session.place}.")
             since = found.get("since") or datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -62,16 +53,14 @@ class Lease:
     async def release(self, session: Session) -> None:
         """Let another have it at once."""
         while self._token:
-            ours = (await self._begin(session)).get("token") == self._token
+            ours = (await self._watched(session)).get("token") == self._token
             if await session.transact([("DEL", self.key)] if ours else []) is not None:
                 self._token = ""
 
-    async def _begin(self, session: Session) -> dict[str, Any]:
-        """The lease as it is, watched; a transaction has begun."""
-        _, reply = await session.begin(("WATCH", self.key), self._question)
-        if isinstance(reply, ResponseError):
-            raise session.meaning(reply)
-        return _read(reply)
+    async def _watched(self, session: Session) -> dict[str, Any]:
+        """The lease as it is. The next transaction is made only if it is still the same."""
+        await session.ask("WATCH", self.key)
+        return _read(await session.ask("GET", self.key))
 
 
 def _read(reply: Any) -> dict[str, Any]:

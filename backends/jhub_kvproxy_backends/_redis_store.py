@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +12,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from jhub_kvproxy import BackendError
+from jhub_kvproxy.aio import Backoff
 
 from ._redis_client import Client
 from ._redis_events import Events
@@ -23,8 +22,6 @@ from ._redis_session import OptionRefused, Session
 from ._redis_table import Table
 from ._redis_url import Address
 from ._redis_watch import changes_of
-
-_PAUSE = 0.01
 
 
 class RedisStore:
@@ -67,7 +64,7 @@ class RedisStore:
 
     async def remove(self) -> None:
         """Remove what is left of a table without keys."""
-        await self._client.run(lambda session: session.ask(self._table.removal))
+        await self._client.run(lambda session: session.ask(*self._table.removal))
 
     def watch(self) -> AsyncIterator[None]:
         return changes_of(self._client, self._table.table, self._table.traefik)
@@ -82,13 +79,13 @@ class RedisStore:
     async def _open(self, session: Session) -> None:
         await check(session, self._table, self._lease, self._events, self._log)
         await self._events.check(session)
-        self._table.check(session, await session.try_to(*self._table.questions))
+        await self._table.exists(session)
 
     async def _prepare(self, session: Session) -> None:
         await self._events.check(session)
         if self._in_doubt:
             # A server that refuses this refuses the late change too.
-            replies = await session.try_to(*self._table.bar)
+            replies = [await session.try_to(*command) for command in self._table.bar]
             self._in_doubt = any(isinstance(reply, ResponseError) for reply in replies)
 
     async def _load(self, session: Session) -> dict[str, str]:
@@ -98,18 +95,15 @@ class RedisStore:
     async def _apply(self, changes: Mapping[str, str | None], session: Session) -> None:
         await self._prepare(session)
         table, lease, events = self._table, self._lease, self._events
+        backoff = Backoff(0.01, 0.1, spread=1.0)
         while True:
-            asked = table.questions, lease.questions, events.questions
-            _, *replies = await session.begin(("WATCH", *table.watched, lease.key), *asked[0], *asked[1], *asked[2])
-            of_lease = len(asked[0])
-            of_events = of_lease + len(asked[1])
-            table.check(session, replies[:of_lease])
-            lease.check(session, replies[of_lease:of_events])
-            flags = events.heard(replies[of_events:])
-            before, after = events.around(flags) if table.concerns_traefik(changes) else ([], [])
+            await session.ask("WATCH", *table.watched, lease.key)
+            is_new = not await table.exists(session)
+            await lease.check(session)
+            before, after = await events.around(session) if table.concerns_traefik(changes) else ([], [])
             self._in_doubt = True
             try:
-                done = await session.transact(chain(before, table.writes(changes), after))
+                done = await session.transact(chain(before, table.writes(changes, is_new=is_new), after))
             except OptionRefused:
                 events.may_not_set(session.place)
                 continue
@@ -117,4 +111,4 @@ class RedisStore:
             if done is not None:
                 return
             # Another writer was quicker.
-            await asyncio.sleep(_PAUSE * random.random())
+            await backoff.rest()

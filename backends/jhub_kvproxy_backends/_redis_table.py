@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
 
 from redis.exceptions import ResponseError
 
@@ -41,23 +41,19 @@ class Table:
         #: A change that is still under way, and watches `watched`, fails after this.
         self.bar: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
         self.watched = (self.table, barrier)
-        #: What to ask before a change; :meth:`check` judges the replies.
-        self.questions: Sequence[Command] = (("HGET", self.table, _FORMAT_FIELD), ("EXISTS", self._format))
         #: What removes the rest of a table that has no keys.
         self.removal: Command = ("DEL", self.table, self._format)
 
-    def check(self, session: Session, replies: Sequence[Any]) -> None:
-        """Raise BackendRejected if the replies to `questions` say that the table cannot be used."""
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                if "WRONGTYPE" not in str(reply):
-                    raise session.meaning(reply)
-                raise BackendRejected(
-                    f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or "
-                    "database."
-                ) from reply
-        version, is_old = replies
-        if version is None and is_old:
+    async def exists(self, session: Session) -> bool:
+        """Whether there is a table already. Raises BackendRejected if it cannot be used."""
+        version = await session.try_to("HGET", self.table, _FORMAT_FIELD)
+        if isinstance(version, ResponseError):
+            if "WRONGTYPE" not in str(version):
+                raise session.meaning(version)
+            raise BackendRejected(
+                f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or database."
+            ) from version
+        if version is None and await session.ask("EXISTS", self._format):
             raise BackendRejected(
                 f"{session.place} has lost the key {self.table}, which is the table. "
                 "Remove the rest, and the Hub writes its routes anew: "
@@ -68,11 +64,13 @@ class Table:
                 f"{session.place}: the table {self.table} has format {version!r}, and this jhub-kvproxy writes "
                 f"{_FORMAT!r}; upgrade jhub-kvproxy, or choose another KVProxy.prefix."
             )
+        return version is not None
 
-    def writes(self, changes: Mapping[str, str | None]) -> Iterator[Command]:
-        """The commands that make `changes`. Each is short, so that whoever packs them can pause."""
-        yield ("SET", self._format, _FORMAT)
-        yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
+    def writes(self, changes: Mapping[str, str | None], *, is_new: bool) -> Iterator[Command]:
+        """The commands that make `changes`; with `is_new` they make the table. Each is short, and packed in no time."""
+        if is_new:
+            yield ("SET", self._format, _FORMAT)
+            yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
         items = list(changes.items())
         for start in range(0, len(items), _CHUNK):
             part = items[start : start + _CHUNK]
@@ -93,12 +91,10 @@ class Table:
 
     async def read(self, session: Session) -> dict[str, str]:
         """The table as it is at one moment, but for strings that somebody else has changed: those as they are."""
-        self.check(session, await session.try_to(*self.questions))
-        (texts,) = await session.ask(("HGETALL", self.table), is_long=True)
+        await self.exists(session)
+        items = iter((await session.ask("HGETALL", self.table, is_long=True)).items())
         keys: dict[str, str] = {}
-        for start in range(0, len(texts), 2 * _CHUNK):
-            part = texts[start : start + 2 * _CHUNK]
-            found = dict(zip(part[::2], part[1::2], strict=True))
+        while found := dict(islice(items, _CHUNK)):
             found.pop(_FORMAT_FIELD, None)
             await self._correct(session, found)
             try:
@@ -117,11 +113,10 @@ class Table:
         if not strings:
             await asyncio.sleep(0)
             return
-        (values,) = await session.ask(("MGET", *(root + key for key in strings)))
+        values = await session.ask("MGET", *(root + key for key in strings))
         different = [key for key, value in zip(strings, values, strict=True) if value != keys[key]]
         if not different:
             return
-        await session.begin()
         fields, values = await session.transact(
             [("HMGET", self.table, *different), ("MGET", *(root + key for key in different))]
         ) or ([], [])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
 from jhub_kvproxy import BackendRejected, Batch, Snapshot
+from jhub_kvproxy.aio import in_thread
 
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url
@@ -80,7 +81,14 @@ class RedisBackend(NetworkBackend):
 
     async def open(self) -> None:
         if self._store is None:
-            store = await asyncio.to_thread(self._make_store)
+            address = self._address()
+            sentinels = self._sentinels(address)
+            tls = await self.tls_context() if address.tls else None
+            # In a thread: to load the library takes long.
+            module = await in_thread(_load)
+            store: RedisStore = module.RedisStore(
+                address, sentinels, self.sentinel_master, root=self.root, tls=tls, timeout=self.timeout, log=self.log
+            )
             try:
                 await store.open()
             except BaseException:
@@ -140,22 +148,6 @@ class RedisBackend(NetworkBackend):
             raise RuntimeError("RedisBackend.open() comes first.")
         return self._store
 
-    def _make_store(self) -> RedisStore:
-        """May take long: it loads the library and the certificates."""
-        address = self._address()
-        sentinels = self._sentinels(address)
-        tls = self.tls_context() if address.tls else None
-        try:
-            module = importlib.import_module("._redis_store", __package__)
-        except ImportError as error:
-            raise BackendRejected(
-                'The Redis backend needs a library that is missing; install it: pip install "jhub-kvproxy[redis]"'
-            ) from error
-        store: RedisStore = module.RedisStore(
-            address, sentinels, self.sentinel_master, root=self.root, tls=tls, timeout=self.timeout, log=self.log
-        )
-        return store
-
     def _address(self) -> Address:
         address = parse_url(self.url)
         return replace(address, username=self.username or address.username, password=self.password or address.password)
@@ -169,6 +161,15 @@ class RedisBackend(NetworkBackend):
             )
             for text in self.sentinels
         ]
+
+
+def _load() -> ModuleType:
+    try:
+        return importlib.import_module("._redis_store", __package__)
+    except ImportError as error:
+        raise BackendRejected(
+            'The Redis backend needs a library that is missing; install it: pip install "jhub-kvproxy[redis]"'
+        ) from error
 
 
 def _login(address: Address) -> dict[str, str]:
