@@ -18,7 +18,7 @@ class StillBusy(TimeoutError):
 class OneThread:
     """Runs calls in a thread, each only after the thread of the one before has ended.
 
-    That thread may outlast its call: nothing can stop it. Whoever called has given up then, or was cancelled.
+    Nothing can stop a thread, so it may go on after its caller has given up or was cancelled.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class OneThread:
             await asyncio.wait({call}, timeout=limit)
             raise
         finally:
-            # It gives its turn back when its thread has ended.
+            # A call that has begun gives up its turn only when its thread has ended.
             call.cancel()
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Finds a Redis, or the master that Sentinels name, keeps connections to it, and tries again what may be."""
+"""Connects to a Redis, or to the master that Sentinels name. Keeps connections, and retries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
 from jhub_kvproxy.aio import Backoff
 
-from ._redis_errors import Passing, Peer
+from ._redis_errors import Peer, Transient
 from ._redis_session import C, Listener, Session, connect
 from ._redis_url import Address
 
@@ -29,7 +29,8 @@ _SENTINEL_ACL = "+sentinel|get-master-addr-by-name"
 class Client:
     """Opens sessions with the server at `address`, or with the master that one of the `sentinels` names.
 
-    With `sentinels`, of `address` only the login, the database and TLS count. `acl` are the rules that our user needs.
+    With `sentinels`, only the login, the database and TLS of `address` count. `acl` is for error messages: the rules
+    that our user needs.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Client:
         acl: str,
     ) -> None:
         self.timeout = timeout
-        # Of one exchange: a connection that has died unnoticed must leave time for another.
+        # For one reply. If a connection has died unnoticed, there must be time left for another.
         self._limit = timeout / 2
         self.place = f"The Redis master {master!r}" if sentinels else f"Redis at {address.endpoint}"
         self._address = address
@@ -55,25 +56,25 @@ class Client:
         self._is_open = True
 
     async def close(self) -> None:
-        """Close all connections that nobody uses, and the others when they are given back."""
+        """Close idle connections now, and the others as soon as they are idle."""
         self._is_open = False
         while self._idle:
             await self._idle.pop().close()
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """What `work` comes to with a session, tried again while that may help and there is time.
+        """The result of `work` with a session. It is run again after a passing error.
 
-        Raises BackendUnavailable when there is none left.
+        Raises BackendUnavailable when `timeout` is over.
         """
         backoff = Backoff(0.02, 1.0, spread=0.5)
-        failure: Passing | None = None
+        failure: Transient | None = None
         try:
             async with asyncio.timeout(self.timeout):
                 while True:
                     try:
                         async with self.session() as session:
                             return await work(session)
-                    except Passing as error:
+                    except Transient as error:
                         failure = error
                     await backoff.rest()
         except TimeoutError as error:
@@ -83,7 +84,7 @@ class Client:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """A connection for commands. It is used again for the next session, unless an error ends this one."""
+        """A connection for commands. A later session reuses it, unless this one ends with an error."""
         session = self._idle.pop() if self._idle else await self._connect(Session)
         try:
             yield session
@@ -97,7 +98,7 @@ class Client:
 
     @asynccontextmanager
     async def listener(self) -> AsyncIterator[Listener]:
-        """A connection for what the server says unasked."""
+        """A connection for messages that the server sends by itself."""
         listener = await self._connect(Listener)
         try:
             yield listener
@@ -112,14 +113,14 @@ class Client:
         try:
             role, *_ = await connection.ask("ROLE")
             if role != b"master":
-                raise Passing(f"{connection.place}, which the Sentinels name, is not a master now.")
+                raise Transient(f"{connection.place}, which the Sentinels name, is not a master now.")
         except BaseException:
             await connection.close()
             raise
         return connection
 
     async def _master(self) -> Address:
-        """Where the master is, by the first Sentinel that knows."""
+        """The master's address, from the first Sentinel that knows it."""
         failure: BackendError | None = None
         for sentinel in list(self._sentinels):
             place = f"The Redis Sentinel at {sentinel.endpoint}"
@@ -133,7 +134,7 @@ class Client:
             except BackendError as error:
                 failure = error
             except TimeoutError as error:
-                failure = Passing(f"{place} did not answer in time.")
+                failure = Transient(f"{place} did not answer in time.")
                 failure.__cause__ = error
             else:
                 if found:

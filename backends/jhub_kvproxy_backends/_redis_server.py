@@ -1,4 +1,4 @@
-"""Whether a Redis will do: asked once, before it is used."""
+"""Checks whether a Redis can be used, when the backend is opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def acl(root: str, db: int) -> str:
 
 
 async def check(session: Session, table: Table, lease: Lease, events: Events, log: Any) -> None:
-    """Raise what keeps us from using the server; log what the admin should mend."""
+    """Raise a BackendError if the server cannot be used. Log what the admin should change."""
     info = await session.try_to("INFO")
     if isinstance(info, ResponseError):  # we may not ask
         info = {}
@@ -42,7 +42,7 @@ async def check(session: Session, table: Table, lease: Lease, events: Events, lo
 
 
 async def _check_permissions(session: Session, table: Table, lease: Lease, events: Events) -> None:
-    """Have all commands that we will need accepted, and none executed."""
+    """Try all commands that we need in a transaction, and discard it."""
     string, fields = f"{table.traefik}/", table.table
     commands: list[Command] = [
         *(("GET", lease.key), ("SET", lease.key, ""), ("MGET", string), ("MSET", string, ""), ("DEL", string)),
@@ -57,5 +57,5 @@ async def _check_permissions(session: Session, table: Table, lease: Lease, event
 
 async def _saves(session: Session) -> bool:
     reply = await session.try_to("CONFIG", "GET", "save")
-    # Without the permission to ask, assume that it does.
+    # Without the permission to ask, assume that it saves.
     return isinstance(reply, ResponseError) or bool(b"".join(reply[1:]))

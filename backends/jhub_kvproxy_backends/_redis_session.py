@@ -1,4 +1,4 @@
-"""Connections to a Redis: one for commands and transactions, one for what it says unasked."""
+"""Connections to a Redis, for commands and transactions, or for messages that it sends by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from jhub_kvproxy import BackendError, BackendUnavailable
 
-from ._redis_errors import Passing, Peer, translate
+from ._redis_errors import Peer, Transient, translate
 from ._redis_url import Address
 
 C = TypeVar("C", bound="_Conversation")
@@ -26,11 +26,11 @@ Command = tuple[str | bytes | int, ...]
 
 
 class OptionRefused(Exception):
-    """The server does not let us set an option, so it has made no part of a transaction."""
+    """The server does not let us set an option. It has made no part of the transaction."""
 
 
 class _Conversation(ABC):
-    """A connection that one conversation has for itself."""
+    """A connection with one user at a time."""
 
     def __init__(self, redis: Redis, peer: Peer, limit: float) -> None:
         self.place = peer.place
@@ -44,21 +44,21 @@ class _Conversation(ABC):
 
     @abstractmethod
     async def try_to(self, *command: str | bytes | int, is_long: bool = False) -> Any:
-        """The reply to `command`, which may be a refusal (ResponseError); `is_long` if it may take all the time."""
+        """The reply to `command`, which may be a refusal (ResponseError)."""
 
     async def ask(self, *command: str | bytes | int, is_long: bool = False) -> Any:
-        """The reply to `command`. Raises what a refusal means."""
+        """The reply to `command`. Raises our error if the server refuses it."""
         reply = await self.try_to(*command, is_long=is_long)
         if isinstance(reply, ResponseError):
-            raise self.meaning(reply)
+            raise self.error_for(reply)
         return reply
 
     async def close(self) -> None:
         with suppress(RedisError, OSError):
             await self._redis.aclose(close_connection_pool=True)
 
-    def meaning(self, reply: ResponseError) -> BackendError:
-        """What a refusal means."""
+    def error_for(self, reply: ResponseError) -> BackendError:
+        """Our error for a refusal."""
         return translate(reply, self._peer)
 
     @contextmanager
@@ -77,14 +77,14 @@ class Session(_Conversation):
     a refusal ends the session: redis-py would connect again, and the server would know nothing of MULTI.
     """
 
-    #: Whether we have looked what the server lets us do.
+    #: Whether we have checked our permissions.
     is_checked = False
 
     async def start(self) -> None:
         await self._redis.initialize()
 
     async def try_to(self, *command: str | bytes | int, is_long: bool = False) -> Any:
-        """The reply to `command`; with `is_long` it may take all the time that there is."""
+        """The reply to `command`, which may be a refusal. With `is_long`, there is no limit for this reply alone."""
         with self._translated():
             try:
                 async with asyncio.timeout(None if is_long else self._limit):
@@ -93,27 +93,27 @@ class Session(_Conversation):
                 return refusal
 
     async def transact(self, commands: Iterable[Command]) -> list[Any] | None:
-        """The replies to `commands`, made as one transaction; None: a watched key has changed, so nothing was made.
+        """Make `commands` as one transaction. Returns their replies; None if a watched key has changed.
 
-        Raises :class:`OptionRefused` for CONFIG, what a refusal means for other commands, and BackendUnavailable when
-        the outcome is unknown.
+        Nothing is changed then, nor if the server refuses a command. That raises :class:`OptionRefused` for CONFIG, and
+        our error for others. Raises BackendUnavailable when the outcome is unknown.
         """
         await self.ask("MULTI")
         for command in commands:
             queued = await self.try_to(*command)
             if isinstance(queued, ResponseError):
                 await self.ask("DISCARD")
-                raise OptionRefused if command[0] == "CONFIG" else self.meaning(queued)
+                raise OptionRefused if command[0] == "CONFIG" else self.error_for(queued)
         try:
             replies: Any = await self.try_to("EXEC", is_long=True)
-        except Passing as error:
+        except Transient as error:
             raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
         if isinstance(replies, ResponseError):
-            raise self.meaning(replies)
+            raise self.error_for(replies)
         for reply in replies or ():
             if isinstance(reply, ResponseError):
-                # The server took the command, and then could not make it, without taking back the others.
-                raise BackendUnavailable(f"Only a part of the change was made. {self.meaning(reply)}") from reply
+                # The server had accepted the command, and failed to run it. Redis does not roll back the others.
+                raise BackendUnavailable(f"Only a part of the change was made. {self.error_for(reply)}") from reply
         return replies  # type: ignore[no-any-return]
 
     async def close(self) -> None:
@@ -124,7 +124,7 @@ class Session(_Conversation):
 
 
 class Listener(_Conversation):
-    """Hears what the server says unasked."""
+    """Receives messages that the server sends by itself."""
 
     async def start(self) -> None:
         self._pubsub = self._redis.pubsub()
@@ -138,7 +138,7 @@ class Listener(_Conversation):
             except ResponseError as refusal:
                 return refusal
         if reply is None:
-            raise Passing(f"{self.place} did not answer in time.")
+            raise Transient(f"{self.place} did not answer in time.")
         return reply
 
     async def send(self, *command: str | bytes | int) -> None:
@@ -147,7 +147,7 @@ class Listener(_Conversation):
             await self._pubsub.execute_command(*command)
 
     async def message(self, limit: float) -> Any:
-        """What the server says next; None when it says nothing for `limit` seconds."""
+        """The next message; None if there is none for `limit` seconds."""
         with self._translated():
             return await self._pubsub.parse_response(block=False, timeout=limit)
 

@@ -1,4 +1,4 @@
-"""What the Redis backend does with a Redis."""
+"""The Redis backend, when its library is there: puts table, lease and events together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RedisStore:
         self._lease = Lease(root)
         self._events = Events(self._client, root, address.db, log)
         self._log = log
-        # Whether a change may still be on its way to the server, such as one whose answer did not come.
+        # Whether the server may still make a change of ours later: one whose answer did not come.
         self._in_doubt = True
 
     async def open(self) -> None:
@@ -51,7 +51,7 @@ class RedisStore:
 
     async def close(self) -> None:
         if self._lease.is_wanted:
-            with suppress(BackendError):  # it expires by itself
+            with suppress(BackendError):  # the lease expires by itself
                 async with self._client.session() as session:
                     await self._lease.release(session)
         await self._client.close()
@@ -63,7 +63,7 @@ class RedisStore:
         return await self._client.run(self._load)
 
     async def remove(self) -> None:
-        """Remove what is left of a table without keys."""
+        """Remove the rest of a table, after its keys are gone."""
         await self._client.run(lambda session: session.ask(*self._table.removal))
 
     def watch(self) -> AsyncIterator[None]:
@@ -84,8 +84,8 @@ class RedisStore:
     async def _prepare(self, session: Session) -> None:
         await self._events.check(session)
         if self._in_doubt:
-            # A server that refuses this refuses the late change too.
-            replies = [await session.try_to(*command) for command in self._table.bar]
+            # A server that refuses this now would refuse the late change, too.
+            replies = [await session.try_to(*command) for command in self._table.barrier_commands]
             self._in_doubt = any(isinstance(reply, ResponseError) for reply in replies)
 
     async def _load(self, session: Session) -> dict[str, str]:
@@ -100,12 +100,12 @@ class RedisStore:
             await session.ask("WATCH", *table.watched, lease.key)
             is_new = not await table.exists(session)
             await lease.check(session)
-            before, after = await events.around(session) if table.concerns_traefik(changes) else ([], [])
+            before, after = await events.commands_around(session) if table.concerns_traefik(changes) else ([], [])
             self._in_doubt = True
             try:
                 done = await session.transact(chain(before, table.writes(changes, is_new=is_new), after))
             except OptionRefused:
-                events.may_not_set(session.place)
+                events.give_up_setting(session.place)
                 continue
             self._in_doubt = False
             if done is not None:

@@ -1,4 +1,4 @@
-"""The table in Redis: which keys it has, and the commands that read and change it."""
+"""The table in Redis: its keys, and the commands that read and change it."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class Table:
     """The table below `root` in the database `db`.
 
     ``<root>/table``
-        A hash with all keys and their values, so that one command reads them as they are at one moment, and nobody
-        needs to search the database.
+        A hash with all keys and their values. So one command reads the table as it is at one moment, and nobody needs
+        to search the database.
     ``<root>/traefik/...``
         What Traefik reads: a string for each such key.
     ``<root>/format``
-        The version of all this; once there was a table, it stays.
+        The version of this layout. It stays when the table has no keys.
     """
 
     def __init__(self, root: str, db: int) -> None:
         self.root = root
         self._db = db
         self.table = f"{root}/table"
-        #: What the names of all keys begin with that Traefik reads.
+        #: The names of all keys that Traefik reads begin with this.
         self.traefik = f"{root}/traefik"
         self._format = f"{root}/format"
         barrier = f"{root}/barrier"
-        #: A change that is still under way, and watches `watched`, fails after this.
-        self.bar: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
+        #: After these commands, earlier changes that watch `watched` fail.
+        self.barrier_commands: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
         self.watched = (self.table, barrier)
-        #: What removes the rest of a table that has no keys.
+        #: Removes the rest of a table that has no keys.
         self.removal: Command = ("DEL", self.table, self._format)
 
     async def exists(self, session: Session) -> bool:
@@ -49,7 +49,7 @@ class Table:
         version = await session.try_to("HGET", self.table, _FORMAT_FIELD)
         if isinstance(version, ResponseError):
             if "WRONGTYPE" not in str(version):
-                raise session.meaning(version)
+                raise session.error_for(version)
             raise BackendRejected(
                 f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or database."
             ) from version
@@ -67,7 +67,7 @@ class Table:
         return version is not None
 
     def writes(self, changes: Mapping[str, str | None], *, is_new: bool) -> Iterator[Command]:
-        """The commands that make `changes`; with `is_new` they make the table. Each is short, and packed in no time."""
+        """The commands for `changes`; with `is_new`, they make the table, too. Each is short, for quick packing."""
         if is_new:
             yield ("SET", self._format, _FORMAT)
             yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
@@ -90,13 +90,13 @@ class Table:
         return any(map(_is_string, changes))
 
     async def read(self, session: Session) -> dict[str, str]:
-        """The table as it is at one moment, but for strings that somebody else has changed: those as they are."""
+        """The table as it is at one moment, with the strings that somebody else has changed as they are now."""
         await self.exists(session)
         items = iter((await session.ask("HGETALL", self.table, is_long=True)).items())
         keys: dict[str, str] = {}
         while found := dict(islice(items, _CHUNK)):
             found.pop(_FORMAT_FIELD, None)
-            await self._correct(session, found)
+            await self._update_from_strings(session, found)
             try:
                 keys.update((key.decode(), value.decode()) for key, value in found.items())
             except UnicodeDecodeError as error:
@@ -106,8 +106,8 @@ class Table:
                 ) from error
         return keys
 
-    async def _correct(self, session: Session, keys: dict[bytes, bytes]) -> None:
-        """Bring those of `keys` that are strings to what the strings are, unless it is we who changed them since."""
+    async def _update_from_strings(self, session: Session, keys: dict[bytes, bytes]) -> None:
+        """Update `keys` from the strings that Traefik reads, except for those that a commit has changed since."""
         root = f"{self.root}/".encode()
         strings = [key for key in keys if key.startswith(_TRAEFIK.encode())]
         if not strings:

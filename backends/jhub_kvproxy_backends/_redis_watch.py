@@ -1,6 +1,6 @@
-"""Hears of changes to keys, by Redis's invalidation messages (Redis docs, "Client-side caching": broadcasting mode).
+"""Watches keys by Redis's invalidation messages (Redis docs, "Client-side caching": broadcasting mode).
 
-Unlike keyspace events they need no option, come once for all keys of a transaction, and tell of FLUSHALL.
+Unlike keyspace events, these need no option, come once for all keys of a transaction, and tell of FLUSHALL.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jhub_kvproxy import BackendUnavailable
 from jhub_kvproxy.aio import cancel
 
 from ._redis_client import Client
-from ._redis_errors import Passing
+from ._redis_errors import Transient
 from ._redis_session import Listener
 
 _CHANNEL = "__redis__:invalidate"
@@ -37,7 +37,7 @@ async def changes_of(client: Client, *prefixes: str) -> AsyncIterator[None]:
                 reader.result()
             finally:
                 await cancel([reader])
-    except Passing as error:
+    except Transient as error:
         raise BackendUnavailable(f"{error} Changes may have been missed.") from error.__cause__
 
 
@@ -54,7 +54,7 @@ async def _read(listener: Listener, changed: asyncio.Event, patience: float) -> 
         message = await listener.message(patience)
         if message is None:
             if asked:
-                raise Passing(f"{listener.place} did not answer in time.")
+                raise Transient(f"{listener.place} did not answer in time.")
             await listener.send("PING")
         elif message[0] == b"message":
             changed.set()

@@ -40,7 +40,7 @@ class TableText:
         self._traefik.update({key: value for key, value in changes.items() if key.startswith(_TRAEFIK)})
 
     def json(self) -> bytes:
-        """The whole table, every key with its value, one a line."""
+        """The whole table: each key and its value on a line."""
         return b'{"format": %d, "keys": {\n%b\n}}\n' % (_FORMAT, self._lines.text())
 
     def toml(self) -> bytes:
@@ -50,7 +50,7 @@ class TableText:
 
 
 def parse_table(content: bytes, file: Path) -> dict[str, str]:
-    """The keys that stand in `content`, the text of `file`. Raises BackendRejected."""
+    """The keys in `content`, the text of `file`. Raises BackendRejected if it is damaged."""
     try:
         table = json.loads(content)
         keys, version = table["keys"], table["format"]
@@ -74,5 +74,5 @@ def parse_table(content: bytes, file: Path) -> dict[str, str]:
 
 def _render(_: str, keys: Mapping[str, str]) -> str:
     part = unflatten({key.removeprefix(_TRAEFIK): value for key, value in keys.items()})
-    # Traefik runs Go templates over the file; in a basic string this escape is a brace.
+    # Traefik runs the file through Go templates, which must not see "{{". In TOML, this escape is a brace.
     return tomli_w.dumps(part).replace("{{", "{\\u007b")

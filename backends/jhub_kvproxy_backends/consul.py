@@ -16,15 +16,15 @@ from ._consul_api import ConsulAPI, RolledBack, kv, kv_path, parsed, read_tree
 from ._consul_lease import ConsulLease
 from ._network import Answer, HTTPServers, NetworkBackend, http_url
 
-#: How many operations a transaction may have: since Consul 1.14, and before.
+#: The most operations in a transaction: since Consul 1.14, and before.
 _MANY_OPS, _FEW_OPS = 128, 64
 _MAX_BODY = 512 * 1024
-#: What an operation takes in a body beside its key and its value: JSON, and base64's rounding up.
+#: The bytes of an operation beside its key and value: JSON, and the padding of base64.
 _OP_BYTES = len('{"KV": {"Verb": "delete", "Key": "", "Value": ""}}, ') + 4
 _FENCE_BYTES = 200
-#: Consul may answer a blocking query this much later than asked for (Consul docs, "Blocking Queries").
+#: A blocking query may take this many times as long as was asked for (Consul docs, "Blocking Queries").
 _JITTER = 17 / 16
-#: Lists the first segments of keys, however many keys there are.
+#: Lists only the first segments of keys.
 _LISTED = {"keys": "", "separator": "/"}
 
 
@@ -32,7 +32,7 @@ class ConsulBackend(NetworkBackend):
     """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`."""
 
     provider = "consul"
-    max_txn_ops = _FEW_OPS - 1  # one is for the lease
+    max_txn_ops = _FEW_OPS - 1  # the lease needs one
     max_txn_bytes = _MAX_BODY * 3 // 4
 
     url = Unicode(
@@ -89,7 +89,7 @@ class ConsulBackend(NetworkBackend):
         api, self._api = self._api, None
         if api:
             try:
-                with suppress(BackendError):  # then it expires
+                with suppress(BackendError):  # the lease then expires by itself
                     await self._lease.release()
             finally:
                 await api.close()
@@ -114,7 +114,7 @@ class ConsulBackend(NetworkBackend):
 
     async def load(self) -> Snapshot:
         keys = await read_tree(await self._require_open().read([kv("get-tree", self._below)]), self._below)
-        # Consul's UI makes a key for each folder; that of our root has no name left.
+        # Consul's UI makes a key for each folder. For our root, that is the empty key.
         for key in ("lease", ""):
             keys.pop(key, None)
         return Snapshot(keys)
@@ -129,7 +129,7 @@ class ConsulBackend(NetworkBackend):
                 block = {"index": str(index), "wait": wait}
                 answer = await api.ask("GET", kv_path(self._below), _LISTED | block, again=False)
                 changed = _index(answer)
-                # It goes back when Consul is restored from a backup, or forgets deleted keys.
+                # The index goes back if Consul is restored from a backup, or forgets deleted keys.
                 index = changed if changed >= index else 0
                 parts = parsed(answer, list) if answer.status == 200 else []
                 found = {part: await self._index_of(api, part) for part in parts if part != f"{self._below}lease"}
@@ -142,8 +142,8 @@ class ConsulBackend(NetworkBackend):
     async def acquire_lease(self, holder: str, ttl: float) -> None:
         if self._is_elsewhere:
             raise BackendRejected(
-                f"A lease needs an agent in the same datacenter: let ConsulBackend.url be one of {self.datacenter!r}, "
-                "or let no other hub use the prefix, and set KVProxy.lease_seconds = 0."
+                f"A lease needs an agent in the same datacenter: set ConsulBackend.url to one in {self.datacenter!r}, "
+                "or make sure that no other hub uses the prefix, and set KVProxy.lease_seconds = 0."
             )
         self._require_open()
         await self._lease.acquire(holder, ttl)
@@ -155,8 +155,8 @@ class ConsulBackend(NetworkBackend):
     def traefik_provider_config(self) -> dict[str, Any]:
         if self._is_elsewhere:
             raise BackendRejected(
-                f"Traefik would read the datacenter of the agent at {self._url}, not {self.datacenter!r}: let "
-                "ConsulBackend.url be an agent there, or run Traefik there yourself (KVProxy.should_start = False)."
+                f"Traefik would read the datacenter of the agent at {self._url}, not {self.datacenter!r}: set "
+                "ConsulBackend.url to an agent there, or run Traefik there yourself (KVProxy.should_start = False)."
             )
         tls = self.traefik_tls() if self._has_tls else {}
         return {"consul": {"endpoints": [urlsplit(self._url).netloc], "rootKey": f"{self.root}/traefik", **tls}}
@@ -179,7 +179,7 @@ class ConsulBackend(NetworkBackend):
 
     @property
     def _checked_token(self) -> str:
-        # It may come from a file, with the end of a line.
+        # It may come from a file, and end with a newline.
         token = self.token.strip()
         if not (token.isascii() and token.isprintable()):
             raise BackendRejected("ConsulBackend.token has characters that no token has; is it the secret ID?")
@@ -196,7 +196,7 @@ class ConsulBackend(NetworkBackend):
         return ConsulAPI(servers, token=self._checked_token, datacenter=self.datacenter, root=self.root)
 
     async def _find_max_ops(self, api: ConsulAPI) -> int:
-        """How many operations a transaction may have; finds out too whether we may use our part of the store."""
+        """The most operations in a transaction. Raises BackendRejected if we may not use our keys."""
         nothing = kv("get-tree", api.unused_key())
         try:
             await api.read([nothing] * (_MANY_OPS - api.READ_OPS))
@@ -206,7 +206,7 @@ class ConsulBackend(NetworkBackend):
         return _MANY_OPS
 
     async def _is_agents_datacenter(self, api: ConsulAPI) -> bool:
-        """Whether the agent is in the datacenter that we use. Its servers tell, which needs no permission."""
+        """Whether the agent is in our datacenter. We compare the servers, which needs no permission."""
         if not self.datacenter:
             return True
         ours = await api.ask("GET", "/v1/status/peers")
@@ -214,7 +214,7 @@ class ConsulBackend(NetworkBackend):
         return not parsed(ours, set).isdisjoint(parsed(agents, set))
 
     async def _index_of(self, api: ConsulAPI, part: str) -> int:
-        """The index of the last change of a part of the table, by the first segment of its keys."""
+        """The index of the last change of the keys whose first segment is `part`."""
         return _index(await api.ask("GET", kv_path(part.rstrip("/")), _LISTED))
 
 

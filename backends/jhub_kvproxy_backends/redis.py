@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class RedisBackend(NetworkBackend):
-    """Keeps the table in a database of a Redis, which may be watched by Sentinels, and must not be a Cluster."""
+    """Keeps the table in a database of a Redis. Sentinels may watch it. A Cluster cannot be used."""
 
     provider = "redis"
-    # Traefik lists with SCAN, and then MGET.
+    # Traefik reads with SCAN, then MGET.
     lists_at_once = False
 
     url = Unicode(
@@ -35,7 +35,7 @@ class RedisBackend(NetworkBackend):
         Where Redis is, and the number of the database: `redis://HOST:PORT/DATABASE`, with `rediss://` for
         TLS, or `unix:///PATH?db=DATABASE`.
 
-        Give the table a database of its own: Traefik goes through all keys of it at each change.
+        Give the table a database of its own: at each change, Traefik searches all keys of the database.
         """,
     )
     username = Unicode(config=True, help="User name for Redis (ACL); without one, Redis's default user.")
@@ -44,16 +44,16 @@ class RedisBackend(NetworkBackend):
         help="""
         Password for Redis. Default: the environment variable KVPROXY_REDIS_PASSWORD.
 
-        `username` and `password` come before those in `url`.
+        `username` and `password` override those in `url`.
         """,
     )
     sentinels = List(
         Unicode(),
         config=True,
         help="""
-        Redis Sentinels, each as `HOST:PORT`, that know where the master is.
+        Redis Sentinels that know where the master is, each as `HOST:PORT`.
 
-        Of `url`, only TLS (for the Sentinels too), the database and the login count then.
+        With them, only TLS (for the Sentinels too), the database and the login of `url` count.
         """,
     )
     sentinel_master = Unicode(config=True, help="The master's name, as in the Sentinels' `sentinel monitor`.")

@@ -23,11 +23,11 @@ from ._toml_text import TableText, parse_table
 
 T = TypeVar("T")
 
-# Seconds after `timeout`, so that who waits for a lock reports it first.
+# Seconds beyond `timeout`, so that a lock that is held is reported as such.
 _GRACE = 1.0
 _LOCK_INTERVAL = 0.005
 _WATCH_INTERVAL = 0.25
-# Inode, time, size: together they tell one content from the next, since a file is replaced and its time goes on.
+# Inode, time and size. They differ from one content to the next: each change makes a new file with a later time.
 _Signature = tuple[int, int, int] | None
 
 
@@ -35,14 +35,14 @@ class TomlBackend(Backend):
     """Keeps the table in ``<path>/<prefix>/``.
 
     ``table.json``
-        The table: every key with its value, one a line. Replacing this file is what commits a batch.
+        The table: each key and its value on a line. Replacing this file commits a batch.
     ``traefik/routes.toml``
         What Traefik reads: the keys below ``traefik/``. It is made from ``table.json``, and made again when it is
         missing or differs. A commit that leaves no such keys removes it.
     ``lease``
-        Who may write, and until when, if a writer asked for that.
+        Who may write, and until when, if a writer asked for a lease.
     ``lock``
-        Held (``flock``) by whoever reads or changes them.
+        Locked (``flock``) by whoever reads or changes these files.
     """
 
     provider = "file"
@@ -51,24 +51,24 @@ class TomlBackend(Backend):
         "kvproxy-table",
         config=True,
         help="""
-        Directory of the routing table; made when missing, relative to the Hub's working directory.
+        Directory of the routing table, relative to the Hub's working directory. The Hub makes it.
 
-        Each `KVProxy.prefix` has a directory of its own in it. A Traefik that you start yourself
-        reads `<path>/<prefix>/traefik` with its file provider. Use a local disk.
+        Each `KVProxy.prefix` has a directory of its own in it. With `KVProxy.delivery = "store"`, a Traefik that
+        you start yourself reads `<path>/<prefix>/traefik` with its file provider. Use a local disk.
         """,
     )
     group = Unicode(
         config=True,
         help="""
-        Name of a group that may read what Traefik reads; by default only the Hub's user may.
+        Name of a group that may read the files for Traefik. By default, only the Hub's user may.
 
-        For a Traefik that runs as another user. Files and directories that exist keep their group and mode.
+        Set it if Traefik runs as another user. Existing files and directories keep their group and mode.
         """,
     )
     timeout = Float(
         10.0,
         config=True,
-        help="Seconds that reading or writing the table may take, waiting for another writer included.",
+        help="Seconds that reading or writing the table may take, including the wait for other writers.",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -81,7 +81,7 @@ class TomlBackend(Backend):
 
     @property
     def directory(self) -> Path:
-        """This prefix's directory; no other prefix has the same one, or one inside it."""
+        """The directory of our prefix. No other prefix has the same one, or one inside it."""
         return Path(self.path).absolute() / self.root
 
     @property
@@ -105,7 +105,7 @@ class TomlBackend(Backend):
         return Snapshot(await self._in_turn(self._load))
 
     async def watch(self) -> AsyncIterator[None]:
-        """Looks at the table's file each quarter of a second."""
+        """Checks the table's file each quarter of a second."""
         thread = OneThread()
         seen = await self._in_thread(thread, lambda: _signature(self.table_file))
         yield
@@ -130,7 +130,7 @@ class TomlBackend(Backend):
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        """Do `work`, which uses the files or what we know of them, after all that was begun before."""
+        """Do `work` on the files after all earlier calls have ended."""
         return await self._in_thread(self._thread, work)
 
     async def _in_thread(self, thread: OneThread, work: Callable[[], T]) -> T:
@@ -171,7 +171,7 @@ class TomlBackend(Backend):
                 shutil.rmtree(self.directory)
         self._forget()
         for directory in reversed(self._made):
-            with suppress(OSError):  # it holds another prefix by now
+            with suppress(OSError):  # another prefix is in it now
                 directory.rmdir()
 
     @property
@@ -221,7 +221,7 @@ class TomlBackend(Backend):
             self._seen = self._signatures()
 
     def _forget(self) -> None:
-        """Know nothing of the files: the next call reads them."""
+        """Forget what was read: the next call reads the files again."""
         self._text = TableText()
         self._seen = None
 
@@ -243,14 +243,14 @@ class TomlBackend(Backend):
             yield
 
     def _refresh(self) -> None:
-        """Take in what others did to the files since we last saw them."""
+        """Read the files again if others have changed them."""
         if self._seen == (seen := self._signatures()):
             return
         if self._seen is None or seen[0] != self._seen[0]:
             content = _read(self.table_file)
             keys = {} if content is None else parse_table(content, self.table_file)
             self._text.update(difference(self._text.keys, keys))
-        # Without a need for it, the next commit removes it: until then Traefik keeps its routes if the table was lost.
+        # A file that is not needed stays until the next commit. If the table was lost, Traefik still has its routes.
         if self._needs_traefik_file and self._text.toml() != _read(self.traefik_file):
             self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
             self._write_traefik_file()
@@ -260,24 +260,24 @@ class TomlBackend(Backend):
         return _signature(self.table_file), _signature(self.traefik_file)
 
     def _write_table_file(self) -> None:
-        # Temporary files in Traefik's directory would make it read all files again, several times.
+        # A temporary file in Traefik's directory would make Traefik read all files again, several times.
         before = _signature(self.table_file)
         write_atomically(self.table_file, self._text.json(), temp_dir=self.directory)
         after = _signature(self.table_file)
         if before and after and after[1] <= before[1]:
-            # The kernel's clock may tick every 4 ms only, and the next file may get the inode of the last but one.
+            # The kernel's clock may tick only every 4 ms, and the new file may have the inode of an older one.
             os.utime(self.table_file, ns=(before[1] + 1, before[1] + 1))
 
     @property
     def _needs_traefik_file(self) -> bool:
-        # A link that an admin made stays: Traefik may read what it leads to.
+        # Keep a link that an admin made: Traefik may read its target.
         return self._text.has_traefik or self.traefik_file.is_symlink()
 
     def _write_traefik_file(self) -> None:
         mode = 0o640 if self.group else 0o600
         write_atomically(self.traefik_file, self._text.toml(), mode=mode, group=self._group_id, temp_dir=self.directory)
         if self.traefik_file.is_symlink():
-            # Traefik watches the directory of the link: let it see that something happened.
+            # Traefik watches the directory of the link, so something must change there.
             os.utime(self.traefik_file, follow_symlinks=False)
 
 

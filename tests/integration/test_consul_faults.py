@@ -219,6 +219,6 @@ async def test_a_change_is_sent_once_a_question_again(new):
         await backend.load()
         assert plan == []
         plan += [breaks_off, nothing_there]
-        with pytest.raises(BackendUnavailable, match="broke off"):
+        with pytest.raises(BackendUnavailable, match="broke the connection off"):
             await backend.apply(keys_of(1))
         assert len(plan) == 1
