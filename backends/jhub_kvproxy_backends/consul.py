@@ -13,6 +13,7 @@ from traitlets import Unicode, default
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost, Snapshot
 
 from ._consul_api import ConsulAPI, RolledBack, kv, kv_path, parsed, read_tree
+from ._consul_barrier import Barrier
 from ._consul_lease import ConsulLease
 from ._network import Answer, HTTPServers, NetworkBackend, http_url
 
@@ -21,7 +22,8 @@ _MANY_OPS, _FEW_OPS = 128, 64
 _MAX_BODY = 512 * 1024
 #: The bytes of an operation beside its key and value: JSON, and the padding of base64.
 _OP_BYTES = len('{"KV": {"Verb": "delete", "Key": "", "Value": ""}}, ') + 4
-_FENCE_BYTES = 200
+#: What the lease and the barrier add to a transaction.
+_GUARD_OPS, _GUARD_BYTES = 2, 400
 #: A blocking query may take this many times as long as was asked for (Consul docs, "Blocking Queries").
 _JITTER = 17 / 16
 #: Lists only the first segments of keys.
@@ -29,10 +31,16 @@ _LISTED = {"keys": "", "separator": "/"}
 
 
 class ConsulBackend(NetworkBackend):
-    """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`."""
+    """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`.
+
+    ``<root>/lease``
+        Who may write, if a writer asked for a lease.
+    ``<root>/barrier``
+        Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
+    """
 
     provider = "consul"
-    max_txn_ops = _FEW_OPS - 1  # the lease needs one
+    max_txn_ops = _FEW_OPS - _GUARD_OPS
     max_txn_bytes = _MAX_BODY * 3 // 4
 
     url = Unicode(
@@ -64,6 +72,7 @@ class ConsulBackend(NetworkBackend):
 
     _api: ConsulAPI | None = None
     _lease: ConsulLease
+    _barrier: Barrier
     _is_elsewhere = False
 
     @default("token")
@@ -80,10 +89,11 @@ class ConsulBackend(NetworkBackend):
         except BaseException:
             await api.close()
             raise
-        self.max_txn_ops = ops - 1
-        self.max_txn_bytes = (_MAX_BODY - _FENCE_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
+        self.max_txn_ops = ops - _GUARD_OPS
+        self.max_txn_bytes = (_MAX_BODY - _GUARD_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
         self._api = api
-        self._lease = ConsulLease(api, f"{self._below}lease")
+        self._lease = ConsulLease(api, self._own_keys[0])
+        self._barrier = Barrier(api, self._own_keys[1])
 
     async def close(self) -> None:
         api, self._api = self._api, None
@@ -96,28 +106,38 @@ class ConsulBackend(NetworkBackend):
 
     async def apply(self, batch: Batch) -> None:
         api = self._require_open()
-        fence = self._lease.fence()
-        operations = fence + [
+        changes = [
             kv("delete" if value is None else "set", self._below + key, value) for key, value in batch.changes.items()
         ]
-        if not operations:
-            return
-        try:
-            await api.txn(operations, again=False)
-        except RolledBack as error:
-            if fence and error.place == 0:
-                raise LeaseLost(
-                    f"The lease {self._below}lease in Consul is no longer ours; nothing was changed."
-                ) from error
-            key = operations[error.place]["KV"]["Key"]
-            raise BatchRejected(f"Consul at {self._url} refuses the change of {key!r}: {error.reason}.") from error
+        await self._barrier.settle()
+        while True:
+            operations = [*self._lease.fence(), self._barrier.check(), *changes]
+            try:
+                with self._barrier.sending():
+                    await api.txn(operations, again=False)
+                return
+            except RolledBack as error:
+                key = operations[error.place]["KV"]["Key"]
+                if key == self._own_keys[0]:
+                    raise LeaseLost(f"The lease {key} in Consul is no longer ours; nothing was changed.") from error
+                if key != self._own_keys[1]:
+                    raise BatchRejected(
+                        f"Consul at {self._url} refuses the change of {key!r}: {error.reason}."
+                    ) from error
+                await self._barrier.read()
 
     async def load(self) -> Snapshot:
-        keys = await read_tree(await self._require_open().read([kv("get-tree", self._below)]), self._below)
+        api = self._require_open()
+        await self._barrier.settle()
+        keys = await read_tree(await api.read([kv("get-tree", self._below)]), self._below)
         # Consul's UI makes a key for each folder. For our root, that is the empty key.
-        for key in ("lease", ""):
-            keys.pop(key, None)
+        for key in (*self._own_keys, self._below):
+            keys.pop(key.removeprefix(self._below), None)
         return Snapshot(keys)
+
+    async def remove(self) -> None:
+        await super().remove()
+        await self._barrier.remove()
 
     async def watch(self) -> AsyncGenerator[None, None]:
         wait = f"{self.timeout * 1000:.0f}ms"
@@ -132,7 +152,7 @@ class ConsulBackend(NetworkBackend):
                 # The index goes back if Consul is restored from a backup, or forgets deleted keys.
                 index = changed if changed >= index else 0
                 parts = parsed(answer, list) if answer.status == 200 else []
-                found = {part: await self._index_of(api, part) for part in parts if part != f"{self._below}lease"}
+                found = {part: await self._index_of(api, part) for part in parts if part not in self._own_keys}
                 if found != known:
                     known = found
                     yield
@@ -167,6 +187,11 @@ class ConsulBackend(NetworkBackend):
     @property
     def _below(self) -> str:
         return f"{self.root}/"
+
+    @property
+    def _own_keys(self) -> tuple[str, str]:
+        """The keys of the lease and of the barrier."""
+        return f"{self._below}lease", f"{self._below}barrier"
 
     @property
     def _url(self) -> str:
