@@ -1,6 +1,7 @@
 """A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
 
 from ._version import __version__
+from .aio import Backoff, cancel, in_thread
 from .deprecation import RenamedOption
 from .errors import (
     BackendError,
@@ -27,6 +28,7 @@ __all__ = [
     "BackendNotFound",
     "BackendRejected",
     "BackendUnavailable",
+    "Backoff",
     "Batch",
     "BatchRejected",
     "Fragments",
@@ -42,7 +44,9 @@ __all__ = [
     "SupportsWatch",
     "TraefikError",
     "__version__",
+    "cancel",
     "difference",
+    "in_thread",
     "unflatten",
     "write_atomically",
 ]

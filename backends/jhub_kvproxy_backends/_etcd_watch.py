@@ -9,8 +9,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from jhub_kvproxy import BackendUnavailable
-from jhub_kvproxy.aio import cancel
+from jhub_kvproxy import BackendUnavailable, cancel
 
 from ._etcd_client import EtcdClient, revision_of
 

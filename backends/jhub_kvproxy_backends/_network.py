@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from traitlets import Float, Unicode
 
-from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable
-from jhub_kvproxy.aio import Backoff, in_thread
+from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Backoff, in_thread
 
 #: OpenSSL's names of the alerts that a server sends if it refuses a client's certificate (RFC 8446, section 6.2).
 _OUR_CERTIFICATE = re.compile(r"ALERT_(\w*CERTIFICATE|UNKNOWN_CA)")

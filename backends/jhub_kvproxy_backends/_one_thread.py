@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from jhub_kvproxy.aio import in_thread
+from jhub_kvproxy import in_thread
 
 T = TypeVar("T")
 

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
-from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
-from jhub_kvproxy.aio import Backoff
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Backoff
 
 from ._redis_errors import Peer, Transient
 from ._redis_session import C, Listener, Session, connect

@@ -11,8 +11,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from jhub_kvproxy import BackendError
-from jhub_kvproxy.aio import Backoff
+from jhub_kvproxy import BackendError, Backoff
 
 from ._redis_client import Client
 from ._redis_events import Events

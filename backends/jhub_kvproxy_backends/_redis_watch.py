@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from jhub_kvproxy import BackendUnavailable
-from jhub_kvproxy.aio import cancel
+from jhub_kvproxy import BackendUnavailable, cancel
 
 from ._redis_client import Client
 from ._redis_errors import Transient

@@ -41,6 +41,7 @@ class ConsulBackend(NetworkBackend):
 
     contract = 1
     provider = "consul"
+    lists_at_once = True
     max_txn_ops = _FEW_OPS - _GUARD_OPS
     max_txn_bytes = _MAX_BODY * 3 // 4
 

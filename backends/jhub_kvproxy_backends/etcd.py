@@ -38,6 +38,7 @@ class EtcdBackend(NetworkBackend):
 
     contract = 1
     provider = "etcd"
+    lists_at_once = True
 
     # etcd's default --max-request-bytes is 1.5 MiB. It includes prefixes and the protocol's own bytes.
     max_txn_bytes = 1024 * 1024

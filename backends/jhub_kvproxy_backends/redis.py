@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
-from jhub_kvproxy import BackendRejected, Batch, Snapshot
-from jhub_kvproxy.aio import in_thread
+from jhub_kvproxy import BackendRejected, Batch, Snapshot, in_thread
 
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url

@@ -47,6 +47,7 @@ class TomlBackend(Backend):
 
     contract = 1
     provider = "file"
+    lists_at_once = True
 
     path = Unicode(
         "kvproxy-table",
@@ -129,6 +130,9 @@ class TomlBackend(Backend):
 
     def traefik_provider_config(self) -> dict[str, Any]:
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        return {}
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         """Do `work` on the files after all earlier calls have ended."""
