@@ -1,4 +1,4 @@
-"""What we ask of Traefik's API (Traefik docs, "API & Dashboard: Endpoints")."""
+"""Asks Traefik's API (Traefik docs, "API & Dashboard: Endpoints"), and is the one place that parses its answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import reprlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,12 +14,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from .. import records
 from ..errors import TraefikError
-from ..records import REVISION_HEADER, REVISION_NAME
 from .binary import check_version
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
+#: What stands for an answer that tells that there is nothing.
+_ABSENT = object()
 
 
 class NoAnswer(TraefikError):
@@ -62,26 +65,45 @@ class TraefikAPI:
 
     async def version(self, session: aiohttp.ClientSession) -> str:
         """Traefik's version, such as ``3.7.15``."""
-        try:
-            return str((await self._get(session, "/api/version"))["Version"])
-        except (LookupError, TypeError) as error:
-            raise TraefikError(f"{self.name} does not answer as Traefik does ({error!r})") from error
+        path = "/api/version"
+        match answer := await self._get(session, path):
+            case {"Version": str(version)}:
+                return version
+        raise self._strange(path, answer)
 
     async def revision(self, session: aiohttp.ClientSession, provider: str) -> str | None:
         """The revision of the routing table that the replica serves; None: it has loaded none yet."""
-        path = f"/api/http/middlewares/{REVISION_NAME}@{provider}"
-        answer = await self._get(session, path, absent_is_none=True)
-        if answer is None:
+        path = f"/api/http/middlewares/{records.REVISION_NAME}@{provider}"
+        match answer := await self._get(session, path, absent=_ABSENT):
+            case {"headers": {"customResponseHeaders": {records.REVISION_HEADER: str(revision)}}}:
+                return revision
+        if answer is _ABSENT:
             return None
-        return str(answer["headers"]["customResponseHeaders"][REVISION_HEADER])
+        raise self._strange(path, answer)
 
     async def errors(self, session: aiohttp.ClientSession) -> dict[str, str]:
-        """Traefik's own words about each router that it does not serve, by the router's name with its provider."""
-        overview = await self._get(session, "/api/overview")
-        if not overview["http"]["routers"]["errors"]:
-            return {}
-        disabled = await self._get(session, "/api/http/routers?status=disabled&per_page=10000")
-        return {router["name"]: "; ".join(router.get("error", ())) for router in disabled}
+        """Why Traefik does not serve a router, in its own words, by the router's name with its provider."""
+        path = "/api/overview"
+        match answer := await self._get(session, path):
+            case {"http": {"routers": {"errors": 0}}}:
+                return {}
+            case {"http": {"routers": {"errors": int()}}}:
+                pass
+            case _:
+                raise self._strange(path, answer)
+        path = "/api/http/routers"
+        match answer := await self._get(session, f"{path}?status=disabled&per_page=10000"):
+            case [*routers]:
+                return dict(self._error(path, router) for router in routers)
+        raise self._strange(path, answer)
+
+    def _error(self, path: str, router: Any) -> tuple[str, str]:
+        match router:
+            case {"name": str(name), "error": [*words]} if all(isinstance(word, str) for word in words):
+                return name, "; ".join(words)
+            case {"name": str(name), **others} if "error" not in others:
+                return name, ""
+        raise self._strange(path, router)
 
     async def exchange(
         self, session: aiohttp.ClientSession, method: str, path: str, *, data: Any = None, timeout: float
@@ -95,14 +117,24 @@ class TraefikAPI:
             self._check_credential(answer)
             return answer.status, await answer.read()
 
-    async def _get(self, session: aiohttp.ClientSession, path: str, *, absent_is_none: bool = False) -> Any:
+    async def _get(self, session: aiohttp.ClientSession, path: str, *, absent: object = None) -> Any:
+        """What the JSON says that is at `path`. With `absent`, that, if there is nothing there."""
         async with self._ask(session, "GET", path, timeout=_TIMEOUT) as answer:
-            if answer.status == 404 and absent_is_none:
-                return None
+            if answer.status == 404 and absent is not None:
+                return absent
             self._check_credential(answer)
             if answer.status != 200:
                 raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
-            return await answer.json()
+            body = await answer.read()
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise self._strange(path, body) from error
+
+    def _strange(self, path: str, answer: Any) -> TraefikError:
+        return TraefikError(
+            f"{self.name} does not answer as Traefik does ({path}: {reprlib.repr(answer)}); is it Traefik's API?"
+        )
 
     def _check_credential(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status in (401, 403):
@@ -118,7 +150,7 @@ class TraefikAPI:
                 method, self._place + path, headers=self._headers, server_hostname=self._host, **options
             ) as answer:
                 yield answer
-        except (aiohttp.ClientPayloadError, aiohttp.ContentTypeError, json.JSONDecodeError) as error:
+        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
             raise TraefikError(f"Traefik at {self.name} cannot be understood: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             raise NoAnswer(f"Traefik at {self.name} cannot be reached: {_why(error)}") from error

@@ -56,7 +56,7 @@ class Hang:
             else:
                 self._since = self._since if self._silent else asked
                 self._silent += 1
-        except (TraefikError, LookupError, TypeError):
+        except TraefikError:
             self._answered()  # whatever it says, it lives
         else:
             self._answered()
