@@ -97,5 +97,5 @@ async def test_a_strange_answer_is_a_traefik_error_that_names_the_question(body)
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[1]", b'[{"name": 1}]', b'[{"name": "a", "error": [1]}]'])
 async def test_a_strange_list_of_routers_is_a_traefik_error(body):
     async with server({OVERVIEW: b'{"http": {"routers": {"errors": 1}}}', ROUTERS: body}) as (api, session):
-        with pytest.raises(TraefikError, match=rf"{api.url} does not answer as Traefik does \({ROUTERS}: "):
+        with pytest.raises(TraefikError, match=rf"{api.url} does not answer as Traefik does \({ROUTERS}"):
             await api.errors(session)
