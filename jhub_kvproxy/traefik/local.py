@@ -52,9 +52,9 @@ class LocalReplicas:
             self._log.info("%d Traefiks serve the ports %s; a load balancer goes before them", len(launches), ports)
 
     async def stop(self, *, keep_adopted: bool = False) -> None:
-        """End all, or all but those that were there before us."""
+        """End all, or all but those that were there before us, which are watched no more."""
         kept = [s for s in self.supervisors if keep_adopted and s.is_adopted]
-        await _all(s.stop(keep_files=bool(kept)) for s in self.supervisors if s not in kept)
+        await _all(s.leave() if s in kept else s.stop(keep_files=bool(kept)) for s in self.supervisors)
         with contextlib.suppress(OSError):  # those of the others were in it
             self._directory.rmdir()
 

@@ -39,20 +39,14 @@ class Process:
             return not self._has_ended_within(0)
         return self._start_time is not None and procfs.start_time(self.pid) == self._start_time
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send it; one that has ended gets none."""
-        if not self.is_running():
-            return
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
-            if self._pidfd is None:
-                os.kill(self.pid, number)
-            else:
-                signal.pidfd_send_signal(self._pidfd, number)
+    def kill(self) -> None:
+        """Force it to end, without waiting for that."""
+        self._send(signal.SIGKILL)
 
     def end(self, patience: float) -> None:
         """Ask it to end, and `patience` seconds later force it. Blocks until it has ended."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            self.signal(number)
+            self._send(number)
             if self.wait(patience):
                 return
 
@@ -74,6 +68,15 @@ class Process:
         pidfd, self._pidfd = self._pidfd, None
         if pidfd is not None:
             os.close(pidfd)
+
+    def _send(self, number: signal.Signals) -> None:
+        if not self.is_running():
+            return
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            if self._pidfd is None:
+                os.kill(self.pid, number)
+            else:
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def _has_ended_within(self, seconds: float) -> bool:
         assert self._pidfd is not None

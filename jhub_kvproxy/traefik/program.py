@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import process
+from .. import procfs
 
 #: Inode, size, and time of the last change in nanoseconds. The device is left out: an image that is mounted again
 #: has another one.
@@ -38,7 +38,7 @@ class Program:
 
     def running_as(self, pid: int) -> Program:
         """The same, with what the kernel tells of the process `pid` that was started from it."""
-        found = process.executable(pid)
+        found = procfs.executable(pid)
         if found is None:
             return self
         path, program = found

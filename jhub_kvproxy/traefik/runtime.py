@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from .. import procfs
 from ..files import write_atomically
 from .state import State
 
@@ -63,12 +64,12 @@ class RuntimeDirectory:
             memory.write(config)
             memory.flush()
             self.static_link.unlink(missing_ok=True)
-            self.static_link.symlink_to(f"/proc/self/fd/{memory.fileno()}")
+            self.static_link.symlink_to(procfs.descriptor_path(memory.fileno()))
             yield memory.fileno()
 
     def config_of(self, pid: int) -> bytes | None:
         """The static configuration that the process `pid` read when it started; None: it cannot be read any more."""
         try:
-            return Path(os.readlink(self.static_link).replace("self", str(pid))).read_bytes()
+            return procfs.path_in(pid, os.readlink(self.static_link)).read_bytes()
         except OSError:
             return None

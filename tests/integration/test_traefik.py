@@ -22,7 +22,7 @@ from jhub_kvproxy.revision import Revision
 from jhub_kvproxy.traefik import supervisor
 from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
-from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
+from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.servers import free_port, user_server
@@ -78,9 +78,9 @@ async def test_files_are_for_their_owner_only_and_hold_no_secret(site):
     assert len(files) >= 7
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-        assert proxy._local.supervisors[0]._password.encode() not in path.read_bytes(), path
+        assert proxy._local.supervisors[0]._instance.api_password.encode() not in path.read_bytes(), path
     arguments = Path(f"/proc/{pid_of(proxy)}/cmdline").read_bytes()
-    assert proxy._local.supervisors[0]._password.encode() not in arguments
+    assert proxy._local.supervisors[0]._instance.api_password.encode() not in arguments
 
 
 @pytest.mark.parametrize("log_level", ["ERROR", "TRACE"])

@@ -84,7 +84,7 @@ def test_one_that_has_ended_gets_no_signal(has_pidfd, start, of):
     process = of(child)
     child.kill()
     assert process.wait(PATIENCE)
-    process.signal(signal.SIGTERM)
+    process.kill()
     process.end(PATIENCE)
 
 
@@ -107,7 +107,7 @@ def test_the_status_of_a_child(start):
     child = start()
     process = Process(child.pid, child)
     assert process.status is None
-    process.signal(signal.SIGKILL)
+    process.kill()
     assert process.wait(PATIENCE)
     assert process.status == -signal.SIGKILL
     process.close()
