@@ -64,7 +64,7 @@ class Program:
         """The inverse of :meth:`to_json`. Nothing is known when `data` is that of an older release, or damaged."""
         match data:
             case {"command": str(command), "version": str(version), "files": dict(files)}:
-                with contextlib.suppress(TypeError, ValueError):
+                with contextlib.suppress(TypeError, ValueError, OverflowError):
                     return cls(command, version, {path: _file(*file) for path, file in files.items()})
         return cls()
 
