@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..aio import Tasks, rest
+from ..resolver import lookup
 from .api import TraefikAPI
 
 # A headless service of Kubernetes follows its pods within seconds, and its answers live 5 s (CoreDNS's default).
 _INTERVAL = 5.0
-_PATIENCE = 3.0
 
 
 class Discovery:
@@ -30,7 +29,9 @@ class Discovery:
         self._credential = (username, password)
         self._log = log
         self._known: dict[str, tuple[str, ...]] = {}
-        self._follower: asyncio.Task[None] | None = None
+        #: The names of the replicas that were found last.
+        self._found: set[str] = set()
+        self._tasks = Tasks(log)
         self._hurry = asyncio.Event()
 
     async def find(self) -> list[TraefikAPI]:
@@ -46,32 +47,29 @@ class Discovery:
     def follow(self, changed: Callable[[list[TraefikAPI]], None], now: list[TraefikAPI]) -> None:
         """Call `changed` with the replicas whenever others than `now` are found, until :meth:`close`."""
         if any(map(_has_name, self._urls)):
-            self._follower = asyncio.create_task(self._follow(changed, now))
+            self._found = {api.name for api in now}
+            self._tasks.keep(lambda: self._follow(changed), "following the replicas of Traefik")
 
     def hurry(self) -> None:
         """Look at once: a replica does not answer, and may have gone."""
         self._hurry.set()
 
     async def close(self) -> None:
-        follower, self._follower = self._follower, None
-        if follower:
-            follower.cancel()
-            await asyncio.wait([follower])
+        await self._tasks.close()
 
-    async def _follow(self, changed: Callable[[list[TraefikAPI]], None], now: list[TraefikAPI]) -> None:
-        names = {api.name for api in now}
+    async def _follow(self, changed: Callable[[list[TraefikAPI]], None]) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), _INTERVAL)
+            await rest(_INTERVAL, self._hurry)
             self._hurry.clear()
-            found = await self.find()
-            before, names = names, {api.name for api in found}
-            for name in sorted(names - before):
+            apis = await self.find()
+            names = {api.name for api in apis}
+            for name in sorted(names - self._found):
                 self._log.info("Traefik at %s has joined", name)
-            for name in sorted(before - names):
-                self._log.info("Traefik at %s has left: its name has that address no more", name)
-            if names != before:
-                changed(found)
+            for name in sorted(self._found - names):
+                self._log.info("Traefik at %s has left: its name no longer has that address", name)
+            if names != self._found:
+                changed(apis)
+                self._found = names
 
     async def _resolve(self, url: str) -> None:
         if not _has_name(url):
@@ -81,12 +79,6 @@ class Discovery:
         except OSError:
             return  # whoever asks the replica by its name is told why
         self._known[url] = _addresses(answers)
-
-
-async def lookup(host: str) -> list[str]:
-    """The addresses that the name `host` has. Raises OSError when it has none, or nobody can tell in time."""
-    question = asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(answer[4][0]) for answer in await asyncio.wait_for(question, _PATIENCE)]
 
 
 def _addresses(answers: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..aio import Tasks, in_thread
 from ..errors import TraefikError
 from ..files import write_atomically
 from . import pem
@@ -39,35 +40,29 @@ class Renewal:
         self._log = log
         self._judged: Sequence[pem.File] | str = ()
         self._rendered: Sequence[pem.File] = ()
-        self._watcher: asyncio.Task[None] | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._tasks = Tasks(log)
 
     async def load(self) -> None:
         """Fill in the files for the first time. Raises :class:`TraefikError` when the sources cannot be used."""
-        found = await asyncio.to_thread(self._read)
+        found = await in_thread(self._read)
         if isinstance(found, str):
             raise TraefikError(found)
-        self._files.update(await asyncio.to_thread(self._render, found))
+        self._files.update(await in_thread(self._render, found))
         self._judged = self._rendered = found
 
     def start(self) -> None:
-        if self._sources and self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch())
+        if self._sources:
+            self._tasks.keep(self._watch, "watching the certificates")
 
     async def close(self) -> None:
         """Stop; nothing is written any more."""
-        watcher, self._watcher = self._watcher, None
-        if watcher:
-            watcher.cancel()
-            await asyncio.wait([watcher])
-        if self._writing:
-            await asyncio.wait([self._writing])
+        await self._tasks.close()
 
     async def _watch(self) -> None:
         before = self._judged
         while True:
             await asyncio.sleep(_INTERVAL)
-            found = await asyncio.to_thread(self._read)
+            found = await in_thread(self._read)
             # Who replaces several files does it one after another.
             if found == before and found != self._judged:
                 await self._judge(found)
@@ -84,11 +79,11 @@ class Renewal:
         try:
             if isinstance(found, str):
                 raise TraefikError(found)
-            rendered = await asyncio.to_thread(self._render, found)
+            rendered = await in_thread(self._render, found)
             new = {path: content for path, content in rendered.items() if content != self._files.get(path)}
             if new:
                 known = {file.content for file in self._rendered}
-                await self._write(new)
+                await in_thread(self._write, new)
                 options = [file.option for file in found if file.content not in known]
                 self._log.info("Traefik uses what is new in %s", " and ".join(options))
                 self._rendered = found
@@ -99,10 +94,8 @@ class Renewal:
             return
         self._judged = found
 
-    async def _write(self, new: Mapping[Path, bytes]) -> None:
-        self._writing = asyncio.ensure_future(asyncio.to_thread(_write_all, new))
-        # A write that goes on after the end would leave a file behind.
-        await asyncio.shield(self._writing)
+    def _write(self, new: Mapping[Path, bytes]) -> None:
+        _write_all(new)
         self._files.update(new)
 
 
