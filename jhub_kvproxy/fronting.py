@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import TraefikError
+from .traefik.admin_config import check_tables, check_toml
 from .traefik.front import Acme, Front
 from .traefik.static import public_address
 
@@ -24,6 +25,9 @@ def address_of(proxy: KVProxy, public_url: str) -> tuple[str, int, bool]:
 
 def front_of(proxy: KVProxy, *, port: int, tls: bool, acme_storage: str) -> Front:
     """What `proxy` makes of the entry point on `port`. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
+    for option in ("extra_static_config", "extra_dynamic_config", "acme"):
+        check_toml(f"KVProxy.{option}", getattr(proxy, option))
+    check_tables("KVProxy.extra_static_config", proxy.extra_static_config)
     for option in ("redirect_http", "client_ca"):
         if getattr(proxy, option) and not tls:
             raise TraefikError(f"KVProxy.{option} needs TLS: set JupyterHub.ssl_cert and JupyterHub.ssl_key.")

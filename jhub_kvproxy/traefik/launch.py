@@ -11,6 +11,7 @@ from typing import Any
 from .ports import check_free
 from .prometheus import METRICS, address_of
 from .renewal import Renewal
+from .static import addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,6 @@ class Launch:
         await check_free(self.public_host, self.public_port)
         if self.redirect_port:
             await check_free(self.public_host, self.redirect_port, "KVProxy.redirect_http")
-        prometheus = self.static("", self.public_port)["entryPoints"].get(METRICS, {})
-        with contextlib.suppress(ValueError):  # an admin's own may be written otherwise
-            await check_free(*address_of(prometheus.get("address", "")), "KVProxy.traefik_metrics")
+        prometheus = addresses(self.static("", self.public_port)).get(METRICS, "")
+        with contextlib.suppress(ValueError):  # there is none, or an admin has written it in another way
+            await check_free(*address_of(prometheus), "KVProxy.traefik_metrics")

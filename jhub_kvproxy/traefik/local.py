@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import TraefikError
 from .api import TraefikAPI
 from .launch import Launch
-from .static import API
+from .static import API, addresses
 from .supervisor import Supervisor
 
 
@@ -95,5 +95,5 @@ def _check_addresses(launches: list[Launch]) -> None:
 
 
 def _addresses(launch: Launch) -> Iterator[tuple[str, str]]:
-    entry_points = launch.static("", launch.public_port)["entryPoints"]
-    return ((name, point["address"]) for name, point in entry_points.items() if name != API)
+    entry_points = addresses(launch.static("", launch.public_port))
+    return ((name, address) for name, address in entry_points.items() if name != API)

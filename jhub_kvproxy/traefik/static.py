@@ -102,6 +102,19 @@ def duration(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
+def addresses(static: Mapping[str, Any]) -> dict[str, str]:
+    """The address of each entry point. Raises :class:`TraefikError` when the admin's has none."""
+    for name, point in static["entryPoints"].items():
+        match point:
+            case {"address": str()}:
+                pass
+            case _:
+                raise TraefikError(
+                    f"KVProxy.extra_static_config: entryPoints.{name} has no address, such as 127.0.0.1:8443."
+                )
+    return {name: point["address"] for name, point in static["entryPoints"].items()}
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `over` laid on it: tables are merged, everything else is replaced."""
     merged = dict(base)

@@ -206,6 +206,44 @@ async def test_a_wrong_static_configuration_ends_the_start(site):
     assert not is_alive(pid_of(proxy))
 
 
+@pytest.mark.parametrize(
+    ("traits", "sentence"),
+    [
+        (
+            {"extra_static_config": {"entryPoints": {"x": {"address": None}}}},
+            "KVProxy.extra_static_config: entryPoints.x.address is None, which TOML cannot hold; leave it out.",
+        ),
+        (
+            {"extra_dynamic_config": {"http": {"routers": {"r": {"entryPoints": {"public"}}}}}},
+            "KVProxy.extra_dynamic_config: http.routers.r.entryPoints is of the type set, which TOML cannot hold.",
+        ),
+        ({"acme": {"caServer": None}}, "KVProxy.acme: caServer is None, which TOML cannot hold; leave it out."),
+        (
+            {"extra_static_config": {"entryPoints": {"x": {}}}},
+            "KVProxy.extra_static_config: entryPoints.x has no address, such as 127.0.0.1:8443.",
+        ),
+        (
+            {"extra_static_config": {"entryPoints": {"x": "127.0.0.1:8443"}}},
+            "KVProxy.extra_static_config: entryPoints.x has no address, such as 127.0.0.1:8443.",
+        ),
+        ({"extra_static_config": {"entryPoints": ["x"]}}, "KVProxy.extra_static_config: entryPoints must be a table."),
+        (
+            {"extra_static_config": {"entryPoints": {"public": {"http": True}}}, "headers": {"X": "y"}},
+            "KVProxy.extra_static_config: entryPoints.public.http must be a table.",
+        ),
+        (
+            {"extra_static_config": {"serversTransport": 1}},
+            "KVProxy.extra_static_config: serversTransport must be a table.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_a_configuration_that_cannot_be_is_named_when_the_hub_starts(site, delivery, traits, sentence):
+    with pytest.raises(TraefikError) as caught:
+        await site.proxy(delivery=delivery, **traits).start()
+    assert str(caught.value) == sentence
+
+
 async def test_a_wrong_dynamic_configuration_ends_the_start(site, monkeypatch):
     monkeypatch.setattr(supervisor, "_START_TIMEOUT", 2)
     proxy = site.proxy(extra_dynamic_config={"http": {"nonsense": {}}})
