@@ -6,11 +6,14 @@ import asyncio
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 
 from ..errors import TraefikError
+from .commands import output_of
+
+_PATIENCE = 30.0
+_LONGEST_ANSWER = 1 << 16
 
 #: The oldest release that we run with. Older ones route some requests by another path than the one they hand on
 #: (CVE-2026-88009), hand on upgrades that open a tunnel past the routes (CVE-2026-88008), and let headers through that
@@ -66,18 +69,15 @@ def find_traefik(command: Sequence[str]) -> list[str]:
 async def installed_version(command: Sequence[str]) -> str:
     """The version that ``traefik version`` tells. Raises :class:`TraefikError` when it tells none."""
     try:
-        result = await asyncio.to_thread(
-            subprocess.run,
-            [*command, "version"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        async with asyncio.timeout(_PATIENCE), output_of([*command, "version"]) as output:
+            text = await output.readexactly(_LONGEST_ANSWER)
+    except asyncio.IncompleteReadError as end:
+        text = end.partial
+    except TimeoutError as error:
+        raise TraefikError(f"{command[0]} cannot be run: it does not end within {_PATIENCE:g} s.") from error
+    except OSError as error:
         raise TraefikError(f"{command[0]} cannot be run: {error}.") from error
-    match = re.search(r"^Version:\s+(\S+)", result.stdout, re.MULTILINE)
+    match = re.search(r"^Version:\s+(\S+)", text.decode(errors="replace"), re.MULTILINE)
     if not match:
         raise TraefikError(f"'{' '.join(command)} version' tells no version; is it Traefik?")
     return match[1]
