@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from ..aio import in_thread
 from ..errors import TraefikError
 from ..push import plugin
 from ..push.wire import key_of
@@ -62,7 +63,7 @@ class ToldActivity:
         async with aiohttp.ClientSession() as session:
             answers = await asyncio.gather(*(self._ages(replica, session) for replica in up))
         # In a thread: there may be many thousand.
-        found = await asyncio.to_thread(_merged, before, answers, routes)
+        found = await in_thread(_merged, before, answers, routes)
         # Those that were added meanwhile may not be in `routes` yet.
         found.update((key, at) for key, at in self._used.items() if before.get(key) != at)
         self._used = found

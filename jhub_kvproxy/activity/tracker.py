@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..aio import in_thread
 from ..errors import KVProxyError
 from ..routes import Route
 from .remote import Remote
@@ -71,11 +72,11 @@ class Activity:
         return max(self._here.last(route.target), self._elsewhere.last(route.target), since) or None
 
     async def _ask(self, routes: Mapping[str, Route]) -> None:
-        targets = await asyncio.to_thread(self._targets, routes)
+        targets = await in_thread(self._targets, routes)
         await asyncio.gather(self._here.refresh(targets), self._elsewhere.refresh(targets))
         for _, target in self._added.values():  # some may have come meanwhile
             self._here.watch(target)
-        for sharing in await asyncio.to_thread(self._sharing, routes):
+        for sharing in await in_thread(self._sharing, routes):
             self._log.warning("The routes %s have one target: use of one counts as use of all", sharing)
 
     def _targets(self, routes: Mapping[str, Route]) -> set[str]:
