@@ -1,4 +1,4 @@
-"""When each route was used last, as the plugin in each Traefik tells it."""
+"""Asks the plugin in each Traefik when each route was used last."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FRESH = 1.0
 
 
 class ToldActivity:
-    """Asks the replicas that `readiness` knows. It has no task: :meth:`start` and :meth:`close` do nothing.
+    """Asks the replicas in `readiness`. It owns no task, so :meth:`start` and :meth:`close` do nothing.
 
-    Plugins tell how long ago a use was, so that the clock of Traefik's machine does not matter. What a Traefik told
-    stays known after it has ended.
+    Plugins tell how long ago a use was, so the clock of Traefik's machine does not matter. What a Traefik told is
+    kept after it has ended.
     """
 
     def __init__(self, readiness: Readiness, log: Any) -> None:

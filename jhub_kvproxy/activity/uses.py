@@ -11,7 +11,7 @@ from ..errors import KVProxyError
 from .sockets import ClosedConnections, Peer, open_connections
 from .targets import Targets
 
-# Closed connections are looked at so often, and so many at once, that they cost little however many there are.
+# Closed connections are taken in after pauses of so many seconds, so many at once: that bounds what they cost.
 _PAUSE, _AT_ONCE = 0.02, 200
 _LOOKUP_PATIENCE = 5.0
 
@@ -29,7 +29,7 @@ class Uses:
         self._log = log
         self._targets = Targets()
         self._closed = ClosedConnections()
-        #: When each peer that a target has was used last; 0: not known.
+        #: When each peer of a target was used last; 0: not known.
         self._used: dict[Peer, float] = {}
         self._tasks = Tasks(log)
         self._trouble = ""
@@ -44,12 +44,12 @@ class Uses:
         self._closed.close()
 
     def watch(self, target: str) -> None:
-        """Look at `target` from now on."""
+        """Take note of uses of `target` from now on."""
         self._look_up(self._targets.learn([target]))
         self._watch(self._targets.peers(target))
 
     async def refresh(self, targets: set[str]) -> None:
-        """Find out when `targets` were used, and look at no others from now on."""
+        """Find out when `targets` were used, and forget all others."""
         lookups = self._look_up(await in_thread(self._targets.learn, targets))
         if lookups:
             await asyncio.wait(lookups, timeout=_LOOKUP_PATIENCE)
@@ -71,7 +71,7 @@ class Uses:
         return max((self._used.get(peer, 0.0) for peer in self._targets.peers(target)), default=0.0)
 
     def peers(self, target: str) -> frozenset[Peer]:
-        """Where `target` is; two targets may be at one place."""
+        """The far ends of connections to `target`; two targets may have the same."""
         return self._targets.peers(target)
 
     def _keep(self, targets: set[str]) -> set[Peer]:

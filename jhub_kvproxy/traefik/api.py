@@ -20,27 +20,27 @@ from .binary import check_version
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
-#: What stands for an answer that tells that there is nothing.
+#: Stands for the answer 404.
 _ABSENT = object()
 
 
 class NoAnswer(TraefikError):
-    """Nobody answers there, or not in time."""
+    """No program answers at the URL, or none in time."""
 
 
 class TraefikAPI:
     """The API of one replica.
 
-    Every method raises :class:`~jhub_kvproxy.errors.TraefikError` when the replica does not answer as
-    Traefik does; :class:`NoAnswer` when nobody does. `session` is the caller's, to be reused and closed.
-    With `address`, an IP address, it is asked there, by the host name in `url`.
+    Methods raise :class:`~jhub_kvproxy.errors.TraefikError` when the answer is not one of Traefik's, and
+    :class:`NoAnswer` when there is none. The caller owns `session`. With `address`, an IP address, requests go there,
+    with the host name of `url`.
     """
 
     def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
         self.move(url, username, password, address=address)
 
     def move(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
-        """From now on the replica is asked there, with that credential."""
+        """From now on, ask at this URL, with this credential."""
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -52,10 +52,10 @@ class TraefikAPI:
             )
         credential = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credential}"} if password else {}
-        #: What tells it from other replicas.
+        #: Names the replica in the log. No other has this name.
         self.name = f"{self.url} at {address}" if address else self.url
         self._place = self.url
-        #: Whom a certificate must be for.
+        #: The host name that the server's certificate must have; None: that of the URL.
         self._host: str | None = None
         if address:
             port = f":{parts.port}" if parts.port else ""
@@ -108,9 +108,10 @@ class TraefikAPI:
     async def exchange(
         self, session: aiohttp.ClientSession, method: str, path: str, *, data: Any = None, timeout: float
     ) -> tuple[int, bytes]:
-        """Status and body of the answer to a request for `path`, within `timeout` seconds; `data` is its body.
+        """Send a request for `path` with the body `data`; return status and body of the answer.
 
-        A credential that is refused is a :class:`~jhub_kvproxy.errors.TraefikError` here too.
+        The answer must come within `timeout` seconds. A credential that is refused is a
+        :class:`~jhub_kvproxy.errors.TraefikError` here too.
         """
         limit = aiohttp.ClientTimeout(timeout)
         async with self._ask(session, method, path, data=data, timeout=limit) as answer:
@@ -118,7 +119,7 @@ class TraefikAPI:
             return answer.status, await answer.read()
 
     async def _get(self, session: aiohttp.ClientSession, path: str, *, absent: object = None) -> Any:
-        """What the JSON says that is at `path`. With `absent`, that, if there is nothing there."""
+        """The JSON at `path`, parsed. `absent` is returned if the answer is 404, which is an error without it."""
         async with self._ask(session, "GET", path, timeout=_TIMEOUT) as answer:
             if answer.status == 404 and absent is not None:
                 return absent
@@ -166,7 +167,7 @@ def _why(error: Exception) -> str:
 
 
 async def check_versions(apis: Sequence[TraefikAPI]) -> None:
-    """Raises :class:`~jhub_kvproxy.errors.TraefikError` when one is too old; one that does not answer is passed by."""
+    """Raises :class:`~jhub_kvproxy.errors.TraefikError` when one is too old; skips those that do not answer."""
     async with aiohttp.ClientSession() as session:
         versions = await asyncio.gather(*(api.version(session) for api in apis), return_exceptions=True)
     for api, version in zip(apis, versions, strict=True):

@@ -1,4 +1,4 @@
-"""Which Traefik there is, and whether it is new enough."""
+"""Finds the program Traefik, and checks whether it is new enough."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .commands import output_of
 _PATIENCE = 30.0
 _LONGEST_ANSWER = 1 << 16
 
-#: The oldest release that we run with. Older ones route some requests by another path than the one they hand on
-#: (CVE-2026-88009), hand on upgrades that open a tunnel past the routes (CVE-2026-88008), and let headers through that
+#: The oldest release that we run with. Older ones route some requests by another path than the one they pass on
+#: (CVE-2026-88009), pass on upgrades that open a tunnel past the routes (CVE-2026-88008), and let headers through that
 #: they should remove (CVE-2026-88004, CVE-2026-88011). No release of the 3.6 line is without these.
 FLOOR = (3, 7, 13)
 
 
-#: Older ones are built with a Go whose HTTP/2 server anybody who reaches it can make crash (CVE-2026-97032). They are
-#: started again then, so they are allowed, with a warning.
+#: Older ones are built with a Go whose HTTP/2 server anybody who reaches it can make crash (CVE-2026-97032). The
+#: hub starts them again then, so they get a warning only.
 _ADVISED = (3, 7, 15)
 
 
 def advice(version: str) -> str:
-    """What speaks against `version`, which is new enough, as a sentence; empty: nothing that is known."""
+    """A warning about `version`, which is new enough, as a sentence; empty: there is none."""
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
     if match and tuple(map(int, match.groups())) < _ADVISED:
         return (
@@ -48,12 +48,12 @@ def check_version(version: str, where: str) -> None:
 
 
 def find_traefik(command: Sequence[str]) -> list[str]:
-    """`command` with its first word as a full path; looked for beside Python, then on PATH.
+    """`command` with the full path of its program, which is looked for beside Python, then on PATH.
 
     Other words that name a file relative to the working directory become full paths too, since Traefik is started
     in another one: ``["nice", "./traefik"]``.
 
-    Raises :class:`TraefikError` when there is none.
+    Raises :class:`TraefikError` when there is no such program.
     """
     beside_python = os.path.dirname(sys.executable)
     path = os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)])

@@ -1,4 +1,4 @@
-"""How many file descriptors a process has in use, of how many (proc(5), getrlimit(2))."""
+"""Counts the file descriptors of Traefik, and tells when it has used them up (proc(5), getrlimit(2))."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import procfs
 from ..aio import in_thread
 from ..notice import Notice
 
-_SAY_AGAIN = 60.0
+_REMINDER = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Descriptors:
 
 
 def descriptors_of(pid: int) -> Descriptors | None:
-    """Those of the process `pid`; None when it has ended, or is another user's. Takes its time when they are many."""
+    """Those of the process `pid`; None when it has ended, or is another user's. Slow when they are many."""
     try:
         return Descriptors(procfs.descriptor_count(pid), resource.prlimit(pid, resource.RLIMIT_NOFILE)[0])
     except OSError:
@@ -33,15 +33,15 @@ def descriptors_of(pid: int) -> Descriptors | None:
 
 
 class Shortage:
-    """Whether the Traefik with the process id `pid` is silent because it has no descriptor left. `log` tells of it."""
+    """Finds out whether the Traefik with the process id `pid` is silent for want of descriptors, and logs it."""
 
     def __init__(self, pid: int, log: Any) -> None:
         self._pid = pid
         self._ticks = 0
-        self._notice = Notice(log, _SAY_AGAIN)
+        self._notice = Notice(log, _REMINDER)
 
     async def explains_silence(self) -> bool:
-        """Whether it has none left, and has done something since this was asked last."""
+        """Whether it has none left, but has used the CPU since the last call: it does not hang."""
         before, self._ticks = self._ticks, procfs.cpu_time(self._pid)
         found = await in_thread(descriptors_of, self._pid)
         if found is None or not found.are_used_up or self._ticks == before:

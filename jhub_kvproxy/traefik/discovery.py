@@ -1,4 +1,4 @@
-"""Which replicas of Traefik there are: a URL may stand for many, which come and go."""
+"""Finds the replicas of Traefik: a URL may stand for many, which come and go."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _INTERVAL = 5.0
 class Discovery:
     """Follows the replicas that `urls` stand for, from :meth:`follow` to :meth:`close`.
 
-    A host name with several addresses stands for a replica at each of them. Those of IPv4 count, if there
-    are several, otherwise those of IPv6: a machine with one of each is one replica. A name that cannot be
-    resolved keeps the addresses that it had.
+    A host name with several addresses stands for a replica at each of them. If several are of IPv4, those count,
+    otherwise those of IPv6: a machine with one of each is one replica. A name that cannot be resolved keeps the
+    addresses that it had.
     """
 
     def __init__(self, urls: Sequence[str], username: str, password: str, log: Any) -> None:
@@ -35,7 +35,7 @@ class Discovery:
         self._hurry = asyncio.Event()
 
     async def find(self) -> list[TraefikAPI]:
-        """The replicas that there are now. Raises :class:`~jhub_kvproxy.errors.TraefikError` for what is no URL."""
+        """The replicas that there are now. Raises :class:`~jhub_kvproxy.errors.TraefikError` for a URL that is none."""
         found = {url: TraefikAPI(url, *self._credential) for url in self._urls}
         await asyncio.gather(*(self._resolve(url) for url in found))
         return [
@@ -51,7 +51,7 @@ class Discovery:
             self._tasks.keep(lambda: self._follow(changed), "following the replicas of Traefik")
 
     def hurry(self) -> None:
-        """Look at once: a replica does not answer, and may have gone."""
+        """Resolve the names at once: a replica does not answer, and may have gone."""
         self._hurry.set()
 
     async def close(self) -> None:
@@ -77,12 +77,12 @@ class Discovery:
         try:
             answers = await lookup(urlsplit(url).hostname or "")
         except OSError:
-            return  # whoever asks the replica by its name is told why
+            return  # the error comes up when the replica is asked by its name
         self._known[url] = _addresses(answers)
 
 
 def _addresses(answers: Sequence[str]) -> tuple[str, ...]:
-    """Those of a name's addresses that are replicas of their own; an empty text: the name is one replica."""
+    """The addresses of a name that stand for a replica each; one empty text: the name is one replica."""
     addresses = sorted({ipaddress.ip_address(answer.partition("%")[0]) for answer in answers}, key=int)
     for version in (4, 6):
         several = tuple(str(address) for address in addresses if address.version == version)

@@ -1,4 +1,4 @@
-"""What a Traefik of ours is started with."""
+"""What the hub starts a Traefik with."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .static import addresses
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """All that a Traefik of ours is started with."""
+    """All that the hub starts a Traefik with."""
 
     command: list[str]
     public_host: str
     public_port: int
     #: The static configuration, given the address that the API listens on, and the public port.
     static: Callable[[str, int], dict[str, Any]]
-    #: What is merged over the static configuration, and must stand in no file.
+    #: What is merged over the static configuration, and must not be written to any file.
     secrets: Mapping[str, Any]
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
     files: Mapping[Path, bytes]
@@ -31,7 +31,7 @@ class Launch:
     local_files: Mapping[Path, bytes]
     #: The port whose requests are redirected to the public one; 0: none.
     redirect_port: int = 0
-    #: What keeps `files` up to date with the admin's certificates.
+    #: Keeps `files` up to date with the admin's certificates.
     renewal: Renewal | None = None
 
     async def check_ports(self) -> None:

@@ -1,4 +1,4 @@
-"""Where what Traefik writes to its standard output goes: to the hub's own, through :mod:`.log_filter`."""
+"""Brings what Traefik writes to its standard output to the hub's own, through :mod:`.log_filter`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there, as `option` says."""
+    """Raises :class:`TraefikError` when Traefik could not listen there, which `option` demands."""
     where = f"port {port} of {host or 'this machine'}"
     try:
         addresses = await listening_addresses(host, port)

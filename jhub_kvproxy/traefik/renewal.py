@@ -1,4 +1,4 @@
-"""Certificates that are renewed while Traefik runs."""
+"""Brings renewed certificates to a Traefik that runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Renewal:
     """Keeps a dynamic file of Traefik, and what it names, up to date with the certificates and keys of the admin.
 
     Traefik's file provider looks at certificates only when a dynamic file changes (pkg/provider/file), and then
-    takes them as they are, were they half written. So the dynamic file holds a copy of them, which is
-    replaced at once, and only by what was checked.
+    takes them even if they are half written. So the dynamic file holds a copy of them, which is replaced at once,
+    after a check.
 
-    `sources` are the files by the options that name them. `render` makes of them, in that order, the files that
-    Traefik reads, the dynamic file last, or raises :class:`TraefikError`. They are put into `files` too, from which
-    Traefik is started again.
+    `sources` has the file of each option. `render` turns them, in that order, into the files that Traefik reads, the
+    dynamic file last, or raises :class:`TraefikError`. They are put into `files` too, which are written when Traefik
+    is started again.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Renewal:
         self._tasks = Tasks(log)
 
     async def load(self) -> None:
-        """Fill in the files for the first time. Raises :class:`TraefikError` when the sources cannot be used."""
+        """Put what Traefik reads into `files`. Raises :class:`TraefikError` when the sources cannot be used."""
         found = await in_thread(self._read)
         if isinstance(found, str):
             raise TraefikError(found)
@@ -63,7 +63,7 @@ class Renewal:
         while True:
             await asyncio.sleep(_INTERVAL)
             found = await in_thread(self._read)
-            # Who replaces several files does it one after another.
+            # A certificate and its key are replaced one after the other.
             if found == before and found != self._judged:
                 await self._judge(found)
             before = found

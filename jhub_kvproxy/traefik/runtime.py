@@ -1,4 +1,4 @@
-"""The directory of one Traefik: what is written there for it, found by the next hub, and removed with it."""
+"""The directory of one Traefik: writes, finds and removes the files there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RuntimeDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        #: For people; what Traefik reads is in memory, behind the link.
+        #: For people to read. Traefik reads its configuration from memory, by the link.
         self.static_file = path / "traefik.toml"
         self.static_link = path / "traefik-with-secrets.toml"
         self.state_file = path / "traefik.json"
@@ -29,7 +29,7 @@ class RuntimeDirectory:
 
     @property
     def config_argument(self) -> str:
-        """The argument by which Traefik reads its static configuration, and by which it is known as ours."""
+        """The argument that names the static configuration, by which we know a Traefik of ours."""
         return f"--configFile={self.static_link}"
 
     def write(self, files: Mapping[Path, bytes]) -> None:
@@ -54,8 +54,7 @@ class RuntimeDirectory:
 
     @contextlib.contextmanager
     def in_memory(self, config: bytes) -> Iterator[int]:
-        """A file that is nowhere but in memory, with the static configuration; the link leads whoever inherits it
-        there.
+        """A file in memory with the static configuration. A process that inherits it opens it by the link.
 
         Traefik reads its static configuration from one place only, so secrets cannot come beside a file, in its
         environment (cmd/traefik/traefik.go, loaders).

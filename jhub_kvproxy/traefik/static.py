@@ -93,12 +93,12 @@ _ENCODED_CHARACTERS = (
 
 
 def address(host: str, port: int) -> str:
-    """`host` (empty: all interfaces) and `port` as Traefik takes them."""
+    """`host` (empty: all interfaces) and `port`, as Traefik's configuration has them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def duration(seconds: float) -> str:
-    """`seconds` as Traefik takes them."""
+    """`seconds`, as Traefik's configuration has them."""
     return f"{round(seconds * 1000)}ms"
 
 
@@ -116,7 +116,7 @@ def addresses(static: Mapping[str, Any]) -> dict[str, str]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `over` laid on it: tables are merged, everything else is replaced."""
+    """Merge `over` into a copy of `base`: tables are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -126,5 +126,5 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merges(*configs: Mapping[str, Any]) -> dict[str, Any]:
-    """All of them, each laid on those before it."""
+    """Merge all of them, each over those before it."""
     return reduce(merge, configs, {})

@@ -175,7 +175,7 @@ class Supervisor:
         self._move_api()
         version = await self._loaded(launch)
         try:
-            # A wrapper may start another Traefik than it tells of.
+            # A wrapper may tell the version of another Traefik than it starts.
             check_version(version, "What KVProxy.traefik_cmd starts")
         except TraefikError:
             await in_thread(self._instance.end, _STOP_TIMEOUT)

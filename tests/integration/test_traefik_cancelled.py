@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -88,6 +89,25 @@ async def test_a_stop_that_is_cancelled_has_stopped_traefik_all_the_same(site, m
         await stopping
     assert not processes_of(site.directory)
     assert not (site.directory / "run").exists()
+
+
+async def test_a_traefik_that_the_next_hub_would_not_find_is_not_left_running(site, monkeypatch, caplog):
+    """Fake: the disk is full once."""
+    proxy = await site.started()
+    write_state, pids = RuntimeDirectory.write_state, []
+
+    def full_once(self, state):
+        pids.append(state.pid)
+        if len(pids) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_state(self, state)
+
+    monkeypatch.setattr(RuntimeDirectory, "write_state", full_once)
+    os.kill(pid_of(proxy), signal.SIGKILL)
+    await until(lambda: len(set(pids)) == 2, "it is not started once more")
+    await until(lambda: State.read(proxy._local.supervisors[0]._runtime.state_file).pid == pids[-1], "it is not noted")
+    assert pids[0] not in processes_of(site.directory)
+    assert "No space left on device" in caplog.text
 
 
 async def test_a_hub_that_cannot_start_watches_the_traefik_no_more_that_it_found(site):
