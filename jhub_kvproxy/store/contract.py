@@ -66,7 +66,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     max_txn_ops: int | None = None
     """How many keys one :meth:`apply` may change; None: no limit. :meth:`open` may set it to what it finds out.
 
-    The core cuts larger changes between routes. It needs 64 at least for what a single route may change.
+    The core cuts larger changes into several, between routes where it can.
     """
 
     max_txn_bytes: int | None = None

@@ -266,7 +266,7 @@ async def test_a_replica_without_the_plugin_is_explained(site, caplog):
         should_start=False,
         traefik_api_urls=[api.url],
         traefik_api_username="kvproxy",
-        traefik_api_password=store._local.supervisors[0]._instance.api_password,
+        traefik_api_password=store.control.local.supervisors[0]._instance.api_password,
         ready_timeout=1,
         prefix="other",
     )
