@@ -38,6 +38,7 @@ test:
 
 lint: $(VENV)/.has-test
 	$(call step,ruff) $(BIN)/ruff check && $(BIN)/ruff format --check
+	$(call step,imports) $(BIN)/lint-imports --no-cache --no-logo
 	$(call step,bandit) $(BIN)/bandit --quiet -c pyproject.toml -r jhub_kvproxy backends demo
 
 types: $(VENV)/.has-test

@@ -1,6 +1,7 @@
 """A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
 
 from ._version import __version__
+from .aio import Backoff, cancel, in_thread
 from .deprecation import RenamedOption
 from .errors import (
     BackendError,
@@ -17,7 +18,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsWatch
+from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch
 from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "BackendNotFound",
     "BackendRejected",
     "BackendUnavailable",
+    "Backoff",
     "Batch",
     "BatchRejected",
     "Fragments",
@@ -38,10 +40,13 @@ __all__ = [
     "RouteRejected",
     "Snapshot",
     "SupportsLease",
+    "SupportsTraefik",
     "SupportsWatch",
     "TraefikError",
     "__version__",
+    "cancel",
     "difference",
+    "in_thread",
     "unflatten",
     "write_atomically",
 ]

@@ -81,8 +81,7 @@ async def is_served(site: Site, path: str) -> bool:
 async def leave(proxy: KVProxy) -> None:
     """End `proxy` as its hub's end does with ``cleanup_proxy = False``: Traefik runs on, and nobody watches it."""
     for supervisor in proxy.control.local.supervisors:
-        assert supervisor._watcher
-        supervisor._watcher.cancel()
+        await supervisor.leave()
     await proxy.control.close()
 
 

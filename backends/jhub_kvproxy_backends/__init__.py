@@ -1,1 +1,1 @@
-"""Drivers for jhub-kvproxy, one module a store. They use nothing of the core but its public names."""
+"""Drivers for jhub-kvproxy, one module a store. They use only public names of the core."""

@@ -1,4 +1,4 @@
-"""Consul's HTTP API, as far as the driver needs it, and Consul's refusals in our words."""
+"""The part of Consul's HTTP API that the driver needs. Consul's refusals become our errors here."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ T = TypeVar("T")
 Operation = dict[str, dict[str, Any]]
 
 _DENIED = ("Permission denied", "ACL not found")
-#: What Consul says with status 500 and does not take back by itself.
+#: Errors with status 500 that another try does not mend.
 _LASTING = (*_DENIED, "No path to datacenter", "Invalid Session TTL")
 _RESULTS = re.compile(r'\s*\{\s*"Results"\s*:\s*(\[|null)')
 _BETWEEN = re.compile(r"[\s,]*")
-#: Where the core has its keys: rules may differ.
+#: The core's keys begin with these. ACL rules may differ between them.
 _PARTS = ("", "routes/", "traefik/")
-_SLICE = 0.005  # seconds for which the event loop may be kept busy
+_SLICE = 0.005  # seconds that parsing may take before other tasks run
 
 
 class RolledBack(Exception):
-    """Consul made none of a transaction's changes, because the operation at `place` failed for this `reason`."""
+    """Consul made no change of a transaction, because its operation number `place` failed for this `reason`."""
 
     def __init__(self, place: int, reason: str) -> None:
         super().__init__(place, reason)
@@ -40,7 +40,7 @@ class RolledBack(Exception):
 
 
 class ConsulAPI:
-    """Asks `servers` with a token, in a datacenter (empty: the agent's own), about the keys below `root`."""
+    """Sends requests to `servers` with a token. Without a `datacenter`, they are for that of the agent."""
 
     READ_OPS = len(_PARTS)
 
@@ -54,27 +54,27 @@ class ConsulAPI:
         await self._servers.close()
 
     def unused_key(self, part: str = "") -> str:
-        """A key below `part` of the root that nobody has."""
+        """A key below `part` of the root that does not exist."""
         return f"{self._root}/{part}kvproxy-{secrets.token_hex(8)}"
 
     async def read(self, questions: Sequence[Operation]) -> Answer:
-        """What the store holds now, and an error if we may not read it or write to it.
+        """The answer to `questions`. Raises BackendRejected without permission to read or write our keys.
 
-        Consul leaves out of its answers what the token has no permission for. So the questions go together with
-        :attr:`READ_OPS` operations that it refuses without permission, and which otherwise succeed.
+        Consul leaves out of an answer what the token may not read. So this sends :attr:`READ_OPS` operations along,
+        which Consul refuses without permission, and which succeed otherwise.
         """
         probes = [kv("check-not-exists", self.unused_key(part)) for part in _PARTS]
         try:
             return await self.txn([*probes, *questions], again=True)
         except RolledBack as error:
-            raise BackendRejected(f"Consul does not answer a question about {self._root}/: {error.reason}.") from error
+            raise BackendRejected(f"Consul cannot read {self._root}/: {error.reason}.") from error
 
     async def txn(self, operations: Sequence[Operation], *, again: bool) -> Answer:
-        """Carry out `operations` all together or not at all; with `again`, more than once if need be.
+        """Make all `operations`, or none. With `again`, they may be sent more than once.
 
         Raises :class:`RolledBack` (Consul docs, "Transactions HTTP API").
         """
-        # Consistent: a deposed leader, which does not know of the latest changes, may not answer.
+        # With "consistent", a deposed leader does not answer: it does not know the latest changes.
         answer = await self.ask("PUT", "/v1/txn", {"consistent": ""}, operations, again=again)
         if answer.status == 409:
             place, reason = parsed(
@@ -97,9 +97,9 @@ class ConsulAPI:
         again: bool = True,
         own_datacenter: bool = False,
     ) -> Answer:
-        """The answer, if its status is 200, 404 or 409; whatever else Consul says becomes a BackendError.
+        """The answer, if its status is 200, 404 or 409. Raises a BackendError for any other.
 
-        With `own_datacenter` the question is about the datacenter of the agent, whatever we were told.
+        With `own_datacenter`, the request is for the datacenter of the agent, not for ours.
         """
         answer = await self._servers.ask(
             method,
@@ -118,7 +118,7 @@ class ConsulAPI:
         if answer.status in (401, 403) or any(denied in words for denied in _DENIED):
             raise BackendRejected(self._denied(answer, words))
         if answer.status == 413:
-            raise BatchRejected(f"Consul at {answer.url} does not take a transaction of this size: {words}")
+            raise BatchRejected(f"Consul at {answer.url} refuses a transaction of this size: {words}")
         if _is_transient(answer):
             raise BackendUnavailable(f"Consul at {answer.url} answered {answer.status} ({words}).")
         if answer.status >= 500:
@@ -129,7 +129,7 @@ class ConsulAPI:
         has_token = "X-Consul-Token" in self._headers
         token = "ConsulBackend.token needs" if has_token else "set ConsulBackend.token to a token with"
         return (
-            f"Consul at {answer.url} denies us a part of what we need ({words}): {token} the rules key_prefix "
+            f"Consul at {answer.url} denies us a permission that we need ({words}): {token} the rules key_prefix "
             f'"{self._root}/" {{ policy = "write" }} and, for a lease, session "NODE" {{ policy = "write" }} with the '
             "name of its agent's node."
         )
@@ -155,7 +155,7 @@ def kv_path(key: str) -> str:
 
 
 def parsed(answer: Answer, read: Callable[[Any], T]) -> T:
-    """What `read` makes of the JSON in `answer`; BackendRejected if it cannot."""
+    """The result of `read` on the JSON in `answer`. Raises BackendRejected if that fails."""
     try:
         return read(json.loads(answer.body))
     except (ValueError, LookupError, TypeError) as error:
@@ -163,8 +163,8 @@ def parsed(answer: Answer, read: Callable[[Any], T]) -> T:
 
 
 async def read_tree(answer: Answer, below: str) -> dict[str, str]:
-    """All keys, without `below`, and their values in the answer to a transaction, which may be long."""
-    await asyncio.sleep(0)  # to put it together took a while
+    """The keys, without `below`, and values in the answer to a transaction. Reading pauses for other tasks."""
+    await asyncio.sleep(0)  # reading the answer took a while
     text = answer.body.decode()
     start = _RESULTS.match(text)
     if start is None:
@@ -189,7 +189,7 @@ async def read_tree(answer: Answer, below: str) -> dict[str, str]:
         raise _unreadable(answer) from error
     if rest.get("ResultsFilteredByACLs"):
         raise BackendRejected(
-            f"Consul at {answer.url} keeps a part of the table from us: ConsulBackend.token has rules that deny it."
+            f"Consul at {answer.url} does not let us read a part of the table: rules of ConsulBackend.token deny it."
         )
     return keys
 
@@ -204,7 +204,7 @@ def _unreadable(answer: Answer) -> BackendRejected:
 
 
 def _is_transient(answer: Answer) -> bool:
-    """Whether Consul has no leader, is overloaded, or whatever else passes."""
+    """Whether the same request may succeed soon: Consul has no leader, or is overloaded."""
     if answer.status == 429:
         return True
     return answer.status >= 500 and not any(words in _words(answer) for words in _LASTING)

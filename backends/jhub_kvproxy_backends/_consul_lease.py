@@ -1,4 +1,4 @@
-"""One writer at a time: a lease by a key that a session of Consul's locks."""
+"""One writer at a time: whoever locks a certain key with a Consul session has the lease."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What stands in the key: `session` is empty when nobody has locked it, `ttl` None when we cannot read it."""
+    """The lease's key as it was read. `session` is empty if nobody has locked it, `ttl` None if it cannot be read."""
 
     index: int
     session: str
@@ -31,10 +31,12 @@ class _Found:
 class ConsulLease:
     """The lease in `key`, for one writer.
 
-    Whoever has locked `key` has the lease, and each of its transactions checks that the lock is still its own.
-    Consul ends a session that is not renewed, and with it the lock, but not before 10 s, and as late as twice the
-    TTL. So a writer who has seen the key unchanged for the TTL that stands in it, by its own clock, takes the lock
-    over, in a transaction that fails if the key has changed: each renewal changes it. No clocks are compared.
+    Whoever has locked `key` has the lease. Each transaction of the holder checks that the lock is still its own.
+
+    Consul ends a session that is not renewed, and with it the lock, but no sooner than after 10 s, and as late as
+    after twice the TTL. So we do not wait for that. The key holds the TTL, and each renewal changes the key. A writer
+    that sees no change for the TTL, by its own clock, takes the lock over, in a transaction that fails if the key has
+    changed. No clocks are compared.
     """
 
     def __init__(self, api: ConsulAPI, key: str) -> None:
@@ -43,17 +45,17 @@ class ConsulLease:
         self._is_wanted = False
         self._session = ""
         self._session_ttl = 0.0
-        #: When the lease runs out, by our clock.
+        #: When our lease runs out, by our clock.
         self._deadline = 0.0
-        #: The index of the key when it last changed, and since when we know.
+        #: The key's index, and when we first saw it.
         self._seen = (-1, 0.0)
 
     def fence(self) -> list[Operation]:
-        """What must come first in a transaction: nothing if nobody asked for the lease."""
+        """The operations that must come first in a transaction; none without a lease."""
         if not self._is_wanted:
             return []
         if time.monotonic() > self._deadline:
-            raise LeaseLost(f"The lease {self._key} in Consul is not ours, or ran out; acquire it anew.")
+            raise LeaseLost(f"The lease {self._key} in Consul is not ours, or has run out.")
         return [kv("check-session", self._key, Session=self._session)]
 
     async def acquire(self, holder: str, ttl: float) -> None:
@@ -65,7 +67,7 @@ class ConsulLease:
             if found and found.session and not is_ours and not self._has_expired(found):
                 raise LeaseHeld(f"{found.holder} holds the lease {self._key} in Consul since {found.since}.")
             since = found.since if found and is_ours else f"{datetime.now(UTC):%F %T} UTC"
-            await self._have_session(holder, ttl)
+            await self._ensure_session(holder, ttl)
             value = {"holder": holder, "since": since, "ttl": ttl, "renewal": secrets.token_hex(4)}
             operations = [kv("lock", self._key, json.dumps(value), Session=self._session)]
             if found and found.session not in ("", self._session):
@@ -98,8 +100,8 @@ class ConsulLease:
             holder, since, ttl = "Somebody", "an unknown time", None
         return _Found(entry["ModifyIndex"], entry.get("Session", ""), holder, since, ttl)
 
-    async def _have_session(self, holder: str, ttl: float) -> None:
-        """Have a session that ends not before `ttl` seconds from now."""
+    async def _ensure_session(self, holder: str, ttl: float) -> None:
+        """Make sure that we have a session that lasts `ttl` seconds more, or longer."""
         if self._session and ttl <= self._session_ttl:
             answer = await self._api.ask("PUT", f"/v1/session/renew/{self._session}")
             if answer.status == 200:
@@ -109,9 +111,9 @@ class ConsulLease:
             "Name": f"jhub-kvproxy: {holder}",
             "TTL": f"{self._session_ttl:.3f}s",
             "Behavior": "delete",
-            # What others may do after a lock has ended, the fence decides, not time.
+            # The fence keeps late changes out, so nobody needs to wait after a lock has ended.
             "LockDelay": "0s",
-            # Nor the health of a node that is perhaps not even ours.
+            # The node's health says nothing about us: we may run elsewhere.
             "NodeChecks": [],
         }
         answer = await self._api.ask("PUT", "/v1/session/create", message=session)

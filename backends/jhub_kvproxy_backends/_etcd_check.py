@@ -1,4 +1,4 @@
-"""What is wrong with an etcd that does not answer as one should."""
+"""Finds out why an etcd does not answer as it should."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OLDEST = (3, 4)
 
 
 def gateway_fault(url: str, version: str) -> str:
-    """What is wrong with a server that has no JSON API, and says that it is etcd `version` (empty: it does not)."""
+    """Why the server has no JSON API. It says that it is etcd `version`, which is empty if it does not say."""
     if not version:
         return f"What answers at {url} is not an etcd; is EtcdBackend.urls right?"
     if tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:2]) < _OLDEST:
@@ -26,9 +26,9 @@ def gateway_fault(url: str, version: str) -> str:
 
 
 async def connection_fault(url: str, tls: ssl.SSLContext | None, patience: float) -> str:
-    """What is wrong with the server at `url`, to which `tls` would connect.
+    """Why there is no connection to the server at `url`, with `tls`.
 
-    Empty if that cannot be told within `patience` seconds.
+    Empty if this is not found out within `patience` seconds.
     """
     parts = urlsplit(url)
     host, port = str(parts.hostname), int(parts.port or 0)
@@ -62,7 +62,7 @@ async def _speaks_http(host: str, port: int) -> bool:
         return False
     finally:
         writer.close()
-    # Servers of TLS that are asked so answer 400.
+    # A TLS server answers 400.
     return head == b"HTTP/1.1 200"
 
 
@@ -71,7 +71,7 @@ async def _certificate_fault(url: str, host: str, port: int, tls: ssl.SSLContext
         reader, writer = await asyncio.open_connection(host, port, ssl=tls)
         try:
             certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            # In TLS 1.3 the server's opinion of our certificate comes after the handshake.
+            # In TLS 1.3 the server checks our certificate after the handshake.
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await reader.read(1)
@@ -79,8 +79,8 @@ async def _certificate_fault(url: str, host: str, port: int, tls: ssl.SSLContext
             writer.close()
     except ssl.SSLError as error:
         return (
-            f"etcd at {url} refuses our certificate, or that we show none ({error}); "
-            "are EtcdBackend.cert_file and key_file those that it wants?"
+            f"etcd at {url} refuses our client certificate, or requires one ({error}); "
+            "are EtcdBackend.cert_file and EtcdBackend.key_file right?"
         )
     with suppress(x509.ExtensionNotFound, ValueError):
         uses = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.ExtendedKeyUsage)

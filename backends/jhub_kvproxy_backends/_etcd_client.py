@@ -21,7 +21,7 @@ Message = Mapping[str, Any]
 
 
 class EtcdClient:
-    """Asks the etcds at `urls`, as `username` if that is not empty. `root` is what the table's keys begin with."""
+    """Sends requests to the etcds at `urls`, as `username` if that is not empty. `root` is for error messages."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class EtcdClient:
         self._username = username
         self._password = password
         self._root = root
-        #: Empty: etcd wants none. None: we have none yet.
+        #: Empty if etcd needs none; None before we have asked for one.
         self._token: str | None = None
         self._authenticating = asyncio.Lock()
 
     @property
     def url(self) -> str:
-        """Of the server that answered last, or is asked next."""
+        """The server that is asked next. It is also the one that answered last."""
         return self._http.urls[0]
 
     @property
@@ -53,7 +53,7 @@ class EtcdClient:
         return bool(self._token)
 
     def deadline(self) -> float:
-        """Until when a call that begins now must end, on the clock of :func:`time.monotonic`."""
+        """When a call that begins now must end, on the clock of :func:`time.monotonic`."""
         return time.monotonic() + self._timeout
 
     async def close(self) -> None:
@@ -61,15 +61,15 @@ class EtcdClient:
         await self._http.close()
 
     async def ask(self, path: str, message: Message, *, again: bool, deadline: float) -> dict[str, Any]:
-        """What etcd answers; `again` as in :meth:`HTTPServers.ask`. Raises a BackendError when it refuses."""
+        """etcd's answer. `again` is as in :meth:`HTTPServers.ask`. Raises a BackendError if etcd refuses."""
         try:
             return await self._ask_once(path, message, again, deadline)
         except StaleToken:
             return await self._ask_once(path, message, again, deadline)
 
     async def stream(self, path: str, message: Message) -> AsyncGenerator[bytes, None]:
-        """The lines of an answer that goes on, from the first server."""
-        headers = _authorized(await self._have_token(self.deadline()))
+        """The lines of a streamed answer, from the server at :attr:`url`."""
+        headers = _authorized(await self._valid_token(self.deadline()))
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout)
         url = self.url
         try:
@@ -77,7 +77,7 @@ class EtcdClient:
                 if answer.status != 200:
                     raise BackendUnavailable(f"etcd at {url} answered {answer.status}.")
                 line = bytearray()
-                # Lines may be longer than what the reader of aiohttp takes for one.
+                # A line may be longer than aiohttp's own reader accepts.
                 async for chunk in answer.content.iter_any():
                     *complete, rest = chunk.split(b"\n")
                     for part in complete:
@@ -86,26 +86,28 @@ class EtcdClient:
                         line.clear()
                     line += rest
         except (aiohttp.ClientError, OSError) as error:
-            raise BackendUnavailable(f"etcd at {url} broke off ({str(error) or type(error).__name__}).") from error
+            raise BackendUnavailable(
+                f"etcd at {url} broke the watch off ({str(error) or type(error).__name__})."
+            ) from error
 
     async def version(self) -> str:
-        """The version of the etcd that is asked first; empty if it does not say."""
+        """The version of the etcd at :attr:`url`; empty if it does not say."""
         try:
             return str(json.loads((await self._http.ask("GET", "/version", again=True)).body)["etcdserver"])
         except (BackendError, ValueError, LookupError, TypeError):
             return ""
 
     async def _ask_once(self, path: str, message: Message, again: bool, deadline: float) -> dict[str, Any]:
-        token = await self._have_token(deadline)
+        token = await self._valid_token(deadline)
         try:
             return await self._post(path, message, token=token, again=again, deadline=deadline)
         except BackendUnavailable:
-            # Also when etcd did not answer: some versions drop the connection when a token has expired.
+            # Get a new token, even if etcd did not answer: some versions drop the connection when a token has expired.
             if self._token == token:
                 self._token = None
             raise
 
-    async def _have_token(self, deadline: float) -> str:
+    async def _valid_token(self, deadline: float) -> str:
         if not self._username:
             return ""
         async with self._authenticating:
@@ -137,7 +139,7 @@ def _authorized(token: str) -> dict[str, str]:
 
 
 def encoded(text: str) -> str:
-    """`text` as the API has keys and values."""
+    """`text` as the API encodes keys and values."""
     return base64.b64encode(text.encode()).decode()
 
 

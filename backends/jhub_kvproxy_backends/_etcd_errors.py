@@ -1,4 +1,4 @@
-"""What an etcd's answers mean: the one place where they become errors."""
+"""Turns etcd's answers into our errors. No other module does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batc
 from ._network import Answer
 
 _BUSY = (429, 500, 502, 503, 504)
-#: Words of answers that the same question will get again, whatever their status.
+#: Another try gets the same answer, whatever its status.
 _TOO_LARGE = ("request is too large", "message larger than max")
 _FULL = "database space exceeded"
 _STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
@@ -22,11 +22,11 @@ class NotEtcd(BackendRejected):
 
 
 class AuthDisabled(BackendRejected):
-    """etcd has no users, or does not ask for them."""
+    """etcd's authentication is not enabled."""
 
 
 class Full(BackendUnavailable):
-    """etcd takes nothing new until it is given room; nothing was changed."""
+    """etcd is full and accepts no writes. Nothing was changed."""
 
 
 class LeaseGone(BackendUnavailable):
@@ -38,11 +38,11 @@ class Compacted(BackendUnavailable):
 
 
 class StaleToken(BackendUnavailable):
-    """The token is not, or no longer, one of a user; nothing was changed."""
+    """etcd does not accept the token, or no longer. Nothing was changed."""
 
 
 def parsed(answer: Answer, *, root: str, username: str) -> dict[str, Any]:
-    """What `answer` says. Raises the error that it is, if it is one."""
+    """The message in `answer`. Raises the BackendError that it stands for, if it is an error."""
     try:
         message = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -65,9 +65,7 @@ def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str
     if any(part in words for part in _TOO_LARGE):
         return BatchRejected(f"{place} refuses the change as too large (its --max-request-bytes): {words}.")
     if "too many operations" in words:
-        return BatchRejected(
-            f"{place} refuses the change: {words}. Let EtcdBackend.txn_ops be what its --max-txn-ops is."
-        )
+        return BatchRejected(f"{place} refuses the change: {words}. Set EtcdBackend.txn_ops to its --max-txn-ops.")
     if _FULL in words:
         return Full(
             f"{place} is full and takes no changes ({words}): compact and defragment it or raise its "
@@ -93,8 +91,8 @@ def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str
         )
     if "CommonName of client" in words:
         return BackendRejected(
-            f"{place} takes a password only with a client certificate that has no common name (CN): "
-            "let EtcdBackend.cert_file be one without, which may have other names."
+            f"{place} accepts a password only with a client certificate that has no common name (CN): "
+            "use one without for EtcdBackend.cert_file; it may have other names."
         )
     if answer.status in _BUSY:
         return BackendUnavailable(f"{place} answered {answer.status}: {words or 'nothing more'}.")

@@ -1,4 +1,4 @@
-"""One writer at a time: a lease by a key that hangs on an etcd lease."""
+"""One writer at a time: whoever makes a certain key, attached to an etcd lease, has the lease."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from ._etcd_errors import LeaseGone
 class EtcdLease:
     """The lease in `key`, for one writer.
 
-    Whoever has made `key` has the lease. etcd removes it when its lease expires, so that its
-    `create_revision` tells one holding from the next.
+    Whoever has made `key` has the lease. etcd removes the key when the etcd lease expires. So the key's
+    `create_revision` differs from one holder to the next.
     """
 
     def __init__(self, client: EtcdClient, key: str) -> None:
         self._client = client
         self._key = key
         self._is_wanted = False
-        #: etcd's lease, and for how many seconds it was granted.
+        #: The etcd lease, and the seconds for which it was granted.
         self._id, self._ttl = "", 0
-        #: The revision that made the key; 0: we have not made it.
+        #: The revision in which we made the key; 0 if we have not.
         self._revision = 0
         self._since = ""
 
     def compares(self) -> list[dict[str, Any]]:
-        """What a transaction must compare so that it changes nothing without the lease: nothing if nobody wants it."""
+        """The comparisons by which a transaction changes nothing without the lease; none if no lease is wanted."""
         if not self._is_wanted:
             return []
         if not self._revision:
@@ -42,13 +42,13 @@ class EtcdLease:
         return [self._is_ours()]
 
     def check(self, kvs: list[Mapping[str, Any]]) -> None:
-        """Raises LeaseLost if the lease is wanted, and `kvs`, what stands in the key, is not ours."""
+        """Raise LeaseLost if a lease is wanted and `kvs`, the key as etcd has it, is not ours."""
         if self._is_wanted and not (kvs and int(kvs[0]["create_revision"]) == self._revision):
-            now = f"{_words(kvs[0])} has it now" if kvs else "it has expired"
+            now = f"{_holder(kvs[0])} has it now" if kvs else "it has expired"
             raise LeaseLost(f"The lease {self._key} in etcd is no longer ours, {now}; nothing was changed.")
 
     async def acquire(self, holder: str, ttl: float) -> None:
-        """Have it for at least `ttl` seconds, which etcd counts in whole ones. Raises LeaseHeld."""
+        """Get or keep the lease for `ttl` seconds from now, rounded up to whole ones. Raises LeaseHeld."""
         self._is_wanted = True
         deadline = self._client.deadline()
         ttl = max(math.ceil(ttl), 1)
@@ -62,7 +62,7 @@ class EtcdLease:
             await self._revoke(old, deadline)
 
     async def release(self) -> None:
-        """Let another have it, and want it no longer."""
+        """Give the lease up, so that another writer can have it at once."""
         if self._id:
             await self._revoke(self._id, self._client.deadline())
         self._is_wanted, self._id, self._ttl, self._revision = False, "", 0, 0
@@ -73,7 +73,7 @@ class EtcdLease:
         return int(answer.get("result", {}).get("TTL", 0)) > 0
 
     async def _make_key(self, holder: str, deadline: float) -> bool:
-        """Make the key, or write it again if it is still ours; False if it was ours and has gone. Raises LeaseHeld."""
+        """Make the key, or renew it if it is still ours. False if it was ours and is gone. Raises LeaseHeld."""
         if not self._revision:
             self._since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         value = encoded(json.dumps({"holder": holder, "since": self._since}))
@@ -91,14 +91,14 @@ class EtcdLease:
             self._revision = 0
             return False
         if kvs[0].get("lease") == self._id:
-            # We made it, and did not hear of it.
+            # We made it, but the answer got lost.
             self._revision = int(kvs[0]["create_revision"])
             return True
         self._revision = 0
         await self._revoke(self._id, deadline)
         self._id, self._ttl = "", 0
         raise LeaseHeld(
-            f"{_words(kvs[0])} holds the lease {self._key} in etcd. "
+            f"{_holder(kvs[0])} holds the lease {self._key} in etcd. "
             "Stop that hub, or give this one another KVProxy.prefix."
         )
 
@@ -115,7 +115,7 @@ class EtcdLease:
             await self._client.ask("/v3/lease/revoke", {"ID": lease_id}, again=True, deadline=deadline)
 
 
-def _words(kv: Mapping[str, Any]) -> str:
+def _holder(kv: Mapping[str, Any]) -> str:
     try:
         value = json.loads(base64.b64decode(kv.get("value", "")))
         return f"{value['holder']} (since {value['since']})"

@@ -1,4 +1,4 @@
-"""The parts of a transaction, as etcd's JSON API wants them. Pure."""
+"""The parts of a transaction for etcd's JSON API. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._etcd_client import encoded
 
 
 def most_operations(limit: int) -> int:
-    """How many operations :func:`puts_and_deletes` puts into one transaction at most."""
+    """The most operations that :func:`puts_and_deletes` can put into one transaction."""
     half = limit // 2
     return 1 + (half - 1) * half
 
@@ -19,15 +19,15 @@ def most_operations(limit: int) -> int:
 def puts_and_deletes(root: str, changes: Mapping[str, str | None], limit: int) -> list[dict[str, Any]]:
     """`changes` of keys below `root`; `limit` is the server's ``--max-txn-ops``.
 
-    A transaction with half as many operations may have transactions in it with the other half each (etcd,
-    ``api/v3rpc/key.go``, checkTxnRequest), and all of it is made at once, or nothing.
+    A transaction may contain transactions, and then all of it is made, or nothing. etcd counts the operations of the
+    outer one and of the largest inner one together (``api/v3rpc/key.go``, checkTxnRequest). So each gets half.
     """
     operations = [operation(f"{root}/{key}", value) for key, value in changes.items()]
     if len(operations) <= limit:
         return operations
     half = limit // 2
     count = -(-(len(operations) - half) // (half - 1))
-    # One stands outside at least: old servers do not look whether we may write what stands inside.
+    # At least one stays outside: old servers check no permissions for those inside.
     outside = max(half - count, 1)
     inside = (operations[start : start + half] for start in range(outside, len(operations), half))
     return operations[:outside] + [{"request_txn": {"success": part}} for part in inside]

@@ -1,4 +1,4 @@
-"""The changes of a range of keys, as one etcd tells them."""
+"""Watches a range of keys in one etcd."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from jhub_kvproxy import BackendUnavailable
+from jhub_kvproxy import BackendUnavailable, cancel
 
 from ._etcd_client import EtcdClient, revision_of
 
@@ -19,8 +19,9 @@ async def changes(
 ) -> AsyncGenerator[None, None]:
     """Yield once when the watch has begun, then after changes of `keys`, a range, other than those `without`.
 
-    `client` has one server only. Each `interval` seconds without news it is asked whether it is still there and
-    has the others' consent, which the stream does not tell. Raises BackendUnavailable when changes may be missed.
+    `client` has one server only. After `interval` seconds without news, that server is asked for a key: a stream does
+    not tell when its server has died or has lost the other members. Raises BackendUnavailable when changes may be
+    missed.
     """
     probe = {**keys, "limit": "1", "keys_only": True}
 
@@ -28,9 +29,9 @@ async def changes(
         return await client.ask("/v3/kv/range", probe, again=True, deadline=client.deadline())
 
     ignored = {key.encode() for key in without}
-    # It renews the token, too: a watch with an expired one does not say so.
+    # This also renews the token: a watch with an expired token hears nothing, and is not told why.
     revision = revision_of(await ask())
-    # In fragments, so that no line is longer than etcd's largest request.
+    # With fragments, no line is longer than etcd's largest request.
     message = {"create_request": {**keys, "start_revision": str(revision + 1), "fragment": True}}
     async with contextlib.aclosing(client.stream("/v3/watch", message)) as lines:
         while True:
@@ -51,11 +52,9 @@ async def _next(
             await ask()
         line = reading.result()
     finally:
-        if not reading.done():
-            reading.cancel()
-            await asyncio.wait({reading})
+        await cancel([reading])
     if not line:
-        raise BackendUnavailable("etcd ended the watch without a word.")
+        raise BackendUnavailable("etcd ended the watch, and gave no reason.")
     answer: dict[str, Any] = json.loads(line)
     return answer
 

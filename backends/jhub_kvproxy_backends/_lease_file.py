@@ -1,4 +1,4 @@
-"""The writer's lease in a file. Whoever reads or changes it holds the table's lock."""
+"""The writer's lease, in a file. Callers hold the table's lock."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class _Lease:
 
 
 class LeaseFile:
-    """One object's part in the lease that `path` keeps.
+    """The lease in the file `path`, for one writer.
 
-    By the clock of this machine, which all writers share. If that is set back, a lease lasts longer; if it is set
-    forward, another writer may get in early, and then it is the only one, since each change asks for the token.
+    It expires by the clock of this machine, which all writers share. If the clock is set back, the lease lasts longer.
+    If it is set forward, another writer may take over early. There is one writer even then: each change checks the
+    token.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,11 +34,11 @@ class LeaseFile:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether changes may be made with the lease only."""
+        """Whether changes need the lease."""
         return bool(self._token)
 
     def acquire(self, holder: str, ttl: float) -> None:
-        """Have it for `ttl` seconds from now. Raises LeaseHeld."""
+        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
         self._token = self._token or secrets.token_hex(16)
         lease, now = self._read(), datetime.now(UTC)
         since = now
@@ -58,7 +59,7 @@ class LeaseFile:
         write_atomically(self._path, json.dumps(content, indent=1).encode() + b"\n")
 
     def check(self) -> None:
-        """Raises LeaseLost if it is wanted and no longer ours."""
+        """Raise LeaseLost if the lease is wanted and no longer ours."""
         if not self.is_wanted:
             return
         lease = self._read()
@@ -69,7 +70,7 @@ class LeaseFile:
             raise LeaseLost(f"The lease in {self._path} has run out. The table was not changed.")
 
     def release(self) -> None:
-        """Let another have it, and want it no longer."""
+        """Give the lease up, so that another writer can have it at once."""
         with suppress(BackendRejected):  # a damaged one is not ours
             lease = self._read()
             if lease and lease.token == self._token:
@@ -77,7 +78,7 @@ class LeaseFile:
         self.forget()
 
     def forget(self) -> None:
-        """Want it no longer, whatever stands in the file."""
+        """Give the lease up without touching the file."""
         self._token = ""
 
     def _read(self) -> _Lease | None:

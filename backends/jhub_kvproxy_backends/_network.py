@@ -1,9 +1,7 @@
-"""What drivers for stores over a network share: options for TLS and time, and HTTP with failover."""
+"""For drivers of stores on a network: options for TLS and time limits, and HTTP with failover."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import re
 import ssl
 import time
@@ -16,36 +14,36 @@ from urllib.parse import urlsplit
 import aiohttp
 from traitlets import Float, Unicode
 
-from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable
+from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Backoff, in_thread
 
-#: How OpenSSL names the alerts by which a server refuses a client's certificate (RFC 8446, section 6.2).
+#: OpenSSL's names of the alerts that a server sends if it refuses a client's certificate (RFC 8446, section 6.2).
 _OUR_CERTIFICATE = re.compile(r"ALERT_(\w*CERTIFICATE|UNKNOWN_CA)")
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class NetworkBackend(Backend):
-    """A store that is reached over a network."""
+    """Base class for stores on a network."""
 
-    timeout = Float(
-        10.0, config=True, help="Seconds that one call to the store may take, with all that it tries again."
-    )
+    timeout = Float(10.0, config=True, help="Seconds that one call to the store may take, retries included.")
     ca_file = Unicode(
         config=True,
         help="""
-        File with the certificates of the authorities that the store's certificate may come from (PEM).
+        File with the certificates of the authorities that may have signed the store's certificate (PEM).
 
-        By default those that the machine trusts. Traefik reads the file too.
+        By default, those that the machine trusts. Traefik reads the file too.
         """,
     )
     cert_file = Unicode(
         config=True,
-        help="File with the certificate by which the Hub and Traefik prove to the store who they are (PEM).",
+        help="File with the client certificate that the Hub and Traefik show to the store (PEM).",
     )
     key_file = Unicode(config=True, help="File with the private key of `cert_file` (PEM).")
 
-    def tls_context(self) -> ssl.SSLContext:
-        """What the options for TLS come to. Raises BackendRejected when a file of theirs cannot be used."""
+    async def tls_context(self) -> ssl.SSLContext:
+        """The options for TLS as a context. Raises BackendRejected when one of their files cannot be used."""
+        # In a thread: to read all authorities of the machine takes longer than the event loop may wait.
+        return await in_thread(self._tls_context)
+
+    def _tls_context(self) -> ssl.SSLContext:
         cls = type(self).__name__
         if bool(self.cert_file) != bool(self.key_file):
             raise BackendRejected(f"{cls}.cert_file and {cls}.key_file belong together: set both, or neither.")
@@ -64,7 +62,7 @@ class NetworkBackend(Backend):
         return context
 
     def traefik_tls(self) -> dict[str, Any]:
-        """The same options in Traefik's words, to go beside a provider's endpoints (Traefik docs, "tls")."""
+        """The same options for Traefik, to go beside a provider's `endpoints` (Traefik docs, "tls")."""
         files = {"ca": self.ca_file, "cert": self.cert_file, "key": self.key_file}
         tls = {name: str(Path(file).absolute()) for name, file in files.items() if file}
         # Traefik refuses an empty table.
@@ -72,13 +70,13 @@ class NetworkBackend(Backend):
 
 
 def _no_passphrase() -> str:
-    # Otherwise OpenSSL asks the terminal.
+    # Without this, OpenSSL would ask on the terminal.
     raise OSError("the key needs a passphrase, which Traefik cannot give")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said."""
+    """A server's answer."""
 
     status: int
     headers: Any
@@ -87,11 +85,11 @@ class Answer:
 
 
 class HTTPServers:
-    """One API behind one URL or several: asks the one that answered last, and then the others.
+    """Servers of one API. A request goes to the one that answered last, and then to the others.
 
     Raises :class:`~jhub_kvproxy.BackendUnavailable` when none answers within `timeout` seconds, and
-    :class:`~jhub_kvproxy.BackendRejected` when TLS fails with all, which no further try mends. `name` is the
-    store's, for people.
+    :class:`~jhub_kvproxy.BackendRejected` when TLS fails with all of them, since another try would fail too. Error
+    messages call the store `name`.
     """
 
     def __init__(self, name: str, urls: Sequence[str], *, timeout: float, tls: ssl.SSLContext | None) -> None:
@@ -100,17 +98,21 @@ class HTTPServers:
         self._timeout = timeout
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """For what :meth:`ask` does not do, such as streams; ours to close."""
+        """For requests that :meth:`ask` cannot make, such as streams. :meth:`close` closes it."""
+        if self._is_closed:
+            raise BackendUnavailable(f"The connections to {self._name} are closed.")
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
         return self._session
 
     async def close(self) -> None:
-        """Close all connections. Calling it twice is harmless; another question opens new ones."""
+        """Close all connections for good. Requests under way fail. Calling it twice is harmless."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session:
             await session.close()
@@ -125,15 +127,16 @@ class HTTPServers:
         deadline: float | None = None,
         **options: Any,
     ) -> Answer:
-        """Send a request, its `options` as aiohttp has them, to one server after the other until one answers.
+        """Send a request to one server after the other until one answers. `options` are those of aiohttp.
 
-        With `again` False it is sent once only: what certainly did not reach a server (no connection) is tried
-        again, what may have reached one is not. With `again` True answers that `is_transient` are tried again too.
-        `deadline`, on the clock of :func:`time.monotonic`, is that of a call which asks more than once.
+        With `again`, it is sent again after a failure, and after an answer that `is_transient`. Without, it is sent
+        again only if it did not reach a server, because there was no connection.
+
+        A call that makes several requests gives the `deadline` of all, on the clock of :func:`time.monotonic`.
         """
         if deadline is None:
             deadline = time.monotonic() + self._timeout
-        pause = _FIRST_PAUSE
+        backoff = Backoff(0.05, 1.0, spread=0.5)
         while True:
             refusals = []
             for url in list(self.urls):
@@ -141,28 +144,27 @@ class HTTPServers:
                 try:
                     answer = await self._ask_one(method, url, path, deadline, again, options)
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    failure, words = error, f"{self._name} at {url} {_words(error)}"
+                    failure, words = error, f"{self._name} at {url} {_description(error)}"
                     self._prefer_others(url)
-                    if tls_words := _tls_words(error):
+                    if tls_words := _tls_description(error):
                         refusals.append(f"{self._name} at {url}: {tls_words}.")
                     elif not (again or _is_unsent(error)):
                         raise BackendUnavailable(words + ".") from error
                 else:
-                    if not (again and is_transient(answer)) or time.monotonic() > deadline - pause:
+                    if not (again and is_transient(answer)) or time.monotonic() > deadline - backoff.next:
                         return answer
                     words = f"{self._name} at {url} answered {answer.status}"
                     self._prefer_others(url)
             if len(refusals) == len(self.urls):
                 raise BackendRejected(refusals[0]) from failure
-            if time.monotonic() + pause > deadline:
-                raise BackendUnavailable(f"{words}, and nothing else within {self._timeout:g} s.") from failure
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            if time.monotonic() + backoff.next > deadline:
+                raise BackendUnavailable(f"{words}. Tried for {self._timeout:g} s.") from failure
+            await backoff.rest()
 
     async def _ask_one(
         self, method: str, url: str, path: str, deadline: float, again: bool, options: dict[str, Any]
     ) -> Answer:
-        # A frozen server must leave time for the others.
+        # If one server is frozen, there must be time left for the others.
         limit = min(self._timeout / len(self.urls), max(deadline - time.monotonic(), 0.001))
         timeout = aiohttp.ClientTimeout(total=limit, sock_connect=limit / 2)
         middlewares = () if again else (_send_once,)
@@ -177,11 +179,11 @@ class HTTPServers:
 
 
 class _BrokenOff(aiohttp.ClientError):
-    """The connection ended before the answer, and nobody knows what became of the question."""
+    """The connection broke before the answer came. The server may or may not have got the request."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending again what it takes for idempotent, such as any PUT (its ``client.py``)."""
+    """Keep aiohttp from repeating requests that it takes for idempotent, such as any PUT (its ``client.py``)."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -191,11 +193,11 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str) -> str:
-    """`url` with a port and without a trailing slash. Raises BackendRejected, naming `trait`, if it is no HTTP URL."""
+    """`url` with a port, without a trailing slash. Raises BackendRejected, which names `trait`, for other URLs."""
     try:
         parts = urlsplit(url)
         port = parts.port or default_port
-    except ValueError:  # its text may hold a part of a password
+    except ValueError:  # its text may contain a part of a password
         raise BackendRejected(f"{trait}: a URL in it is not valid; write it like {_example(default_port)}.") from None
     if "@" in parts.netloc:
         raise BackendRejected(f"{trait} must not hold a user name or password; put them into {credentials_go_to}.")
@@ -212,28 +214,25 @@ def _example(port: int) -> str:
 
 
 def _is_unsent(error: Exception) -> bool:
-    """Whether the request certainly did not reach a server: there was no connection."""
-    # Of the time limits that aiohttp knows by this name, only the one for connecting is set.
+    """Whether the request did not reach a server, because there was no connection."""
+    # aiohttp raises ServerTimeoutError for several time limits. Only the one for connecting is set.
     return isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError))
 
 
-def _words(error: Exception) -> str:
+def _description(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror or repr(error.os_error)})"
-    return f"broke off ({str(error) or type(error).__name__})"
+    return f"broke the connection off ({str(error) or type(error).__name__})"
 
 
-def _tls_words(error: Exception) -> str:
-    """What is wrong with TLS; empty if nothing is."""
+def _tls_description(error: Exception) -> str:
+    """What is wrong with TLS; empty if it is not TLS."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not accepted ({error.certificate_error}); is ca_file the right one"
     if _OUR_CERTIFICATE.search(str(error)):
-        return (
-            f"it refuses our certificate, or that we show none ({error}); "
-            "are cert_file and key_file those that it wants"
-        )
+        return f"it refuses our client certificate, or requires one ({error}); are cert_file and key_file right"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"no TLS connection comes about ({error.os_error})"
+        return f"the TLS handshake failed ({error.os_error})"
     return ""

@@ -1,24 +1,22 @@
-"""Finds a Redis, or the master that Sentinels name, keeps connections to it, and tries again what may be."""
+"""Connects to a Redis, or to the master that Sentinels name. Keeps connections, and retries."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
-from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Backoff
 
-from ._redis_errors import Passing, Peer
-from ._redis_session import Session, connect
+from ._redis_errors import Peer, Transient
+from ._redis_session import C, Listener, Session, connect
 from ._redis_url import Address
 
 T = TypeVar("T")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _OPTIONS = "RedisBackend.username and RedisBackend.password (or the environment variable KVPROXY_REDIS_PASSWORD)"
 _SENTINEL_OPTIONS = (
     "RedisBackend.sentinel_username and RedisBackend.sentinel_password "
@@ -30,7 +28,8 @@ _SENTINEL_ACL = "+sentinel|get-master-addr-by-name"
 class Client:
     """Opens sessions with the server at `address`, or with the master that one of the `sentinels` names.
 
-    With `sentinels`, of `address` only the login, the database and TLS count. `acl` are the rules that our user needs.
+    With `sentinels`, only the login, the database and TLS of `address` count. `acl` is for error messages: the rules
+    that our user needs.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Client:
         acl: str,
     ) -> None:
         self.timeout = timeout
-        # Of one exchange: a connection that has died unnoticed must leave time for another.
+        # For one reply. If a connection has died unnoticed, there must be time left for another.
         self._limit = timeout / 2
         self.place = f"The Redis master {master!r}" if sentinels else f"Redis at {address.endpoint}"
         self._address = address
@@ -56,78 +55,85 @@ class Client:
         self._is_open = True
 
     async def close(self) -> None:
-        """Close all connections that nobody uses, and the others when they are given back."""
+        """Close idle connections now, and the others as soon as they are idle."""
         self._is_open = False
         while self._idle:
             await self._idle.pop().close()
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """What `work` comes to with a session, tried again while that may help and there is time.
+        """The result of `work` with a session. It is run again after a passing error.
 
-        Raises BackendUnavailable when there is none left.
+        Raises BackendUnavailable when `timeout` is over.
         """
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self.timeout, _FIRST_PAUSE
-        failure: Passing | None = None
+        backoff = Backoff(0.02, 1.0, spread=0.5)
+        failure: Transient | None = None
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(self.timeout):
                 while True:
                     try:
                         async with self.session() as session:
                             return await work(session)
-                    except Passing as error:
+                    except Transient as error:
                         failure = error
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    await backoff.rest()
         except TimeoutError as error:
             if failure:
                 raise BackendUnavailable(f"{failure} Tried for {self.timeout:g} s.") from failure.__cause__
             raise BackendUnavailable(f"{self.place} did not answer within {self.timeout:g} s.") from error
 
     @asynccontextmanager
-    async def session(self, *, keep: bool = True) -> AsyncIterator[Session]:
-        """A connection to the server. With `keep` it is used again for the next, unless an error ends this one."""
-        session = self._idle.pop() if self._idle else await self._connect()
+    async def session(self) -> AsyncIterator[Session]:
+        """A connection for commands. A later session reuses it, unless this one ends with an error."""
+        session = self._idle.pop() if self._idle else await self._connect(Session)
         try:
             yield session
         except BaseException:
             await session.close()
             raise
-        if keep and self._is_open:
+        if self._is_open:
             self._idle.append(session)
         else:
             await session.close()
 
-    async def _connect(self) -> Session:
-        if not self._sentinels:
-            return await self._open(self._address, self.place, _OPTIONS, self._acl)
-        address = await self._master()
-        session = await self._open(address, f"{self.place} at {address.endpoint}", _OPTIONS, self._acl)
+    @asynccontextmanager
+    async def listener(self) -> AsyncIterator[Listener]:
+        """A connection for messages that the server sends by itself."""
+        listener = await self._connect(Listener)
         try:
-            ((role, *_),) = await session.ask(("ROLE",))
+            yield listener
+        finally:
+            await listener.close()
+
+    async def _connect(self, kind: type[C]) -> C:
+        if not self._sentinels:
+            return await self._open(kind, self._address, self.place, _OPTIONS, self._acl)
+        address = await self._master()
+        connection = await self._open(kind, address, f"{self.place} at {address.endpoint}", _OPTIONS, self._acl)
+        try:
+            role, *_ = await connection.ask("ROLE")
             if role != b"master":
-                raise Passing(f"{session.place}, which the Sentinels name, is not a master now.")
+                raise Transient(f"{connection.place}, which the Sentinels name, is not a master now.")
         except BaseException:
-            await session.close()
+            await connection.close()
             raise
-        return session
+        return connection
 
     async def _master(self) -> Address:
-        """Where the master is, by the first Sentinel that knows."""
+        """The master's address, from the first Sentinel that knows it."""
         failure: BackendError | None = None
         for sentinel in list(self._sentinels):
             place = f"The Redis Sentinel at {sentinel.endpoint}"
             try:
                 async with asyncio.timeout(self._limit / len(self._sentinels)):
-                    session = await self._open(sentinel, place, _SENTINEL_OPTIONS, _SENTINEL_ACL)
+                    session = await self._open(Session, sentinel, place, _SENTINEL_OPTIONS, _SENTINEL_ACL)
                     try:
-                        (found,) = await session.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name))
+                        found = await session.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
                     finally:
                         await session.close()
             except BackendError as error:
                 failure = error
             except TimeoutError as error:
-                failure = Passing(f"{place} did not answer in time.")
+                failure = Transient(f"{place} did not answer in time.")
                 failure.__cause__ = error
             else:
                 if found:
@@ -140,7 +146,7 @@ class Client:
         assert failure
         raise failure from failure.__cause__
 
-    async def _open(self, address: Address, place: str, options: str, acl: str) -> Session:
+    async def _open(self, kind: type[C], address: Address, place: str, options: str, acl: str) -> C:
         user = f"the user {address.username!r}" if address.username else "the default user"
         peer = Peer(place, user, options, acl, address.tls)
-        return await connect(address, peer, tls=self._tls, limit=self._limit)
+        return await connect(kind, address, peer, tls=self._tls, limit=self._limit)

@@ -1,4 +1,4 @@
-"""What goes wrong with Redis, in words for an admin: the one place where redis-py's errors become ours."""
+"""Turns redis-py's errors into ours, with text for an admin. No other module does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis import exceptions as redis
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, BatchRejected
 
-#: The server's errors by their first word: whether it passes by itself within moments, and what it means.
+#: The server's errors by their first word: whether the error passes within moments, and what it means.
 _BY_CODE = {
     "LOADING": (True, "is still loading its data"),
     "BUSY": (True, "is busy with a script"),
@@ -25,7 +25,7 @@ _BY_CODE = {
     "MISCONF": (False, "takes no changes because it cannot save its data; its log says why"),
     "NOREPLICAS": (False, "takes no changes because too few replicas are connected (min-replicas-to-write)"),
 }
-# Of these redis-py cuts the first word off.
+# redis-py cuts the first word off these.
 _CODES: list[tuple[type[Exception], str]] = [
     (redis.BusyLoadingError, "LOADING"),
     (redis.MasterDownError, "MASTERDOWN"),
@@ -35,28 +35,28 @@ _CODES: list[tuple[type[Exception], str]] = [
 ]
 
 
-class Passing(BackendUnavailable):
-    """What may pass within moments, and has changed nothing: worth another try at once."""
+class Transient(BackendUnavailable):
+    """An error that may pass within moments. Nothing was changed, so the call can be made again at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Whom we talk to, for people."""
+    """A server, as error messages describe it."""
 
     place: str
-    #: Who we are there, the options that say so, and the ACL rules that this user needs.
+    #: Our user there, the options that set it, and the ACL rules that it needs.
     user: str
     options: str
     acl: str
     is_tls: bool
-    #: Whether it has said nothing yet.
+    #: Whether we have no connection yet.
     is_new: bool = True
 
 
 def translate(error: Exception, peer: Peer) -> BackendError:
-    """What `error` means when `peer` causes it, with its cause set."""
+    """Our error for `error`, which came from `peer`. Its cause is set."""
     ours = _translated(error, peer)
-    # Redis repeats the arguments of a command that it does not know, and that may be AUTH.
+    # Redis repeats the arguments of a command that it does not know. If that is AUTH, they hold the password.
     repeats = any("args beginning with" in str(known) for known in _chain(error))
     ours.__cause__ = None if repeats else error
     return ours
@@ -77,7 +77,7 @@ def _translated(error: Exception, peer: Peer) -> BackendError:
     code = next((code for kind, code in _CODES if isinstance(error, kind)), first_word)
     if code in _BY_CODE:
         passes, words = _BY_CODE[code]
-        return (Passing if passes else BackendUnavailable)(f"{place} {words}.")
+        return (Transient if passes else BackendUnavailable)(f"{place} {words}.")
     if isinstance(error, (redis.AskError, redis.ClusterError)) or "cluster mode" in str(error):
         return cluster(place)
     if isinstance(error, redis.ResponseError):
@@ -92,10 +92,10 @@ def _translated(error: Exception, peer: Peer) -> BackendError:
             )
         if isinstance(cause, ssl.SSLError):
             return BackendRejected(
-                f"{place}: no TLS connection comes about ({cause.reason or cause}); "
+                f"{place}: the TLS handshake failed ({cause.reason or cause}); "
                 "does it speak TLS, and accept RedisBackend.cert_file?"
             )
-    return Passing(f"{place} {_network_words(error, peer)}")
+    return Transient(f"{place} {_network_words(error, peer)}")
 
 
 def cluster(place: str) -> BackendRejected:
@@ -112,7 +112,7 @@ def _refused(text: str, place: str) -> BackendError:
 
 def _network_words(error: Exception, peer: Peer) -> str:
     if "max number of clients" in str(error):
-        return "has as many clients as it takes (maxclients)."
+        return "has reached its limit of clients (maxclients)."
     for cause in _chain(error):
         if isinstance(cause, TimeoutError):
             return "did not answer in time" + ("; does it speak TLS?" if peer.is_tls and peer.is_new else ".")

@@ -1,4 +1,4 @@
-"""What Traefik hears of changes: it must hear of each batch, and once, since it reads the whole table each time."""
+"""Notifies Traefik of changes: once for each batch, since Traefik then reads the whole table."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ._redis_client import Client
 from ._redis_session import Command, Session
 
 _OPTION = "notify-keyspace-events"
-#: Flags of the option that let events of the strings through which Traefik reads, or may do so, are all but these.
+#: With any other flag of the option, Redis may send an event for a string that Traefik reads.
 _HARMLESS = set("KEhlszxetmd")
 
 
 class Events:
-    """Tells Traefik of changes to strings below ``<root>/traefik``.
+    """Notifies Traefik of changes to strings below ``<root>/traefik``.
 
-    Traefik listens for Redis's keyspace events, which are messages on channels with certain names (Redis docs,
-    "Keyspace notifications"). A message of ours on such a channel is one too, whatever the option
-    ``notify-keyspace-events`` is. So each batch ends with one.
+    Traefik listens for Redis's keyspace events: messages on channels with certain names (Redis docs, "Keyspace
+    notifications"). Anybody can publish on such a channel, whatever the option ``notify-keyspace-events`` is. So each
+    batch ends with one message of ours.
 
-    With that option, which Traefik sets when it starts if it may, Redis sends one more for each key of a batch. Where
-    we may, we switch it off within our transaction, which nobody else notices, since Redis does nothing else meanwhile.
+    When Traefik starts, it sets that option, if it may. Then Redis sends a message for each key of a batch, too. If we
+    may, we switch the option off within our transaction. Nobody notices: Redis does nothing else meanwhile.
     """
 
     def __init__(self, client: Client, root: str, db: int, log: Any) -> None:
@@ -34,26 +34,15 @@ class Events:
         self._may_get = self._may_set = True
         self._has_warned = False
 
-    @property
-    def questions(self) -> list[Command]:
-        """What to ask before a transaction."""
-        return [("CONFIG", "GET", _OPTION)] if self._may_get else []
-
-    def heard(self, replies: list[Any]) -> str | None:
-        """The option's value, from the replies to `questions`; None: we may not know."""
-        if replies and isinstance(replies[0], list):
-            return b"".join(replies[0][1:]).decode()
-        self._may_get = False
-        return None
-
-    def around(self, flags: str | None) -> tuple[list[Command], list[Command]]:
-        """What to do in a transaction before the writes and after them, when the option's value is `flags`."""
+    async def commands_around(self, session: Session) -> tuple[list[Command], list[Command]]:
+        """The commands for the next transaction, before the writes and after them."""
+        flags = await self._flags(session)
         if flags and self._may_set and _is_noisy(flags):
             return [("CONFIG", "SET", _OPTION, "")], [("CONFIG", "SET", _OPTION, flags), self.message]
         return [], [self.message]
 
-    def may_not_set(self, place: str) -> None:
-        """Take note that the option is such that Traefik hears of each key, and that we cannot help it."""
+    def give_up_setting(self, place: str) -> None:
+        """Record that we may not switch the option off. Warn of it once."""
         self._may_set = False
         if not self._has_warned:
             self._log.warning(
@@ -66,32 +55,39 @@ class Events:
         self._has_warned = True
 
     async def check(self, session: Session) -> None:
-        """Find out what we may do, if we have just connected to the server."""
+        """Find out which permissions we have, once for each connection."""
         if session.is_checked:
             return
         session.is_checked = True
         self._may_get = self._may_set = True
-        flags = self.heard(await session.try_to(*self.questions))
+        flags = await self._flags(session)
         if flags is None:
             flags = await self._probe(session)
             self._may_set = False
         elif _is_noisy(flags):
-            await session.begin()
-            reply, _ = await session.try_to(("CONFIG", "SET", _OPTION, flags), ("DISCARD",))
-            self._may_set = not isinstance(reply, ResponseError)
+            await session.ask("MULTI")
+            self._may_set = not isinstance(await session.try_to("CONFIG", "SET", _OPTION, flags), ResponseError)
+            await session.ask("DISCARD")
         if flags and _is_noisy(flags) and not self._may_set:
-            self.may_not_set(session.place)
+            self.give_up_setting(session.place)
+
+    async def _flags(self, session: Session) -> str | None:
+        """The option's value; None if we may not ask for it."""
+        if self._may_get:
+            reply = await session.try_to("CONFIG", "GET", _OPTION)
+            if isinstance(reply, list):
+                return b"".join(reply[1:]).decode()
+            self._may_get = False
+        return None
 
     async def _probe(self, session: Session) -> str | None:
-        """Flags that the option seems to have, by events that we cause; None: we may not know."""
+        """The option's flags, found out by causing events; None if we may not listen."""
         key = self._probe_key
-        async with self._client.session(keep=False) as listener:
-            (subscribed,) = await listener.try_to(("SUBSCRIBE", self._probe_channel))
-            if isinstance(subscribed, ResponseError):
+        async with self._client.listener() as listener:
+            if isinstance(await listener.try_to("SUBSCRIBE", self._probe_channel), ResponseError):
                 return None
-            await session.begin()
             await session.transact([("SET", key, ""), ("DEL", key)])
-            # Events come before the replies to what is sent after them.
+            # The reply to PING comes after all events.
             await listener.send("PING")
             heard = set()
             while (message := await listener.message(self._client.timeout)) and message[0] == b"message":

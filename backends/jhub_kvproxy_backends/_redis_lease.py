@@ -1,4 +1,4 @@
-"""One writer at a time: the lease is a key that expires, and every change is made only while it is the same."""
+"""One writer at a time: the lease is a key that expires. A change is made only while the key is unchanged."""
 
 from __future__ import annotations
 
@@ -7,52 +7,43 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from jhub_kvproxy import LeaseHeld, LeaseLost
 
-from ._redis_session import Command, Session
+from ._redis_session import Session
 
 
 class Lease:
     """The lease below `root`.
 
-    Watched keys rather than a script: the option for keyspace events cannot be set from a script, but must be in the
-    same transaction as the writes. Redis also breaks a watch when the key expires.
+    Changes WATCH the key, and do not use a script: a script cannot set the option for keyspace events, which must
+    happen in the same transaction as the writes. A watch also notices when the key expires.
     """
 
     def __init__(self, root: str) -> None:
         self.key = f"{root}/lease"
-        self._question: Command = ("GET", self.key)
         self._token = ""
 
     @property
     def is_wanted(self) -> bool:
-        """Whether changes may be made only while the lease is ours."""
+        """Whether changes need the lease."""
         return bool(self._token)
 
-    @property
-    def questions(self) -> list[Command]:
-        """What to ask, with :attr:`key` watched, before a change; :meth:`check` judges the replies."""
-        return [self._question] if self._token else []
-
-    def check(self, session: Session, replies: list[Any]) -> None:
-        """Raise LeaseLost if the lease is wanted and not ours."""
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise session.meaning(reply)
-            found = _read(reply)
-            if found.get("token") != self._token:
-                now = f"{_words(found)} has it now" if found else "it expired"
-                raise LeaseLost(f"The lease {self.key} in {session.place} is no longer this writer's: {now}.")
+    async def check(self, session: Session) -> None:
+        """Raise LeaseLost if the lease is wanted and not ours. The caller watches :attr:`key`."""
+        if not self._token:
+            return
+        found = _read(await session.ask("GET", self.key))
+        if found.get("token") != self._token:
+            now = f"{_holder(found)} has it now" if found else "it expired"
+            raise LeaseLost(f"The lease {self.key} in {session.place} is no longer this writer's: {now}.")
 
     async def acquire(self, session: Session, holder: str, ttl: float) -> None:
-        """Have it for `ttl` seconds from now. Raises LeaseHeld."""
+        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
         self._token = self._token or secrets.token_hex(8)
         while True:
-            found = await self._begin(session)
+            found = await self._watch_and_read(session)
             if found and found.get("token") != self._token:
-                raise LeaseHeld(f"{_words(found)} holds the lease {self.key} in {session.place}.")
+                raise LeaseHeld(f"{_holder(found)} holds the lease {self.key} in {session.place}.")
             since = found.get("since") or datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             lease = json.dumps({"holder": holder, "since": since, "token": self._token})
             expiry = max(1, round(ttl * 1000))
@@ -60,22 +51,20 @@ class Lease:
                 return
 
     async def release(self, session: Session) -> None:
-        """Let another have it at once."""
+        """Give the lease up, so that another writer can have it at once."""
         while self._token:
-            ours = (await self._begin(session)).get("token") == self._token
+            ours = (await self._watch_and_read(session)).get("token") == self._token
             if await session.transact([("DEL", self.key)] if ours else []) is not None:
                 self._token = ""
 
-    async def _begin(self, session: Session) -> dict[str, Any]:
-        """The lease as it is, watched; a transaction has begun."""
-        _, reply = await session.begin(("WATCH", self.key), self._question)
-        if isinstance(reply, ResponseError):
-            raise session.meaning(reply)
-        return _read(reply)
+    async def _watch_and_read(self, session: Session) -> dict[str, Any]:
+        """Read the lease, and watch it: the next transaction is made only if it has not changed."""
+        await session.ask("WATCH", self.key)
+        return _read(await session.ask("GET", self.key))
 
 
 def _read(reply: Any) -> dict[str, Any]:
-    """The lease that `reply` tells of; empty when there is none."""
+    """The lease in `reply`; empty if there is none."""
     if reply is None:
         return {}
     try:
@@ -85,5 +74,5 @@ def _read(reply: Any) -> dict[str, Any]:
     return lease if isinstance(lease, dict) else {"holder": "something that is no lease of ours"}
 
 
-def _words(lease: dict[str, Any]) -> str:
+def _holder(lease: dict[str, Any]) -> str:
     return f"{lease.get('holder')} (since {lease.get('since', 'an unknown time')})"

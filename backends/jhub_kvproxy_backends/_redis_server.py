@@ -1,4 +1,4 @@
-"""Whether a Redis will do: asked once, before it is used."""
+"""Checks whether a Redis can be used, when the backend is opened."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def acl(root: str, db: int) -> str:
 
 
 async def check(session: Session, table: Table, lease: Lease, events: Events, log: Any) -> None:
-    """Raise what keeps us from using the server; log what the admin should mend."""
-    (reply,) = await session.try_to(("INFO",))
-    info = _parse(reply)
-    if info.get("cluster_enabled") == "1":
+    """Raise a BackendError if the server cannot be used. Log what the admin should change."""
+    info = await session.try_to("INFO")
+    if isinstance(info, ResponseError):  # we may not ask
+        info = {}
+    if info.get("cluster_enabled"):
         raise cluster(session.place)
     await _check_permissions(session, table, lease, events)
-    if info.get("aof_enabled") == "0" and not await _saves(session):
+    if info.get("aof_enabled") == 0 and not await _saves(session):
         log.warning("%s keeps nothing over a restart; put this line into its redis.conf: appendonly yes", session.place)
     if info.get("maxmemory_policy", "").startswith("allkeys-"):
         log.warning(
@@ -41,7 +42,7 @@ async def check(session: Session, table: Table, lease: Lease, events: Events, lo
 
 
 async def _check_permissions(session: Session, table: Table, lease: Lease, events: Events) -> None:
-    """Have all commands that we will need accepted, and none executed."""
+    """Try all commands that we need in a transaction, and discard it."""
     string, fields = f"{table.traefik}/", table.table
     commands: list[Command] = [
         *(("GET", lease.key), ("SET", lease.key, ""), ("MGET", string), ("MSET", string, ""), ("DEL", string)),
@@ -49,21 +50,12 @@ async def _check_permissions(session: Session, table: Table, lease: Lease, event
         *(("HSET", fields, "", ""), ("HDEL", fields, "")),
         events.message,
     ]
-    for reply in await session.begin(("WATCH", fields)):
-        if isinstance(reply, ResponseError):
-            raise session.meaning(reply)
-    await session.ask(*commands, ("DISCARD",))
-    await session.begin()
+    for command in (("WATCH", fields), ("MULTI",), *commands, ("DISCARD",)):
+        await session.ask(*command)
     await session.transact([])
 
 
 async def _saves(session: Session) -> bool:
-    (reply,) = await session.try_to(("CONFIG", "GET", "save"))
-    # Without the permission to ask, assume that it does.
+    reply = await session.try_to("CONFIG", "GET", "save")
+    # Without the permission to ask, assume that it saves.
     return isinstance(reply, ResponseError) or bool(b"".join(reply[1:]))
-
-
-def _parse(reply: Any) -> dict[str, str]:
-    if not isinstance(reply, bytes):  # we may not ask
-        return {}
-    return dict(line.split(":", 1) for line in reply.decode(errors="replace").splitlines() if ":" in line)

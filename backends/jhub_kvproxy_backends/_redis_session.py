@@ -1,176 +1,199 @@
-"""A conversation with a Redis over one connection: time limits, and no second EXEC."""
+"""Connections to a Redis, for commands and transactions, or for messages that it sends by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from jhub_kvproxy import BackendError, BackendUnavailable
 
-from ._redis_errors import Passing, Peer, translate
+from ._redis_errors import Peer, Transient, translate
 from ._redis_url import Address
+
+C = TypeVar("C", bound="_Conversation")
 
 Command = tuple[str | bytes | int, ...]
 
-_PACKET = 64 * 1024
-
 
 class OptionRefused(Exception):
-    """The server does not let us set an option, so it has made no part of a transaction."""
+    """The server does not let us set an option. It has made no part of the transaction."""
 
 
-class Session:
-    """A connection that one conversation has for itself."""
+class _Conversation(ABC):
+    """A connection with one user at a time."""
 
-    def __init__(self, connection: AbstractConnection, peer: Peer, limit: float) -> None:
+    def __init__(self, redis: Redis, peer: Peer, limit: float) -> None:
         self.place = peer.place
-        #: Whether we have looked what the server lets us do.
-        self.is_checked = False
-        self._connection = connection
-        self._limit = limit
+        self._redis = redis
         self._peer = peer
+        self._limit = limit
 
-    async def ask(self, *commands: Command, is_long: bool = False) -> list[Any]:
-        """The replies to `commands`, sent together; `is_long` if they may take all the time that there is.
+    @abstractmethod
+    async def start(self) -> None:
+        """Connect, and log in."""
 
-        Raises what a refusal means.
-        """
-        replies = await self._exchange(commands, None if is_long else self._limit)
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise self.meaning(reply)
-        return replies
+    @abstractmethod
+    async def try_to(self, *command: str | bytes | int, is_long: bool = False) -> Any:
+        """The reply to `command`, which may be a refusal (ResponseError)."""
 
-    async def try_to(self, *commands: Command) -> list[Any]:
-        """The replies to `commands`, sent together, with refusals (ResponseError) among them."""
-        return await self._exchange(commands, self._limit)
-
-    async def begin(self, *commands: Command) -> list[Any]:
-        """The replies to `commands`, refusals among them; then a transaction has begun, for :meth:`transact`.
-
-        It must have begun before its commands are sent: without permission for MULTI they would be made one by one.
-        """
-        *replies, begun = await self.try_to(*commands, ("MULTI",))
-        if isinstance(begun, ResponseError):
-            raise self.meaning(begun)
-        return replies
-
-    async def transact(self, commands: Iterable[Command]) -> list[Any] | None:
-        """The replies to `commands`, made as one transaction; None: a watched key has changed, so nothing was made.
-
-        Raises :class:`OptionRefused` for CONFIG, what a refusal means for other commands, and BackendUnavailable when
-        the outcome is unknown.
-        """
-        names = []
-
-        def all_commands() -> Iterable[Command]:
-            for command in commands:
-                names.append(str(command[0]))
-                yield command
-            yield ("EXEC",)
-
-        try:
-            *queued, executed = await self._exchange(all_commands(), None)
-        except Passing as error:
-            raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
-        for name, reply in zip(names, queued, strict=True):
-            if isinstance(reply, ResponseError):
-                if name == "CONFIG":
-                    raise OptionRefused from reply
-                raise self.meaning(reply)
-        if isinstance(executed, ResponseError):
-            raise self.meaning(executed)
-        replies: list[Any] | None = executed
-        for reply in replies or ():
-            if isinstance(reply, ResponseError):
-                # The server took the command, and then could not make it, without taking back the others.
-                raise BackendUnavailable(f"Only a part of the change was made. {self.meaning(reply)}") from reply
-        return replies
-
-    def meaning(self, reply: ResponseError) -> BackendError:
-        """What a refusal means."""
-        return translate(reply, self._peer)
-
-    async def message(self, limit: float) -> Any:
-        """What the server says unasked; None when it says nothing for `limit` seconds."""
-        try:
-            return await self._connection.read_response(disable_decoding=True, timeout=limit)
-        except (RedisError, OSError) as error:
-            ours = translate(error, self._peer)
-            raise ours from ours.__cause__
-
-    async def send(self, *command: str) -> None:
-        """Send `command`, whose reply comes as a :meth:`message`."""
-        await self._exchange([command], self._limit, reads=False)
+    async def ask(self, *command: str | bytes | int, is_long: bool = False) -> Any:
+        """The reply to `command`. Raises our error if the server refuses it."""
+        reply = await self.try_to(*command, is_long=is_long)
+        if isinstance(reply, ResponseError):
+            raise self.error_for(reply)
+        return reply
 
     async def close(self) -> None:
-        await self._connection.disconnect(nowait=True)
+        with suppress(RedisError, OSError):
+            await self._redis.aclose(close_connection_pool=True)
 
-    async def _exchange(self, commands: Iterable[Command], limit: float | None, *, reads: bool = True) -> list[Any]:
+    def error_for(self, reply: ResponseError) -> BackendError:
+        """Our error for a refusal."""
+        return translate(reply, self._peer)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            async with asyncio.timeout(limit):
-                count = await self._send(commands)
-                return [await self._read() for _ in range(count if reads else 0)]
+            yield
         except (RedisError, OSError, UnicodeEncodeError) as error:
             ours = translate(error, self._peer)
             raise ours from ours.__cause__
 
-    async def _send(self, commands: Iterable[Command]) -> int:
-        count = size = 0
-        packet: list[bytes] = []
+
+class Session(_Conversation):
+    """Sends commands over one connection, one at a time.
+
+    Transactions are MULTI, commands and EXEC, not a pipeline of redis-py (docs/adr/0001 says why). An error other than
+    a refusal ends the session: redis-py would connect again, and the server would know nothing of MULTI.
+    """
+
+    #: Whether we have checked our permissions.
+    is_checked = False
+
+    async def start(self) -> None:
+        await self._redis.initialize()
+
+    async def try_to(self, *command: str | bytes | int, is_long: bool = False) -> Any:
+        """The reply to `command`, which may be a refusal. With `is_long`, there is no limit for this reply alone."""
+        with self._translated():
+            try:
+                async with asyncio.timeout(None if is_long else self._limit):
+                    return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call,unused-ignore]
+            except ResponseError as refusal:
+                return refusal
+
+    async def transact(self, commands: Iterable[Command]) -> list[Any] | None:
+        """Make `commands` as one transaction. Returns their replies; None if a watched key has changed.
+
+        Nothing is changed then, nor if the server refuses a command. That raises :class:`OptionRefused` for CONFIG, and
+        our error for others. Raises BackendUnavailable when the outcome is unknown.
+        """
+        await self.ask("MULTI")
         for command in commands:
-            packed = self._connection.pack_command(*command)
-            packet += packed
-            size += sum(map(len, packed))
-            count += 1
-            if size > _PACKET:
-                await self._connection.send_packed_command(packet)
-                packet, size = [], 0
-                await asyncio.sleep(0)
-        await self._connection.send_packed_command(packet)
-        return count
-
-    async def _read(self) -> Any:
+            queued = await self.try_to(*command)
+            if isinstance(queued, ResponseError):
+                await self.ask("DISCARD")
+                raise OptionRefused if command[0] == "CONFIG" else self.error_for(queued)
         try:
-            return await self._connection.read_response(disable_decoding=True)
-        except ResponseError as refusal:
-            return refusal
+            replies: Any = await self.try_to("EXEC", is_long=True)
+        except Transient as error:
+            raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
+        if isinstance(replies, ResponseError):
+            raise self.error_for(replies)
+        for reply in replies or ():
+            if isinstance(reply, ResponseError):
+                # The server had accepted the command, and failed to run it. Redis does not roll back the others.
+                raise BackendUnavailable(f"Only a part of the change was made. {self.error_for(reply)}") from reply
+        return replies  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        if self._redis.connection:
+            # Without waiting for a server that may be frozen.
+            await self._redis.connection.disconnect(nowait=True)
+        await super().close()
 
 
-async def connect(address: Address, peer: Peer, *, tls: ssl.SSLContext | None, limit: float) -> Session:
-    """A session with the server at `address`, logged in; nothing in it may take longer than `limit` seconds."""
+class Listener(_Conversation):
+    """Receives messages that the server sends by itself."""
+
+    async def start(self) -> None:
+        self._pubsub = self._redis.pubsub()
+        await self._pubsub.connect()  # type: ignore[no-untyped-call,unused-ignore]
+
+    async def try_to(self, *command: str | bytes | int, is_long: bool = False) -> Any:
+        await self.send(*command)
+        with self._translated():
+            try:
+                reply = await self._pubsub.parse_response(block=is_long, timeout=self._limit)
+            except ResponseError as refusal:
+                return refusal
+        if reply is None:
+            raise Transient(f"{self.place} did not answer in time.")
+        return reply
+
+    async def send(self, *command: str | bytes | int) -> None:
+        """Send `command`, whose reply comes as a :meth:`message`."""
+        with self._translated():
+            await self._pubsub.execute_command(*command)
+
+    async def message(self, limit: float) -> Any:
+        """The next message; None if there is none for `limit` seconds."""
+        with self._translated():
+            return await self._pubsub.parse_response(block=False, timeout=limit)
+
+    async def close(self) -> None:
+        with suppress(RedisError, OSError):
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call,unused-ignore]
+        await super().close()
+
+
+async def connect(kind: type[C], address: Address, peer: Peer, *, tls: ssl.SSLContext | None, limit: float) -> C:
+    """A session or listener with the server at `address`, within `limit` seconds."""
+    redis = Redis(connection_pool=_pool(address, tls, limit), single_connection_client=True)
+    conversation = kind(redis, replace(peer, is_new=False), limit)
+    try:
+        async with asyncio.timeout(limit):
+            await conversation.start()
+    except BaseException as error:
+        await conversation.close()
+        if not isinstance(error, (RedisError, OSError)):
+            raise
+        ours = translate(error, peer)
+        raise ours from ours.__cause__
+    return conversation
+
+
+def _pool(address: Address, tls: ssl.SSLContext | None, limit: float) -> ConnectionPool:
     options: dict[str, Any] = {
         "db": address.db,
         "username": address.username or None,
         "password": address.password or None,
         "protocol": 2,
         "socket_timeout": None,
-        "socket_connect_timeout": None,
+        "socket_connect_timeout": limit,
         "retry": Retry(NoBackoff(), 0),
     }
-    connection: AbstractConnection
     if address.path:
-        connection = UnixDomainSocketConnection(path=address.path, **options)
-    elif address.tls:
-        connection = SSLConnection(host=address.host, port=address.port, socket_keepalive=True, **options)
-        connection.ssl_context.context = tls  # made once, and off the event loop
-    else:
-        connection = Connection(host=address.host, port=address.port, socket_keepalive=True, **options)
-    try:
-        async with asyncio.timeout(limit):
-            await connection.connect()  # type: ignore[no-untyped-call,unused-ignore]
-    except BaseException as error:
-        await connection.disconnect(nowait=True)
-        if not isinstance(error, (RedisError, OSError)):
-            raise
-        ours = translate(error, peer)
-        raise ours from ours.__cause__
-    return Session(connection, replace(peer, is_new=False), limit)
+        return ConnectionPool(UnixDomainSocketConnection, path=address.path, **options)
+    options |= {"host": address.host, "port": address.port, "socket_keepalive": True}
+    if address.tls:
+        return ConnectionPool(_TLSConnection, tls=tls, **options)
+    return ConnectionPool(Connection, **options)
+
+
+class _TLSConnection(SSLConnection):
+    """Uses certificates that were read before, off the event loop (docs/adr/0001)."""
+
+    def __init__(self, *, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = tls

@@ -1,9 +1,7 @@
-"""What the Redis backend does with a Redis."""
+"""The Redis backend, when its library is there: puts table, lease and events together."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from jhub_kvproxy import BackendError
+from jhub_kvproxy import BackendError, Backoff
 
 from ._redis_client import Client
 from ._redis_events import Events
@@ -23,8 +21,6 @@ from ._redis_session import OptionRefused, Session
 from ._redis_table import Table
 from ._redis_url import Address
 from ._redis_watch import changes_of
-
-_PAUSE = 0.01
 
 
 class RedisStore:
@@ -46,7 +42,7 @@ class RedisStore:
         self._lease = Lease(root)
         self._events = Events(self._client, root, address.db, log)
         self._log = log
-        # Whether a change may still be on its way to the server, such as one whose answer did not come.
+        # Whether the server may still make a change of ours later: one whose answer did not come.
         self._in_doubt = True
 
     async def open(self) -> None:
@@ -54,7 +50,7 @@ class RedisStore:
 
     async def close(self) -> None:
         if self._lease.is_wanted:
-            with suppress(BackendError):  # it expires by itself
+            with suppress(BackendError):  # the lease expires by itself
                 async with self._client.session() as session:
                     await self._lease.release(session)
         await self._client.close()
@@ -66,8 +62,8 @@ class RedisStore:
         return await self._client.run(self._load)
 
     async def remove(self) -> None:
-        """Remove what is left of a table without keys."""
-        await self._client.run(lambda session: session.ask(self._table.removal))
+        """Remove the rest of a table, after its keys are gone."""
+        await self._client.run(lambda session: session.ask(*self._table.removal))
 
     def watch(self) -> AsyncIterator[None]:
         return changes_of(self._client, self._table.table, self._table.traefik)
@@ -82,13 +78,13 @@ class RedisStore:
     async def _open(self, session: Session) -> None:
         await check(session, self._table, self._lease, self._events, self._log)
         await self._events.check(session)
-        self._table.check(session, await session.try_to(*self._table.questions))
+        await self._table.exists(session)
 
     async def _prepare(self, session: Session) -> None:
         await self._events.check(session)
         if self._in_doubt:
-            # A server that refuses this refuses the late change too.
-            replies = await session.try_to(*self._table.bar)
+            # A server that refuses this now would refuse the late change, too.
+            replies = [await session.try_to(*command) for command in self._table.barrier_commands]
             self._in_doubt = any(isinstance(reply, ResponseError) for reply in replies)
 
     async def _load(self, session: Session) -> dict[str, str]:
@@ -98,23 +94,20 @@ class RedisStore:
     async def _apply(self, changes: Mapping[str, str | None], session: Session) -> None:
         await self._prepare(session)
         table, lease, events = self._table, self._lease, self._events
+        backoff = Backoff(0.01, 0.1, spread=1.0)
         while True:
-            asked = table.questions, lease.questions, events.questions
-            _, *replies = await session.begin(("WATCH", *table.watched, lease.key), *asked[0], *asked[1], *asked[2])
-            of_lease = len(asked[0])
-            of_events = of_lease + len(asked[1])
-            table.check(session, replies[:of_lease])
-            lease.check(session, replies[of_lease:of_events])
-            flags = events.heard(replies[of_events:])
-            before, after = events.around(flags) if table.concerns_traefik(changes) else ([], [])
+            await session.ask("WATCH", *table.watched, lease.key)
+            is_new = not await table.exists(session)
+            await lease.check(session)
+            before, after = await events.commands_around(session) if table.concerns_traefik(changes) else ([], [])
             self._in_doubt = True
             try:
-                done = await session.transact(chain(before, table.writes(changes), after))
+                done = await session.transact(chain(before, table.writes(changes, is_new=is_new), after))
             except OptionRefused:
-                events.may_not_set(session.place)
+                events.give_up_setting(session.place)
                 continue
             self._in_doubt = False
             if done is not None:
                 return
             # Another writer was quicker.
-            await asyncio.sleep(_PAUSE * random.random())
+            await backoff.rest()

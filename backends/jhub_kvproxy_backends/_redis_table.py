@@ -1,10 +1,10 @@
-"""The table in Redis: which keys it has, and the commands that read and change it."""
+"""The table in Redis: its keys, and the commands that read and change it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
 
 from redis.exceptions import ResponseError
 
@@ -22,42 +22,38 @@ class Table:
     """The table below `root` in the database `db`.
 
     ``<root>/table``
-        A hash with all keys and their values, so that one command reads them as they are at one moment, and nobody
-        needs to search the database.
+        A hash with all keys and their values. So one command reads the table as it is at one moment, and nobody needs
+        to search the database.
     ``<root>/traefik/...``
         What Traefik reads: a string for each such key.
     ``<root>/format``
-        The version of all this; once there was a table, it stays.
+        The version of this layout. It stays when the table has no keys.
     """
 
     def __init__(self, root: str, db: int) -> None:
         self.root = root
         self._db = db
         self.table = f"{root}/table"
-        #: What the names of all keys begin with that Traefik reads.
+        #: The names of all keys that Traefik reads begin with this.
         self.traefik = f"{root}/traefik"
         self._format = f"{root}/format"
         barrier = f"{root}/barrier"
-        #: A change that is still under way, and watches `watched`, fails after this.
-        self.bar: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
+        #: After these commands, earlier changes that watch `watched` fail.
+        self.barrier_commands: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
         self.watched = (self.table, barrier)
-        #: What to ask before a change; :meth:`check` judges the replies.
-        self.questions: Sequence[Command] = (("HGET", self.table, _FORMAT_FIELD), ("EXISTS", self._format))
-        #: What removes the rest of a table that has no keys.
+        #: Removes the rest of a table that has no keys.
         self.removal: Command = ("DEL", self.table, self._format)
 
-    def check(self, session: Session, replies: Sequence[Any]) -> None:
-        """Raise BackendRejected if the replies to `questions` say that the table cannot be used."""
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                if "WRONGTYPE" not in str(reply):
-                    raise session.meaning(reply)
-                raise BackendRejected(
-                    f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or "
-                    "database."
-                ) from reply
-        version, is_old = replies
-        if version is None and is_old:
+    async def exists(self, session: Session) -> bool:
+        """Whether there is a table already. Raises BackendRejected if it cannot be used."""
+        version = await session.try_to("HGET", self.table, _FORMAT_FIELD)
+        if isinstance(version, ResponseError):
+            if "WRONGTYPE" not in str(version):
+                raise session.error_for(version)
+            raise BackendRejected(
+                f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or database."
+            ) from version
+        if version is None and await session.ask("EXISTS", self._format):
             raise BackendRejected(
                 f"{session.place} has lost the key {self.table}, which is the table. "
                 "Remove the rest, and the Hub writes its routes anew: "
@@ -68,11 +64,13 @@ class Table:
                 f"{session.place}: the table {self.table} has format {version!r}, and this jhub-kvproxy writes "
                 f"{_FORMAT!r}; upgrade jhub-kvproxy, or choose another KVProxy.prefix."
             )
+        return version is not None
 
-    def writes(self, changes: Mapping[str, str | None]) -> Iterator[Command]:
-        """The commands that make `changes`. Each is short, so that whoever packs them can pause."""
-        yield ("SET", self._format, _FORMAT)
-        yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
+    def writes(self, changes: Mapping[str, str | None], *, is_new: bool) -> Iterator[Command]:
+        """The commands for `changes`; with `is_new`, they make the table, too. Each is short, for quick packing."""
+        if is_new:
+            yield ("SET", self._format, _FORMAT)
+            yield ("HSET", self.table, _FORMAT_FIELD, _FORMAT)
         items = list(changes.items())
         for start in range(0, len(items), _CHUNK):
             part = items[start : start + _CHUNK]
@@ -92,15 +90,13 @@ class Table:
         return any(map(_is_string, changes))
 
     async def read(self, session: Session) -> dict[str, str]:
-        """The table as it is at one moment, but for strings that somebody else has changed: those as they are."""
-        self.check(session, await session.try_to(*self.questions))
-        (texts,) = await session.ask(("HGETALL", self.table), is_long=True)
+        """The table as it is at one moment, with the strings that somebody else has changed as they are now."""
+        await self.exists(session)
+        items = iter((await session.ask("HGETALL", self.table, is_long=True)).items())
         keys: dict[str, str] = {}
-        for start in range(0, len(texts), 2 * _CHUNK):
-            part = texts[start : start + 2 * _CHUNK]
-            found = dict(zip(part[::2], part[1::2], strict=True))
+        while found := dict(islice(items, _CHUNK)):
             found.pop(_FORMAT_FIELD, None)
-            await self._correct(session, found)
+            await self._update_from_strings(session, found)
             try:
                 keys.update((key.decode(), value.decode()) for key, value in found.items())
             except UnicodeDecodeError as error:
@@ -110,18 +106,17 @@ class Table:
                 ) from error
         return keys
 
-    async def _correct(self, session: Session, keys: dict[bytes, bytes]) -> None:
-        """Bring those of `keys` that are strings to what the strings are, unless it is we who changed them since."""
+    async def _update_from_strings(self, session: Session, keys: dict[bytes, bytes]) -> None:
+        """Update `keys` from the strings that Traefik reads, except for those that a commit has changed since."""
         root = f"{self.root}/".encode()
         strings = [key for key in keys if key.startswith(_TRAEFIK.encode())]
         if not strings:
             await asyncio.sleep(0)
             return
-        (values,) = await session.ask(("MGET", *(root + key for key in strings)))
+        values = await session.ask("MGET", *(root + key for key in strings))
         different = [key for key, value in zip(strings, values, strict=True) if value != keys[key]]
         if not different:
             return
-        await session.begin()
         fields, values = await session.transact(
             [("HMGET", self.table, *different), ("MGET", *(root + key for key in different))]
         ) or ([], [])

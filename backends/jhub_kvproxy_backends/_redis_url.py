@@ -1,4 +1,4 @@
-"""Where a Redis is: what the options of RedisBackend may say, and the same for Traefik."""
+"""The address of a Redis, from the options of RedisBackend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FORMS = "redis://HOST:PORT/DATABASE, rediss://HOST:PORT/DATABASE (TLS) or unix:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is, and as whom to log in there; `path` is a unix socket's."""
+    """Address and login of a server. `path` is that of a unix socket."""
 
     host: str = ""
     port: int = 0
@@ -25,12 +25,12 @@ class Address:
 
     @property
     def endpoint(self) -> str:
-        """As Traefik wants it: ``host:port``, or the path of a unix socket."""
+        """The address for Traefik: ``host:port``, or the path of a unix socket."""
         return self.path or f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 def parse_url(url: str) -> Address:
-    """The address that `url` means. Raises BackendRejected if it is none; the text does not repeat the URL."""
+    """The address in `url`. Raises BackendRejected if it is not valid. The error does not repeat the URL."""
     try:
         parts = urlsplit(url)
         options = parse_qs(parts.query, strict_parsing=bool(parts.query))
@@ -45,7 +45,7 @@ def parse_url(url: str) -> Address:
         if not (db.isascii() and db.isdecimal()):
             raise ValueError
         port = parts.port or _PORT
-    except ValueError:  # its text may hold a part of a password
+    except ValueError:  # its text may contain a part of a password
         raise BackendRejected(
             f"RedisBackend.url is not a URL of a Redis; write it like {_FORMS}. "
             "In a user name or password, percent-encode what has a meaning in URLs, or use RedisBackend.password."
@@ -63,7 +63,7 @@ def parse_url(url: str) -> Address:
 
 
 def parse_sentinel(text: str) -> Address:
-    """The address of a Sentinel, given as ``host:port``. Raises BackendRejected if it is none."""
+    """The address of a Sentinel, given as ``host:port``. Raises BackendRejected if it is not valid."""
     try:
         parts = urlsplit(f"//{text}")
         if not parts.hostname or parts.netloc != text or "@" in text:

@@ -1,6 +1,6 @@
-"""Hears of changes to keys, by Redis's invalidation messages (Redis docs, "Client-side caching": broadcasting mode).
+"""Watches keys by Redis's invalidation messages (Redis docs, "Client-side caching": broadcasting mode).
 
-Unlike keyspace events they need no option, come once for all keys of a transaction, and tell of FLUSHALL.
+Unlike keyspace events, these need no option, come once for all keys of a transaction, and tell of FLUSHALL.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from jhub_kvproxy import BackendUnavailable
+from jhub_kvproxy import BackendUnavailable, cancel
 
 from ._redis_client import Client
-from ._redis_errors import Passing
-from ._redis_session import Session
+from ._redis_errors import Transient
+from ._redis_session import Listener
 
 _CHANNEL = "__redis__:invalidate"
 
@@ -23,10 +23,10 @@ async def changes_of(client: Client, *prefixes: str) -> AsyncIterator[None]:
     Raises BackendUnavailable when some may have been missed.
     """
     try:
-        async with client.session() as session:
-            await _begin(session, prefixes)
+        async with client.listener() as listener:
+            await _begin(listener, prefixes)
             changed = asyncio.Event()
-            reader = asyncio.create_task(_read(session, changed, client.timeout / 2))
+            reader = asyncio.create_task(_read(listener, changed, client.timeout / 2))
             reader.add_done_callback(lambda _: changed.set())
             try:
                 while not reader.done():
@@ -35,29 +35,26 @@ async def changes_of(client: Client, *prefixes: str) -> AsyncIterator[None]:
                     await changed.wait()
                 reader.result()
             finally:
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
-    except Passing as error:
+                await cancel([reader])
+    except Transient as error:
         raise BackendUnavailable(f"{error} Changes may have been missed.") from error.__cause__
 
 
-async def _begin(session: Session, prefixes: tuple[str, ...]) -> None:
-    (number,) = await session.ask(("CLIENT", "ID"))
+async def _begin(listener: Listener, prefixes: tuple[str, ...]) -> None:
+    number = await listener.ask("CLIENT", "ID")
     options = [word for prefix in prefixes for word in ("PREFIX", prefix)]
-    await session.ask(
-        ("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", *options),
-        ("SUBSCRIBE", _CHANNEL),
-    )
+    await listener.ask("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", *options)
+    await listener.ask("SUBSCRIBE", _CHANNEL)
 
 
-async def _read(session: Session, changed: asyncio.Event, patience: float) -> None:
+async def _read(listener: Listener, changed: asyncio.Event, patience: float) -> None:
     asked = False
     while True:
-        message = await session.message(patience)
+        message = await listener.message(patience)
         if message is None:
             if asked:
-                raise Passing(f"{session.place} did not answer in time.")
-            await session.send("PING")
+                raise Transient(f"{listener.place} did not answer in time.")
+            await listener.send("PING")
         elif message[0] == b"message":
             changed.set()
         asked = message is None

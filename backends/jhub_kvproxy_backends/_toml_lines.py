@@ -1,4 +1,4 @@
-"""Many lines as one text, of which only the parts are put together again that a change touches. Pure."""
+"""Many lines as one text. A change renders only the block that it touches. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _BLOCK = 256
 
 
 class Lines:
-    """A line for each key, in blocks; each block's text is made when it is asked for, and then kept."""
+    """A line for each key, in blocks. The text of a block is kept until one of its lines changes."""
 
     def __init__(self, separator: str) -> None:
         self._separator = separator
@@ -15,7 +15,7 @@ class Lines:
         self._places: dict[str, int] = {}
 
     def put(self, key: str, line: str) -> None:
-        """Give `key` this line, in place of the one that it had."""
+        """Set the line of `key`."""
         place = self._places.get(key)
         if place is None:
             if not self._blocks or len(self._blocks[-1]) >= _BLOCK:
@@ -42,7 +42,7 @@ class Lines:
         return self._separator.encode().join(text for text in self._texts if text)
 
     def _pack(self) -> None:
-        """Put the lines into as few blocks as they need: many have gone."""
+        """Put the lines into as few blocks as possible, after many were removed."""
         lines = {key: line for block in self._blocks for key, line in block.items()}
         self._blocks, self._texts, self._places = [], [], {}
         for key, line in lines.items():

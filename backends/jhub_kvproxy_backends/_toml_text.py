@@ -17,37 +17,40 @@ _FORMAT = 1
 
 
 class TableText:
-    """A table, and its text in both forms, of which only the parts are made again that a change touches."""
+    """A table and its text in both forms. A change renders only the parts that it touches."""
 
     def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
         self._lines = Lines(",\n")
-        self._fragments = Fragments(_render)
+        self._traefik = Fragments(_render)
 
     @property
-    def keys(self) -> Mapping[str, str]:
-        return self._fragments.keys
+    def has_traefik(self) -> bool:
+        """Whether the table has keys that Traefik reads."""
+        return bool(self._traefik.keys)
 
     def update(self, changes: Mapping[str, str | None]) -> None:
         for key, value in changes.items():
             if value is None:
+                self.keys.pop(key, None)
                 self._lines.remove(key)
             else:
+                self.keys[key] = value
                 self._lines.put(key, f"{json.dumps(key)}: {json.dumps(value)}")
-        self._fragments.update(changes)
+        self._traefik.update({key: value for key, value in changes.items() if key.startswith(_TRAEFIK)})
 
     def json(self) -> bytes:
-        """The whole table, every key with its value, one a line."""
+        """The whole table: each key and its value on a line."""
         return b'{"format": %d, "keys": {\n%b\n}}\n' % (_FORMAT, self._lines.text())
 
     def toml(self) -> bytes:
         """What Traefik reads."""
         header = "# Written by jhub-kvproxy from table.json; changes made here are lost.\n\n"
-        texts = self._fragments.texts
-        return (header + "\n".join(texts[element] for element in sorted(texts) if texts[element])).encode()
+        return (header + "\n".join(text for _, text in sorted(self._traefik.texts.items()))).encode()
 
 
 def parse_table(content: bytes, file: Path) -> dict[str, str]:
-    """The keys that stand in `content`, the text of `file`. Raises BackendRejected."""
+    """The keys in `content`, the text of `file`. Raises BackendRejected if it is damaged."""
     try:
         table = json.loads(content)
         keys, version = table["keys"], table["format"]
@@ -69,9 +72,7 @@ def parse_table(content: bytes, file: Path) -> dict[str, str]:
         ) from error
 
 
-def _render(element: str, keys: Mapping[str, str]) -> str:
-    if not element.startswith(_TRAEFIK):
-        return ""
+def _render(_: str, keys: Mapping[str, str]) -> str:
     part = unflatten({key.removeprefix(_TRAEFIK): value for key, value in keys.items()})
-    # Traefik runs Go templates over the file; in a basic string this escape is a brace.
+    # Traefik runs the file through Go templates, which must not see "{{". In TOML, this escape is a brace.
     return tomli_w.dumps(part).replace("{{", "{\\u007b")

@@ -13,27 +13,36 @@ from traitlets import Unicode, default
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost, Snapshot
 
 from ._consul_api import ConsulAPI, RolledBack, kv, kv_path, parsed, read_tree
+from ._consul_barrier import Barrier
 from ._consul_lease import ConsulLease
 from ._network import Answer, HTTPServers, NetworkBackend, http_url
 
-#: How many operations a transaction may have: since Consul 1.14, and before.
+#: The most operations in a transaction: since Consul 1.14, and before.
 _MANY_OPS, _FEW_OPS = 128, 64
 _MAX_BODY = 512 * 1024
-#: What an operation takes in a body beside its key and its value: JSON, and base64's rounding up.
+#: The bytes of an operation beside its key and value: JSON, and the padding of base64.
 _OP_BYTES = len('{"KV": {"Verb": "delete", "Key": "", "Value": ""}}, ') + 4
-_FENCE_BYTES = 200
-#: Consul may answer a blocking query this much later than asked for (Consul docs, "Blocking Queries").
+#: What the lease and the barrier add to a transaction.
+_GUARD_OPS, _GUARD_BYTES = 2, 400
+#: A blocking query may take this many times as long as was asked for (Consul docs, "Blocking Queries").
 _JITTER = 17 / 16
-#: Lists the first segments of keys, however many keys there are.
+#: Lists only the first segments of keys.
 _LISTED = {"keys": "", "separator": "/"}
 
 
 class ConsulBackend(NetworkBackend):
-    """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`."""
+    """Keeps the table in Consul, below ``<root>/``, where ``root`` is :attr:`~jhub_kvproxy.Backend.root`.
+
+    ``<root>/lease``
+        Who may write, if a writer asked for a lease.
+    ``<root>/barrier``
+        Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
+    """
 
     contract = 1
     provider = "consul"
-    max_txn_ops = _FEW_OPS - 1  # one is for the lease
+    lists_at_once = True
+    max_txn_ops = _FEW_OPS - _GUARD_OPS
     max_txn_bytes = _MAX_BODY * 3 // 4
 
     url = Unicode(
@@ -65,6 +74,7 @@ class ConsulBackend(NetworkBackend):
 
     _api: ConsulAPI | None = None
     _lease: ConsulLease
+    _barrier: Barrier
     _is_elsewhere = False
 
     @default("token")
@@ -74,55 +84,66 @@ class ConsulBackend(NetworkBackend):
     async def open(self) -> None:
         if self._api:
             return
-        api = self._new_api(self.timeout)
+        api = await self._new_api(self.timeout)
         try:
             ops = await self._find_max_ops(api)
             self._is_elsewhere = not await self._is_agents_datacenter(api)
         except BaseException:
             await api.close()
             raise
-        self.max_txn_ops = ops - 1
-        self.max_txn_bytes = (_MAX_BODY - _FENCE_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
+        self.max_txn_ops = ops - _GUARD_OPS
+        self.max_txn_bytes = (_MAX_BODY - _GUARD_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
         self._api = api
-        self._lease = ConsulLease(api, f"{self._below}lease")
+        self._lease = ConsulLease(api, self._own_keys[0])
+        self._barrier = Barrier(api, self._own_keys[1])
 
     async def close(self) -> None:
         api, self._api = self._api, None
         if api:
             try:
-                with suppress(BackendError):  # then it expires
+                with suppress(BackendError):  # the lease then expires by itself
                     await self._lease.release()
             finally:
                 await api.close()
 
     async def apply(self, batch: Batch) -> None:
         api = self._require_open()
-        fence = self._lease.fence()
-        operations = fence + [
+        changes = [
             kv("delete" if value is None else "set", self._below + key, value) for key, value in batch.changes.items()
         ]
-        if not operations:
-            return
-        try:
-            await api.txn(operations, again=False)
-        except RolledBack as error:
-            if fence and error.place == 0:
-                raise LeaseLost(
-                    f"The lease {self._below}lease in Consul is no longer ours; nothing was changed."
-                ) from error
-            key = operations[error.place]["KV"]["Key"]
-            raise BatchRejected(f"Consul at {self._url} refuses the change of {key!r}: {error.reason}.") from error
+        await self._barrier.settle()
+        while True:
+            operations = [*self._lease.fence(), self._barrier.check(), *changes]
+            try:
+                with self._barrier.sending():
+                    await api.txn(operations, again=False)
+                return
+            except RolledBack as error:
+                key = operations[error.place]["KV"]["Key"]
+                if key == self._own_keys[0]:
+                    raise LeaseLost(f"The lease {key} in Consul is no longer ours; nothing was changed.") from error
+                if key != self._own_keys[1]:
+                    raise BatchRejected(
+                        f"Consul at {self._url} refuses the change of {key!r}: {error.reason}."
+                    ) from error
+                await self._barrier.read()
 
     async def load(self) -> Snapshot:
-        keys = await read_tree(await self._require_open().read([kv("get-tree", self._below)]), self._below)
-        # Consul's UI makes a key for each folder; that of our root has no name left.
-        for key in ("lease", ""):
-            keys.pop(key, None)
+        api = self._require_open()
+        await self._barrier.settle()
+        keys = await read_tree(await api.read([kv("get-tree", self._below)]), self._below)
+        # Consul's UI makes a key for each folder. For our root, that is the empty key.
+        for key in (*self._own_keys, self._below):
+            keys.pop(key.removeprefix(self._below), None)
         return Snapshot(keys)
+
+    async def remove(self) -> None:
+        await super().remove()
+        await self._barrier.remove()
 
     async def watch(self) -> AsyncGenerator[None, None]:
         wait = f"{self.timeout * 1000:.0f}ms"
-        api = self._new_api(self.timeout * (1 + _JITTER))
+        api = await self._new_api(self.timeout * (1 + _JITTER))
         index = 0
         known: dict[str, int] | None = None
         try:
@@ -130,10 +151,10 @@ class ConsulBackend(NetworkBackend):
                 block = {"index": str(index), "wait": wait}
                 answer = await api.ask("GET", kv_path(self._below), _LISTED | block, again=False)
                 changed = _index(answer)
-                # It goes back when Consul is restored from a backup, or forgets deleted keys.
+                # The index goes back if Consul is restored from a backup, or forgets deleted keys.
                 index = changed if changed >= index else 0
                 parts = parsed(answer, list) if answer.status == 200 else []
-                found = {part: await self._index_of(api, part) for part in parts if part != f"{self._below}lease"}
+                found = {part: await self._index_of(api, part) for part in parts if part not in self._own_keys}
                 if found != known:
                     known = found
                     yield
@@ -143,8 +164,8 @@ class ConsulBackend(NetworkBackend):
     async def acquire_lease(self, holder: str, ttl: float) -> None:
         if self._is_elsewhere:
             raise BackendRejected(
-                f"A lease needs an agent in the same datacenter: let ConsulBackend.url be one of {self.datacenter!r}, "
-                "or let no other hub use the prefix, and set KVProxy.lease_seconds = 0."
+                f"A lease needs an agent in the same datacenter: set ConsulBackend.url to one in {self.datacenter!r}, "
+                "or make sure that no other hub uses the prefix, and set KVProxy.lease_seconds = 0."
             )
         self._require_open()
         await self._lease.acquire(holder, ttl)
@@ -156,8 +177,8 @@ class ConsulBackend(NetworkBackend):
     def traefik_provider_config(self) -> dict[str, Any]:
         if self._is_elsewhere:
             raise BackendRejected(
-                f"Traefik would read the datacenter of the agent at {self._url}, not {self.datacenter!r}: let "
-                "ConsulBackend.url be an agent there, or run Traefik there yourself (KVProxy.should_start = False)."
+                f"Traefik would read the datacenter of the agent at {self._url}, not {self.datacenter!r}: set "
+                "ConsulBackend.url to an agent there, or run Traefik there yourself (KVProxy.should_start = False)."
             )
         tls = self.traefik_tls() if self._has_tls else {}
         return {"consul": {"endpoints": [urlsplit(self._url).netloc], "rootKey": f"{self.root}/traefik", **tls}}
@@ -170,6 +191,11 @@ class ConsulBackend(NetworkBackend):
         return f"{self.root}/"
 
     @property
+    def _own_keys(self) -> tuple[str, str]:
+        """The keys of the lease and of the barrier."""
+        return f"{self._below}lease", f"{self._below}barrier"
+
+    @property
     def _url(self) -> str:
         port = 8501 if self.url.lower().startswith("https:") else 8500
         return http_url("ConsulBackend.url", self.url, port, credentials_go_to="ConsulBackend.token")
@@ -180,7 +206,7 @@ class ConsulBackend(NetworkBackend):
 
     @property
     def _checked_token(self) -> str:
-        # It may come from a file, with the end of a line.
+        # It may come from a file, and end with a newline.
         token = self.token.strip()
         if not (token.isascii() and token.isprintable()):
             raise BackendRejected("ConsulBackend.token has characters that no token has; is it the secret ID?")
@@ -191,13 +217,13 @@ class ConsulBackend(NetworkBackend):
             raise BackendUnavailable("ConsulBackend is not open.")
         return self._api
 
-    def _new_api(self, timeout: float) -> ConsulAPI:
-        tls = self.tls_context() if self._has_tls else None
+    async def _new_api(self, timeout: float) -> ConsulAPI:
+        tls = await self.tls_context() if self._has_tls else None
         servers = HTTPServers("Consul", [self._url], timeout=timeout, tls=tls)
         return ConsulAPI(servers, token=self._checked_token, datacenter=self.datacenter, root=self.root)
 
     async def _find_max_ops(self, api: ConsulAPI) -> int:
-        """How many operations a transaction may have; finds out too whether we may use our part of the store."""
+        """The most operations in a transaction. Raises BackendRejected if we may not use our keys."""
         nothing = kv("get-tree", api.unused_key())
         try:
             await api.read([nothing] * (_MANY_OPS - api.READ_OPS))
@@ -207,7 +233,7 @@ class ConsulBackend(NetworkBackend):
         return _MANY_OPS
 
     async def _is_agents_datacenter(self, api: ConsulAPI) -> bool:
-        """Whether the agent is in the datacenter that we use. Its servers tell, which needs no permission."""
+        """Whether the agent is in our datacenter. We compare the servers, which needs no permission."""
         if not self.datacenter:
             return True
         ours = await api.ask("GET", "/v1/status/peers")
@@ -215,7 +241,7 @@ class ConsulBackend(NetworkBackend):
         return not parsed(ours, set).isdisjoint(parsed(agents, set))
 
     async def _index_of(self, api: ConsulAPI, part: str) -> int:
-        """The index of the last change of a part of the table, by the first segment of its keys."""
+        """The index of the last change of the keys whose first segment is `part`."""
         return _index(await api.ask("GET", kv_path(part.rstrip("/")), _LISTED))
 
 

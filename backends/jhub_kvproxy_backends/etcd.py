@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import ssl
@@ -22,7 +21,7 @@ from ._etcd_txn import most_operations, never, not_changed_since, operation, put
 from ._etcd_watch import changes
 from ._network import NetworkBackend, http_url
 
-#: Seconds for finding out what is wrong with a server that does not answer as one should.
+#: Seconds to find out why a server does not answer as it should.
 _PATIENCE = 2.0
 _FIRST_PAGE, _LARGEST_PAGE = 200, 2000
 _PAGE_BYTES = 1024 * 1024
@@ -34,13 +33,14 @@ class EtcdBackend(NetworkBackend):
     ``<root>/lease``
         Who may write, if a writer asked for that.
     ``<root>/barrier``
-        Written after a transaction of unknown outcome: those sent before it no longer go through.
+        Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
     """
 
     contract = 1
     provider = "etcd"
+    lists_at_once = True
 
-    # etcd's default --max-request-bytes is 1.5 MiB, with prefixes and what the protocol adds.
+    # etcd's default --max-request-bytes is 1.5 MiB. It includes prefixes and the protocol's own bytes.
     max_txn_bytes = 1024 * 1024
 
     urls = List(
@@ -67,16 +67,16 @@ class EtcdBackend(NetworkBackend):
         128,
         min=64,
         config=True,
-        help="How many operations the etcd servers take in a transaction: not more than their --max-txn-ops.",
+        help="The most operations in a transaction: not more than the --max-txn-ops of the etcd servers.",
     )
     max_txn_ops = most_operations(128)
 
     _client: EtcdClient | None = None
     _lease: EtcdLease
     _tls: ssl.SSLContext | None = None
-    #: The last revision of the store that we know of.
+    #: The latest revision of the store that we know.
     _known = 0
-    #: Whether a transaction was sent of which we do not know whether it will go through.
+    #: Whether etcd may still make a transaction of ours later: one whose answer did not come.
     _is_in_doubt = False
 
     @default("password")
@@ -92,21 +92,10 @@ class EtcdBackend(NetworkBackend):
         if self.password and not self.username:
             raise BackendRejected("EtcdBackend.password is set, so EtcdBackend.username must be set too.")
         urls = self._checked_urls
-        # In a thread: reading all authorities of the machine takes longer than the event loop may wait.
-        self._tls = await asyncio.to_thread(self.tls_context) if self._has_tls else None
+        self._tls = await self.tls_context() if self._has_tls else None
         client = self._new_client(urls)
         try:
             await self._check(client)
-        except BackendError as error:
-            fault = ""
-            if isinstance(error, NotEtcd):
-                fault = gateway_fault(client.url, await client.version())
-            elif isinstance(error, BackendUnavailable):
-                fault = await connection_fault(client.url, self._tls, min(self.timeout, _PATIENCE))
-            await client.close()
-            if fault:
-                raise BackendRejected(fault) from error
-            raise
         except BaseException:
             await client.close()
             raise
@@ -119,7 +108,7 @@ class EtcdBackend(NetworkBackend):
         client, self._client = self._client, None
         if client:
             try:
-                with suppress(BackendError):  # then it expires
+                with suppress(BackendError):  # the lease then expires by itself
                     await self._lease.release()
             finally:
                 await client.close()
@@ -146,14 +135,14 @@ class EtcdBackend(NetworkBackend):
             if answer.get("succeeded"):
                 return
             self._lease.check(answer["responses"][0]["response_range"].get("kvs", []))
-            # Another writer has set up a barrier, of which we know now.
+            # Another writer has written the barrier. We know its revision now, and try again.
 
     async def load(self) -> Snapshot:
         client = self._require_open()
         deadline = client.deadline()
         await self._settle(client, deadline)
         while True:
-            with suppress(Compacted):  # while we read
+            with suppress(Compacted):  # others changed much while we read
                 return Snapshot(await self._read(client, deadline))
 
     async def remove(self) -> None:
@@ -162,7 +151,7 @@ class EtcdBackend(NetworkBackend):
 
     async def watch(self) -> AsyncGenerator[None, None]:
         client = self._require_open()
-        # Which server answers now, this tells; the watch has connections and a token of its own.
+        # Find a server that answers. The watch has connections and a token of its own.
         await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=client.deadline())
         watching = self._new_client([client.url])
         ours = (self._lease_key, self._barrier_key)
@@ -235,7 +224,21 @@ class EtcdBackend(NetworkBackend):
         return self._client
 
     async def _check(self, client: EtcdClient) -> None:
-        """Find out whether we may read and write our keys; this writes none."""
+        """Find out whether we can use this etcd, and if not, why."""
+        try:
+            await self._check_permissions(client)
+        except BackendError as error:
+            fault = ""
+            if isinstance(error, NotEtcd):
+                fault = gateway_fault(client.url, await client.version())
+            elif isinstance(error, BackendUnavailable):
+                fault = await connection_fault(client.url, self._tls, min(self.timeout, _PATIENCE))
+            if fault:
+                raise BackendRejected(fault) from error
+            raise
+
+    async def _check_permissions(self, client: EtcdClient) -> None:
+        """Find out whether we may read and write our keys. This writes none."""
         deadline = client.deadline()
         await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=deadline)
         message = {
@@ -246,7 +249,7 @@ class EtcdBackend(NetworkBackend):
         self._known = revision_of(answer)
 
     async def _settle(self, client: EtcdClient, deadline: float) -> None:
-        """Make sure that no transaction of ours goes through any more that we know nothing of."""
+        """Make sure that no earlier transaction of ours is made from now on."""
         if self._is_in_doubt:
             message = {"key": encoded(self._barrier_key)}
             self._known = revision_of(await client.ask("/v3/kv/put", message, again=True, deadline=deadline))
@@ -258,7 +261,7 @@ class EtcdBackend(NetworkBackend):
         ours, below = (self._lease_key.encode(), self._barrier_key.encode()), len(self.root) + 1
         while True:
             answer = await client.ask("/v3/kv/range", message, again=True, deadline=deadline)
-            # All pages are of the moment of the first.
+            # All pages show the store as it was at the first.
             message.setdefault("revision", str(revision_of(answer)))
             size = 1
             for kv in answer.get("kvs", ()):

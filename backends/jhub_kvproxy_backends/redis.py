@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
-from jhub_kvproxy import BackendRejected, Batch, Snapshot
+from jhub_kvproxy import BackendRejected, Batch, Snapshot, in_thread
 
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class RedisBackend(NetworkBackend):
-    """Keeps the table in a database of a Redis, which may be watched by Sentinels, and must not be a Cluster."""
+    """Keeps the table in a database of a Redis. Sentinels may watch it. A Cluster cannot be used."""
 
     contract = 1
     provider = "redis"
-    # Traefik lists with SCAN, and then MGET.
+    # Traefik reads with SCAN, then MGET.
     lists_at_once = False
 
     url = Unicode(
@@ -35,7 +35,7 @@ class RedisBackend(NetworkBackend):
         Where Redis is, and the number of the database: `redis://HOST:PORT/DATABASE`, with `rediss://` for
         TLS, or `unix:///PATH?db=DATABASE`.
 
-        Give the table a database of its own: Traefik goes through all keys of it at each change.
+        Give the table a database of its own: at each change, Traefik searches all keys of the database.
         """,
     )
     username = Unicode(config=True, help="User name for Redis (ACL); without one, Redis's default user.")
@@ -44,16 +44,16 @@ class RedisBackend(NetworkBackend):
         help="""
         Password for Redis. Default: the environment variable KVPROXY_REDIS_PASSWORD.
 
-        `username` and `password` come before those in `url`.
+        `username` and `password` override those in `url`.
         """,
     )
     sentinels = List(
         Unicode(),
         config=True,
         help="""
-        Redis Sentinels, each as `HOST:PORT`, that know where the master is.
+        Redis Sentinels that know where the master is, each as `HOST:PORT`.
 
-        Of `url`, only TLS (for the Sentinels too), the database and the login count then.
+        With them, only TLS (for the Sentinels too), the database and the login of `url` count.
         """,
     )
     sentinel_master = Unicode(config=True, help="The master's name, as in the Sentinels' `sentinel monitor`.")
@@ -81,7 +81,14 @@ class RedisBackend(NetworkBackend):
 
     async def open(self) -> None:
         if self._store is None:
-            store = await asyncio.to_thread(self._make_store)
+            address = self._address()
+            sentinels = self._sentinels(address)
+            tls = await self.tls_context() if address.tls else None
+            # In a thread: to load the library takes long.
+            module = await in_thread(_load)
+            store: RedisStore = module.RedisStore(
+                address, sentinels, self.sentinel_master, root=self.root, tls=tls, timeout=self.timeout, log=self.log
+            )
             try:
                 await store.open()
             except BaseException:
@@ -141,22 +148,6 @@ class RedisBackend(NetworkBackend):
             raise RuntimeError("RedisBackend.open() comes first.")
         return self._store
 
-    def _make_store(self) -> RedisStore:
-        """May take long: it loads the library and the certificates."""
-        address = self._address()
-        sentinels = self._sentinels(address)
-        tls = self.tls_context() if address.tls else None
-        try:
-            module = importlib.import_module("._redis_store", __package__)
-        except ImportError as error:
-            raise BackendRejected(
-                'The Redis backend needs a library that is missing; install it: pip install "jhub-kvproxy[redis]"'
-            ) from error
-        store: RedisStore = module.RedisStore(
-            address, sentinels, self.sentinel_master, root=self.root, tls=tls, timeout=self.timeout, log=self.log
-        )
-        return store
-
     def _address(self) -> Address:
         address = parse_url(self.url)
         return replace(address, username=self.username or address.username, password=self.password or address.password)
@@ -170,6 +161,15 @@ class RedisBackend(NetworkBackend):
             )
             for text in self.sentinels
         ]
+
+
+def _load() -> ModuleType:
+    try:
+        return importlib.import_module("._redis_store", __package__)
+    except ImportError as error:
+        raise BackendRejected(
+            'The Redis backend needs a library that is missing; install it: pip install "jhub-kvproxy[redis]"'
+        ) from error
 
 
 def _login(address: Address) -> dict[str, str]:

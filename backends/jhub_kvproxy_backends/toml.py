@@ -18,13 +18,16 @@ from traitlets import Float, Unicode
 from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Batch, Snapshot, difference, write_atomically
 
 from ._lease_file import LeaseFile
+from ._one_thread import OneThread, StillBusy
 from ._toml_text import TableText, parse_table
 
 T = TypeVar("T")
 
+# Seconds beyond `timeout`, so that a lock that is held is reported as such.
+_GRACE = 1.0
 _LOCK_INTERVAL = 0.005
 _WATCH_INTERVAL = 0.25
-# Inode, time, size: together they tell one content from the next, since a file is replaced and its time goes on.
+# Inode, time and size. They differ from one content to the next: each change makes a new file with a later time.
 _Signature = tuple[int, int, int] | None
 
 
@@ -32,40 +35,42 @@ class TomlBackend(Backend):
     """Keeps the table in ``<path>/<prefix>/``.
 
     ``table.json``
-        The table: every key with its value, one a line. Replacing this file is what commits a batch.
+        The table: each key and its value on a line. Replacing this file commits a batch.
     ``traefik/routes.toml``
-        What Traefik reads, made from ``table.json``; made again when it is missing or differs.
+        What Traefik reads: the keys below ``traefik/``. It is made from ``table.json``, and made again when it is
+        missing or differs. A commit that leaves no such keys removes it.
     ``lease``
-        Who may write, and until when, if a writer asked for that.
+        Who may write, and until when, if a writer asked for a lease.
     ``lock``
-        Held (``flock``) by whoever reads or changes them.
+        Locked (``flock``) by whoever reads or changes these files.
     """
 
     contract = 1
     provider = "file"
+    lists_at_once = True
 
     path = Unicode(
         "kvproxy-table",
         config=True,
         help="""
-        Directory of the routing table; made when missing, relative to the Hub's working directory.
+        Directory of the routing table, relative to the Hub's working directory. The Hub makes it.
 
-        Each `KVProxy.prefix` has a directory of its own in it. A Traefik that you start yourself
-        reads `<path>/<prefix>/traefik` with its file provider. Use a local disk.
+        Each `KVProxy.prefix` has a directory of its own in it. With `KVProxy.delivery = "store"`, a Traefik that
+        you start yourself reads `<path>/<prefix>/traefik` with its file provider. Use a local disk.
         """,
     )
     group = Unicode(
         config=True,
         help="""
-        Name of a group that may read what Traefik reads; by default only the Hub's user may.
+        Name of a group that may read the files for Traefik. By default, only the Hub's user may.
 
-        For a Traefik that runs as another user. Files and directories that exist keep their group and mode.
+        Set it if Traefik runs as another user. Existing files and directories keep their group and mode.
         """,
     )
     timeout = Float(
         10.0,
         config=True,
-        help="Seconds that reading or writing the table may take, waiting for another writer included.",
+        help="Seconds that reading or writing the table may take, including the wait for other writers.",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -74,10 +79,11 @@ class TomlBackend(Backend):
         self._seen: tuple[_Signature, _Signature] | None = None
         self._made: list[Path] = []
         self._lease = LeaseFile(self.directory / "lease")
+        self._thread = OneThread()
 
     @property
     def directory(self) -> Path:
-        """This prefix's directory; no other prefix has the same one, or one inside it."""
+        """The directory of our prefix. No other prefix has the same one, or one inside it."""
         return Path(self.path).absolute() / self.root
 
     @property
@@ -89,23 +95,24 @@ class TomlBackend(Backend):
         return self.directory / "traefik" / "routes.toml"
 
     async def open(self) -> None:
-        await self._in_thread(self._make_directories)
+        await self._in_turn(self._make_directories)
 
     async def close(self) -> None:
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
-        await self._in_thread(lambda: self._apply(batch.changes))
+        await self._in_turn(lambda: self._apply(batch.changes))
 
     async def load(self) -> Snapshot:
-        return Snapshot(await self._in_thread(self._load))
+        return Snapshot(await self._in_turn(self._load))
 
     async def watch(self) -> AsyncIterator[None]:
-        """Looks at the table's file each quarter of a second."""
-        seen = await self._in_thread(lambda: _signature(self.table_file))
+        """Checks the table's file each quarter of a second."""
+        thread = OneThread()
+        seen = await self._in_thread(thread, lambda: _signature(self.table_file))
         yield
         while True:
-            now = await self._in_thread(lambda: _signature(self.table_file))
+            now = await self._in_thread(thread, lambda: _signature(self.table_file))
             if now == seen:
                 await asyncio.sleep(_WATCH_INTERVAL)
             else:
@@ -113,22 +120,33 @@ class TomlBackend(Backend):
                 yield
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        await self._in_thread(lambda: self._acquire_lease(holder, ttl))
+        await self._in_turn(lambda: self._acquire_lease(holder, ttl))
 
     async def release_lease(self) -> None:
-        if self._lease.is_wanted:
-            await self._in_thread(self._release_lease)
+        await self._in_turn(self._release_lease)
 
     async def remove(self) -> None:
-        await self._in_thread(self._remove)
+        await self._in_turn(self._remove)
 
     def traefik_provider_config(self) -> dict[str, Any]:
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        return {}
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        """Do `work` on the files after all earlier calls have ended."""
+        return await self._in_thread(self._thread, work)
+
+    async def _in_thread(self, thread: OneThread, work: Callable[[], T]) -> T:
         """Run `work` off the event loop, for as long as `timeout` allows, and translate its errors."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(work), self.timeout + 1)
+            return await thread.run(work, self.timeout + _GRACE)
+        except StillBusy as error:
+            raise BackendUnavailable(
+                f"An earlier call still uses {self.directory}, and has not ended within {self.timeout:g} s; "
+                "is its disk healthy?"
+            ) from error
         except TimeoutError as error:
             raise BackendUnavailable(
                 f"{self.directory} did not answer within {self.timeout:g} s; is its disk healthy?"
@@ -158,7 +176,7 @@ class TomlBackend(Backend):
                 shutil.rmtree(self.directory)
         self._forget()
         for directory in reversed(self._made):
-            with suppress(OSError):  # it holds another prefix by now
+            with suppress(OSError):  # another prefix is in it now
                 directory.rmdir()
 
     @property
@@ -175,6 +193,8 @@ class TomlBackend(Backend):
             self._lease.acquire(holder, ttl)
 
     def _release_lease(self) -> None:
+        if not self._lease.is_wanted:
+            return
         try:
             with self._locked():
                 self._lease.release()
@@ -196,7 +216,9 @@ class TomlBackend(Backend):
             self._text.update(changes)
             try:
                 self._write_table_file()
-                if any(key.startswith("traefik/") for key in changes):
+                if not self._needs_traefik_file:
+                    self.traefik_file.unlink(missing_ok=True)
+                elif any(key.startswith("traefik/") for key in changes):
                     self._write_traefik_file()
             except BaseException:
                 self._forget()
@@ -204,7 +226,7 @@ class TomlBackend(Backend):
             self._seen = self._signatures()
 
     def _forget(self) -> None:
-        """Know nothing of the files: the next call reads them."""
+        """Forget what was read: the next call reads the files again."""
         self._text = TableText()
         self._seen = None
 
@@ -226,16 +248,16 @@ class TomlBackend(Backend):
             yield
 
     def _refresh(self) -> None:
-        """Take in what others did to the files since we last saw them."""
+        """Read the files again if others have changed them."""
         if self._seen == (seen := self._signatures()):
             return
         if self._seen is None or seen[0] != self._seen[0]:
             content = _read(self.table_file)
             keys = {} if content is None else parse_table(content, self.table_file)
             self._text.update(difference(self._text.keys, keys))
-        if self._text.toml() != _read(self.traefik_file):
-            if self._text.keys:
-                self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
+        # A file that is not needed stays until the next commit. If the table was lost, Traefik still has its routes.
+        if self._needs_traefik_file and self._text.toml() != _read(self.traefik_file):
+            self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
             self._write_traefik_file()
         self._seen = self._signatures()
 
@@ -243,19 +265,24 @@ class TomlBackend(Backend):
         return _signature(self.table_file), _signature(self.traefik_file)
 
     def _write_table_file(self) -> None:
-        # Temporary files in Traefik's directory would make it read all files again, several times.
+        # A temporary file in Traefik's directory would make Traefik read all files again, several times.
         before = _signature(self.table_file)
         write_atomically(self.table_file, self._text.json(), temp_dir=self.directory)
         after = _signature(self.table_file)
         if before and after and after[1] <= before[1]:
-            # The kernel's clock may tick every 4 ms only, and the next file may get the inode of the last but one.
+            # The kernel's clock may tick only every 4 ms, and the new file may have the inode of an older one.
             os.utime(self.table_file, ns=(before[1] + 1, before[1] + 1))
+
+    @property
+    def _needs_traefik_file(self) -> bool:
+        # Keep a link that an admin made: Traefik may read its target.
+        return self._text.has_traefik or self.traefik_file.is_symlink()
 
     def _write_traefik_file(self) -> None:
         mode = 0o640 if self.group else 0o600
         write_atomically(self.traefik_file, self._text.toml(), mode=mode, group=self._group_id, temp_dir=self.directory)
         if self.traefik_file.is_symlink():
-            # Traefik watches the directory of the link: let it see that something happened.
+            # Traefik watches the directory of the link, so something must change there.
             os.utime(self.traefik_file, follow_symlinks=False)
 
 

@@ -1,1 +1,1 @@
-"""When each route was used last, as far as the connections between Traefik and the targets tell it."""
+"""When each route was used last, as the plugins tell, or the connections to the targets."""

@@ -1,4 +1,4 @@
-"""What runs beside a Traefik in another network than the hub's, and tells the hub when targets were used."""
+"""Tells the hub when targets were used. It runs beside a Traefik in another network than the hub's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..aio import in_thread
 from .remote import PATH
 from .uses import Uses
 
@@ -19,9 +20,9 @@ _MAX_BODY = 1 << 24
 
 
 class Agent:
-    """Answers ``POST /activity``, whose body is a list of targets, with the seconds since each was used.
+    """Answers ``POST /activity``. The body is a list of targets, the answer the seconds since each was used.
 
-    Those that were not used since the first question about them are left out.
+    A target that was not used since the agent was first asked about it is left out.
     """
 
     def __init__(self, token: str, log: Any) -> None:
@@ -40,23 +41,36 @@ class Agent:
         await web.TCPSite(self._runner, ip, port).start()
 
     async def close(self) -> None:
-        if self._runner:
-            await self._runner.cleanup()
-        await self._uses.close()
+        try:
+            if self._runner:
+                await self._runner.cleanup()
+        finally:
+            await self._uses.close()
 
     async def _answer(self, request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, self._expected):
             return web.Response(status=403)
         try:
-            targets = {str(target) for target in await asyncio.to_thread(json.loads, await request.read())}
+            targets = await in_thread(_targets, await request.read())
             async with self._asking:
                 await self._uses.refresh(targets)
-        except (ValueError, TypeError, LookupError):
+        except ValueError:
             return web.Response(status=400)
         now = time.time()
-        idle = {target: round(now - at, 3) for target in targets if (at := self._uses.last(target))}
+        idle = {target: round(max(0.0, now - at), 3) for target in targets if (at := self._uses.last(target))}
         return web.json_response(idle)
+
+
+def _targets(body: bytes) -> set[str]:
+    """Raises ValueError when `body` is no list of texts."""
+    try:
+        targets = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
+        raise ValueError("not a list of targets")
+    return set(targets)
 
 
 async def serve(ip: str, port: int, token: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,12 +12,18 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ..aio import in_thread
+from ..resolver import lookup
+
 PATH = "/activity"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 class Remote:
-    """The latest that any agent at one of `urls` tells; a host name with several addresses stands for one at each."""
+    """Asks the agents at `urls`, and keeps the latest time that any of them tells.
+
+    A host name with several addresses stands for an agent at each of them.
+    """
 
     def __init__(self, urls: Sequence[str], token: str, log: Any) -> None:
         self._urls = urls
@@ -31,24 +37,23 @@ class Remote:
         return self._used.get(target, 0.0)
 
     async def refresh(self, targets: Iterable[str]) -> None:
-        """Ask all of them about `targets`. One that does not answer is named in the log, once."""
+        """Ask all agents about `targets`. One that does not answer is named in the log once."""
         if not self._urls:
             return
-        body = await asyncio.to_thread(json.dumps, sorted(targets))
+        body = await in_thread(json.dumps, sorted(targets))
         places = [place for found in await asyncio.gather(*map(self._places, self._urls)) for place in found]
         async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
             answers = await asyncio.gather(*(self._ask(session, place, body.encode()) for place in places))
-        self._used = await asyncio.to_thread(self._merged, set(targets), answers)
+        self._used = await in_thread(self._merged, set(targets), answers)
 
     async def _places(self, url: str) -> list[str]:
         parts = urlsplit(url)
-        loop, port = asyncio.get_running_loop(), parts.port or 80
+        port = parts.port or 80
         try:
-            found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+            hosts = sorted(await lookup(parts.hostname or ""))
         except OSError as error:
             self._has_trouble(url, f"its name is not known ({error})")
             return []
-        hosts = sorted({str(address[0]) for *_, address in found})
         return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}" for host in hosts]
 
     async def _ask(self, session: aiohttp.ClientSession, place: str, body: bytes) -> dict[str, float]:
@@ -59,11 +64,10 @@ class Remote:
                     self._has_trouble(place, f"it answers {answer.status}")
                     return {}
                 text = await answer.text()
-            idle = await asyncio.to_thread(json.loads, text)
-            idle = {str(target): float(seconds) for target, seconds in idle.items()}
+            idle = await in_thread(idle_times, text)
         except (aiohttp.ClientError, TimeoutError) as error:
             self._has_trouble(place, str(error) or type(error).__name__)
-        except (ValueError, TypeError, AttributeError):
+        except ValueError:
             self._has_trouble(place, "it does not answer as an agent does")
         else:
             self._has_trouble(place, "")
@@ -82,3 +86,18 @@ class Remote:
         if what and self._troubles.get(place) != what:
             self._log.warning("The activity of the Traefik at %s is not known: %s", place, what)
         self._troubles[place] = what
+
+
+def idle_times(text: str) -> dict[str, float]:
+    """The seconds that an agent tells for each target. Raises ValueError when the answer is not one of an agent."""
+    try:
+        answer = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(answer, dict):
+        raise ValueError("not a JSON object")
+    for seconds in answer.values():
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not math.isfinite(seconds):
+            raise ValueError(f"{seconds!r} is no number of seconds")
+    # Below 0: the agent's clock was set back.
+    return {target: max(0.0, float(seconds)) for target, seconds in answer.items()}

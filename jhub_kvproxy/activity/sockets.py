@@ -1,4 +1,4 @@
-"""The kernel's own account of TCP connections: open ones by asking, closed ones as they close (sock_diag(7))."""
+"""Asks the kernel for the TCP connections that are open, and hears from it of those that close (sock_diag(7))."""
 
 from __future__ import annotations
 
@@ -92,13 +92,16 @@ def open_connections(peers: Container[Peer], owners: Container[int] | None) -> d
 
 
 class ClosedConnections:
-    """Those that close from :meth:`open` to :meth:`close`."""
+    """Hears of connections that close, from :meth:`open` to :meth:`close`."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
 
     def open(self) -> int:
-        """Begin to listen; returns what to wait on for news. Raises :class:`~jhub_kvproxy.errors.KVProxyError`."""
+        """Begin to listen; return a file descriptor that becomes readable when there is news.
+
+        Raises :class:`~jhub_kvproxy.errors.KVProxyError` when the kernel does not tell.
+        """
         self._socket = _diag_socket()
         try:
             self._socket.setblocking(False)
@@ -110,7 +113,7 @@ class ClosedConnections:
         return self._socket.fileno()
 
     def news(self, peers: Container[Peer], owners: Container[int] | None, limit: int) -> Iterator[tuple[Peer, float]]:
-        """What :func:`use_of` tells of each connection that has closed since, of `limit` at most."""
+        """What :func:`use_of` tells of connections that have closed since the last call, of `limit` at most."""
         for _ in range(limit):
             try:
                 data = memoryview(self._socket.recv(_CHUNK) if self._socket else b"")

@@ -1,4 +1,4 @@
-"""When each route was used last, as the plugin in each Traefik tells it."""
+"""Asks the plugin in each Traefik when each route was used last."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from ..aio import in_thread
 from ..errors import TraefikError
 from ..push import plugin
 from ..push.readiness import Readiness
@@ -21,10 +22,10 @@ _FRESH = 1.0
 
 
 class ToldActivity:
-    """Asks the replicas that `readiness` knows. It has no task: :meth:`start` and :meth:`close` do nothing.
+    """Asks the replicas in `readiness`. It owns no task, so :meth:`start` and :meth:`close` do nothing.
 
-    Plugins tell how long ago a use was, so that the clock of Traefik's machine does not matter. What a Traefik told
-    stays known after it has ended.
+    Plugins tell how long ago a use was, so the clock of Traefik's machine does not matter. What a Traefik told is
+    kept after it has ended.
     """
 
     def __init__(self, readiness: Readiness, log: Any) -> None:
@@ -62,7 +63,7 @@ class ToldActivity:
         async with aiohttp.ClientSession() as session:
             answers = await asyncio.gather(*(self._ages(replica, session) for replica in up))
         # In a thread: there may be many thousand.
-        found = await asyncio.to_thread(_merged, before, answers, routes)
+        found = await in_thread(_merged, before, answers, routes)
         # Those that were added meanwhile may not be in `routes` yet.
         found.update((key, at) for key, at in self._used.items() if before.get(key) != at)
         self._used = found

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from ..aio import Tasks, in_thread
 from ..errors import KVProxyError
 from .sockets import ClosedConnections, Peer, open_connections
 from .targets import Targets
 
-# Closed connections are looked at so often, and so many at once, that they cost little however many there are.
+# Closed connections are taken in after pauses of so many seconds, so many at once: that bounds what they cost.
 _PAUSE, _AT_ONCE = 0.02, 200
 _LOOKUP_PATIENCE = 5.0
 
@@ -28,45 +29,34 @@ class Uses:
         self._log = log
         self._targets = Targets()
         self._closed = ClosedConnections()
-        self._news = -1
-        self._pause: asyncio.TimerHandle | None = None
-        #: When each peer that a target has was used last; 0: not known.
+        #: When each peer of a target was used last; 0: not known.
         self._used: dict[Peer, float] = {}
-        self._lookups: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(log)
         self._trouble = ""
 
     def start(self) -> None:
         """Raises :class:`~jhub_kvproxy.errors.KVProxyError` when the kernel does not tell of connections."""
-        self._news = self._closed.open()
-        self._listen()
+        news = self._closed.open()
+        self._tasks.keep(lambda: self._listen(news), "listening to closed connections")
 
     async def close(self) -> None:
-        if self._pause:
-            self._pause.cancel()
-            self._pause = None
-        if self._news >= 0:
-            asyncio.get_running_loop().remove_reader(self._news)
-            self._news = -1
+        await self._tasks.close()
         self._closed.close()
-        for lookup in self._lookups:
-            lookup.cancel()
-        if self._lookups:
-            await asyncio.wait(self._lookups)
 
     def watch(self, target: str) -> None:
-        """Look at `target` from now on."""
+        """Take note of uses of `target` from now on."""
         self._look_up(self._targets.learn([target]))
         self._watch(self._targets.peers(target))
 
     async def refresh(self, targets: set[str]) -> None:
-        """Find out when `targets` were used, and look at no others from now on."""
-        lookups = self._look_up(await asyncio.to_thread(self._targets.learn, targets))
+        """Find out when `targets` were used, and forget all others."""
+        lookups = self._look_up(await in_thread(self._targets.learn, targets))
         if lookups:
             await asyncio.wait(lookups, timeout=_LOOKUP_PATIENCE)
-        peers = await asyncio.to_thread(self._keep, targets)
+        peers = await in_thread(self._keep, targets)
         self._used = {peer: self._used.get(peer, 0.0) for peer in peers}
         try:
-            uses = await asyncio.to_thread(open_connections, self._used.copy(), self._owners)
+            uses = await in_thread(open_connections, self._used.copy(), self._owners)
         except KVProxyError as error:
             if str(error) != self._trouble:
                 self._log.warning("%s", error)
@@ -81,7 +71,7 @@ class Uses:
         return max((self._used.get(peer, 0.0) for peer in self._targets.peers(target)), default=0.0)
 
     def peers(self, target: str) -> frozenset[Peer]:
-        """Where `target` is; two targets may be at one place."""
+        """The far ends of connections to `target`; two targets may have the same."""
         return self._targets.peers(target)
 
     def _keep(self, targets: set[str]) -> set[Peer]:
@@ -89,11 +79,7 @@ class Uses:
         return {peer for target in targets for peer in self._targets.peers(target)}
 
     def _look_up(self, targets: Iterable[str]) -> list[asyncio.Task[None]]:
-        lookups = [asyncio.create_task(self._look_up_one(target)) for target in targets]
-        self._lookups.update(lookups)
-        for lookup in lookups:
-            lookup.add_done_callback(self._lookups.discard)
-        return lookups
+        return [self._tasks.start(self._look_up_one(target), f"looking up {target}") for target in targets]
 
     async def _look_up_one(self, target: str) -> None:
         await self._targets.look_up(target)
@@ -103,17 +89,22 @@ class Uses:
         for peer in peers:
             self._used.setdefault(peer, 0.0)
 
-    def _listen(self) -> None:
-        self._pause = None
-        asyncio.get_running_loop().add_reader(self._news, self._hear)
-
-    def _hear(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._news)
-        for peer, at in self._closed.news(self._used, self._owners_of_closed, _AT_ONCE):
-            self._is_used(peer, at)
-        self._pause = loop.call_later(_PAUSE, self._listen)
+    async def _listen(self, news: int) -> None:
+        while True:
+            await _until_readable(news)
+            for peer, at in self._closed.news(self._used, self._owners_of_closed, _AT_ONCE):
+                self._is_used(peer, at)
+            await asyncio.sleep(_PAUSE)
 
     def _is_used(self, peer: Peer, at: float) -> None:
         if peer in self._used:
             self._used[peer] = max(self._used[peer], at)
+
+
+async def _until_readable(descriptor: int) -> None:
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)

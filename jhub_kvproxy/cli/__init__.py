@@ -1,4 +1,4 @@
-"""The command ``jhub-kvproxy``: what an admin asks before, and beside, a running hub."""
+"""The command ``jhub-kvproxy``: what an admin asks about a hub, whether it runs or not."""
 
 from .app import main
 

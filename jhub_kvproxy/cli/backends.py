@@ -88,7 +88,8 @@ def _limit(value: Any) -> int | None:
 DESCRIPTION = """
 List the stores that can keep the routing table: what KVProxy.backend_class may be.
 
-FROM is the package that brings it. TRAEFIK is Traefik's name for the provider that reads it. WATCH: it
+FROM is the package that brings it. TRAEFIK is Traefik's name for the provider that
+reads it with KVProxy.delivery = "store". WATCH: it
 tells the hub of changes that others make. LEASE: it lets one hub at a time write. TRANSACTION: how much
 one transaction changes; some stores tell more when they are asked. A change that is larger is cut,
 between routes.
@@ -117,7 +118,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     return (
         entry.name,
         package,
-        powers.provider or "?",
+        powers.provider or "no",
         watch,
         lease,
         limits_in_words(powers.max_txn_ops, powers.max_txn_bytes) or "any size",

@@ -14,7 +14,7 @@ from traitlets import TraitError
 
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
 from .config import (
     DEFAULT_FILE,
@@ -106,7 +106,8 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     report.secrets.learn_traits(proxy)
     report.secrets.learn_traits(backend)
     with suppress(BackendError):
-        report.secrets.learn_provider(backend.traefik_provider_secrets())
+        if isinstance(backend, SupportsTraefik):
+            report.secrets.learn_provider(backend.traefik_provider_secrets())
     # From here on; traitlets has warned of what `mistakes` tells better.
     report.listen_to(log)
     others = {point.attr for point in installed_backends().values()} - {type(backend).__name__}

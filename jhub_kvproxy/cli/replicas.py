@@ -25,6 +25,7 @@ from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
 from ..traefik.discovery import Discovery
 from ..traefik.plugin_files import plugin_static
+from ..traefik_routers.provider import readable_by_traefik
 from .report import Report, StepFailed
 from .secrets import Secrets
 from .store import whole
@@ -171,7 +172,7 @@ async def _compare(
                 replica.serves_table = served is not None and Revision.read(stored).is_reached_by(served)
                 if replica.serves_table:
                     if not _is_pushed(proxy):
-                        await _check_routers(replica, proxy.backend.provider, session)
+                        await _check_routers(replica, _provider(proxy), session)
                     report.ok("traefik", f"{replica} serves this table.")
                 elif is_last:
                     raise TraefikError(_explain(replica, served, stored, proxy))
@@ -186,11 +187,15 @@ def _is_pushed(proxy: KVProxy) -> bool:
     return bool(proxy.delivery == Delivery.PUSH)
 
 
+def _provider(proxy: KVProxy) -> str:
+    return readable_by_traefik(proxy.backend).provider
+
+
 async def _served(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> str | None:
     """The revision of the table that it serves."""
     if _is_pushed(proxy):
         return (await plugin.ask(replica.api, session)).served.revision or None
-    return await replica.api.revision(session, proxy.backend.provider)
+    return await replica.api.revision(session, _provider(proxy))
 
 
 async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
@@ -213,7 +218,7 @@ def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) 
     if served is None and _is_pushed(proxy):
         return f"{replica} has our plugin, and no table yet: no hub sends it one. Is the hub running?"
     if served is None:
-        return f"{replica} serves no table of its provider {proxy.backend.provider!r}; it needs what is shown below."
+        return f"{replica} serves no table of its provider {_provider(proxy)!r}; it needs what is shown below."
     if served.partition(".")[0] == stored.partition(".")[0]:
         return (
             f"{replica} serves revision {served} of this table, and after {proxy.ready_timeout:g} s not yet {stored}."

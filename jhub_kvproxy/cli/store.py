@@ -15,7 +15,7 @@ from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
 from ..routing.records import RECORDS
 from ..routing.routes import Route
-from ..store.contract import Backend, Batch, SupportsLease, SupportsWatch
+from ..store.contract import Backend, Batch, SupportsLease, SupportsTraefik, SupportsWatch
 from ..traefik_routers.table import Routing, RoutingTable
 from .report import Report, StepFailed, in_words
 from .text import limits_in_words
@@ -84,7 +84,7 @@ def _describe(prefix: str, routes: int | None) -> str:
 
 def _missing_directory(backend: Backend) -> Path | None:
     """Where Traefik will read a table in files that no hub has made yet."""
-    if backend.provider != "file":
+    if not isinstance(backend, SupportsTraefik) or backend.provider != "file":
         return None
     directory = Path(backend.traefik_provider_config()["file"]["directory"])
     return None if directory.exists() else directory

@@ -29,7 +29,7 @@ from ..traefik.local import LocalReplicas
 from ..traefik.renewal import Renewal
 from ..traefik.upstream import TRANSPORT
 from ..traefik_routers.delivery import StoreDelivery
-from ..traefik_routers.provider import store_provider
+from ..traefik_routers.provider import readable_by_traefik, store_provider
 from ..traefik_routers.serving import Serving
 from ..traefik_routers.table import Routing, RoutingTable
 from ..traefik_routers.throttle import CommitThrottle
@@ -70,15 +70,17 @@ class Control:
         else:
             serving = Serving(settings.traefik.policy, TRANSPORT if settings.traefik.internal_ssl else "")
             throttle = CommitThrottle(settings.rebuild_share, self.readiness)
-            self.stored = Reconciler(RoutingTable(Routing.TREE, serving=serving), backend, self.lease, log)
+            table = RoutingTable(Routing.TREE, serving=serving)
+            readable = readable_by_traefik(backend)
+            self.stored = Reconciler(table, backend, self.lease, log, is_listed_at_once=readable.lists_at_once)
             self.writer = Writer(self.stored, throttle)
             self.delivery = StoreDelivery(
                 self.writer,
                 throttle,
                 self.readiness,
                 log,
-                provider=backend.provider,
-                lists_at_once=backend.lists_at_once,
+                provider=readable.provider,
+                lists_at_once=readable.lists_at_once,
             )
         self.stored.listeners.append(self.delivery.committed)
         self.guard = Guard(backend, self.writer, self.stored, self.lease, log)

@@ -41,7 +41,7 @@ class _MetaBackend(MetaHasTraits, ABCMeta):
 
 
 class Backend(LoggingConfigurable, metaclass=_MetaBackend):
-    """A store that keeps the routing table and from which Traefik reads it.
+    """A store that keeps the routing table.
 
     Lifecycle: the core constructs it (which does no I/O), awaits :meth:`open`, calls :meth:`apply`
     and :meth:`load` serially, never two at once, and awaits :meth:`close`. After `close`, `open`
@@ -63,19 +63,10 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     A driver with another version than :data:`jhub_kvproxy.CONTRACT`, or with none, is refused before it is used.
     """
 
-    provider: ClassVar[str]
-    """Suffix of the names that Traefik's API gives to what it read from this store: ``file``, ``etcd``."""
-
-    lists_at_once: ClassVar[bool] = True
-    """Whether Traefik reads all keys of this store as they were at one moment.
-
-    Otherwise what it serves may miss a part of a commit, so the core confirms each one by another.
-    """
-
     max_txn_ops: int | None = None
     """How many keys one :meth:`apply` may change; None: no limit. :meth:`open` may set it to what it finds out.
 
-    The core cuts larger changes between routes. It needs 64 at least for what a single route may change.
+    The core cuts larger changes into several, between routes where it can.
     """
 
     max_txn_bytes: int | None = None
@@ -126,14 +117,6 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         for part in cut_anywhere(dict.fromkeys(keys), Limits(self.max_txn_ops, self.max_txn_bytes)):
             await self.apply(Batch(part))
 
-    @abstractmethod
-    def traefik_provider_config(self) -> dict[str, Any]:
-        """What to put under ``providers`` in Traefik's static configuration, without secrets."""
-
-    def traefik_provider_secrets(self) -> dict[str, Any]:
-        """What must be merged over :meth:`traefik_provider_config` and stand in no file or argument."""
-        return {}
-
 
 @runtime_checkable
 class SupportsWatch(Protocol):
@@ -165,3 +148,26 @@ class SupportsLease(Protocol):
 
     async def release_lease(self) -> None:
         """Let another writer have it at once. Harmless without one. :meth:`~Backend.close` does it too."""
+
+
+@runtime_checkable
+class SupportsTraefik(Protocol):
+    """A backend whose store Traefik can read by itself, with ``KVProxy.delivery = "store"``. Optional, as the others.
+
+    Traefik reads the keys below ``traefik/``. A backend has this by having all four members.
+    """
+
+    provider: str
+    """Suffix of the names that Traefik's API gives to what it read from this store: ``file``, ``etcd``."""
+
+    lists_at_once: bool
+    """Whether Traefik reads all keys of this store as they were at one moment.
+
+    Otherwise what it serves may miss a part of a commit, so the core confirms each one by another.
+    """
+
+    def traefik_provider_config(self) -> dict[str, Any]:
+        """What to put under ``providers`` in Traefik's static configuration, without secrets."""
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        """What must be merged over :meth:`traefik_provider_config` and stand in no file or argument."""

@@ -47,10 +47,14 @@ class Reconciler:
     lease was not held for a while. Then the next call reads the store first. A new writer takes over what it finds, and
     so does one that finds another hub's newer work. Otherwise the store is brought back to the table.
 
+    Unless it `is_listed_at_once`, Traefik reads the store key by key, and a repair allows for that.
+
     Each of the :attr:`listeners` is called with every revision that the store gets, at once and in order.
     """
 
-    def __init__(self, table: Table, backend: Backend, lease: Lease, log: Any) -> None:
+    def __init__(
+        self, table: Table, backend: Backend, lease: Lease, log: Any, *, is_listed_at_once: bool = True
+    ) -> None:
         self.table = table
         #: The revision that the store is at.
         self.revision = Revision.first()
@@ -62,6 +66,7 @@ class Reconciler:
         self._backend = backend
         self._lease = lease
         self._log = log
+        self._is_listed_at_once = is_listed_at_once
         self._is_truth = False
         #: Whether the listeners must be told the whole table next.
         self._is_table_new = True
@@ -239,7 +244,7 @@ class Reconciler:
         """Bring the store, which holds `keys`, to the table."""
         parts = await in_thread(self._cut, drift, keys, limits)
         for before, part in zip([{}, *parts], parts, strict=False):
-            if before and only_removes(part) and not (only_removes(before) or self._backend.lists_at_once):
+            if before and only_removes(part) and not (only_removes(before) or self._is_listed_at_once):
                 # Who was listing the keys when the new ones came has some of them, and must not miss the old ones.
                 await asyncio.sleep(_LISTING)
             try:

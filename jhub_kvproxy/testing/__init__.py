@@ -1,4 +1,4 @@
-"""The conformance kit: tests that a driver must pass, and backends to test with what stands on one.
+"""The conformance kit: tests that a driver must pass, and backends for tests of what uses one.
 
 It needs what ``pip install "jhub-kvproxy[testing]"`` brings.
 """

@@ -10,7 +10,7 @@ import pytest
 from traitlets import TraitError
 
 from ..errors import BackendError
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsTraefik
 from ._kit import Kit, Suite, asynchronous, whole
 
 SECRET_NAMES = ("password", "token", "secret")
@@ -33,7 +33,9 @@ class ErrorTests(Suite):
             with caplog.at_level(logging.DEBUG):
                 try:
                     backend = kit.new(**{name: marker}, log=logging.getLogger(__name__))
-                    shown += [repr(backend), str(backend), repr(backend.traefik_provider_config())]
+                    shown += [repr(backend), str(backend)]
+                    if isinstance(backend, SupportsTraefik):
+                        shown.append(repr(backend.traefik_provider_config()))
                     await backend.open()
                     await backend.apply(whole(1, "routes/a"))
                     await backend.load()

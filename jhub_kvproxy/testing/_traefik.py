@@ -18,7 +18,7 @@ import tomli_w
 from traitlets.config import Config
 
 from ..hub.proxy import KVProxy
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsTraefik
 from ..traefik.ports import free_port
 from ._data import RECORD, difficult_user_names
 from ._errors import secret_traits
@@ -85,6 +85,7 @@ class TraefikSuite(Suite):
     async def test_the_provider_config_names_the_provider_and_no_secret(self, kit: Kit) -> None:
         markers = {name: f"marker-{name}" for name in secret_traits(kit.backend)}
         backend = kit.new(**markers)
+        assert isinstance(backend, SupportsTraefik), "TraefikSuite is for a backend that SupportsTraefik."
         config, secrets = backend.traefik_provider_config(), backend.traefik_provider_secrets()
         for what in (config, secrets):
             tomli_w.dumps(what)

@@ -39,6 +39,7 @@ class MemoryBackend(Backend):
 
     contract = 1
     provider = "memory"
+    lists_at_once = True
 
     #: The tables, by the name of their store and their prefix.
     tables: ClassVar[dict[tuple[str, str], _Table]] = {}
@@ -74,6 +75,9 @@ class MemoryBackend(Backend):
         return Snapshot(dict(self._table.keys))
 
     def traefik_provider_config(self) -> dict[str, Any]:
+        return {}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
         return {}
 
     async def watch(self) -> AsyncIterator[None]:

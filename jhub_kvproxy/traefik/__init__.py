@@ -1,1 +1,1 @@
-"""Traefik, the data plane: its configuration, its API, its process."""
+"""Traefik: its configuration, its API, its process, and our plugin for it."""

@@ -1,16 +1,16 @@
-"""How many file descriptors a process has in use, of how many (proc(5), getrlimit(2))."""
+"""Counts the file descriptors of Traefik, and tells when it has used them up (proc(5), getrlimit(2))."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import resource
 from dataclasses import dataclass
 from typing import Any
 
+from .. import procfs
+from ..aio import in_thread
 from ..notice import Notice
 
-_SAY_AGAIN = 60.0
+_REMINDER = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +25,25 @@ class Descriptors:
 
 
 def descriptors_of(pid: int) -> Descriptors | None:
-    """Those of the process `pid`; None when it has ended, or is another user's. Takes its time when they are many."""
+    """Those of the process `pid`; None when it has ended, or is another user's. Slow when they are many."""
     try:
-        return Descriptors(len(os.listdir(f"/proc/{pid}/fd")), resource.prlimit(pid, resource.RLIMIT_NOFILE)[0])
+        return Descriptors(procfs.descriptor_count(pid), resource.prlimit(pid, resource.RLIMIT_NOFILE)[0])
     except OSError:
         return None
 
 
-def cpu_ticks(pid: int) -> int:
-    """The CPU time that the process `pid` has used, in kernel ticks; 0 when it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
-
-
 class Shortage:
-    """Whether the Traefik with the process id `pid` is silent because it has no descriptor left. `log` tells of it."""
+    """Finds out whether the Traefik with the process id `pid` is silent for want of descriptors, and logs it."""
 
     def __init__(self, pid: int, log: Any) -> None:
         self._pid = pid
         self._ticks = 0
-        self._notice = Notice(log, _SAY_AGAIN)
+        self._notice = Notice(log, _REMINDER)
 
     async def explains_silence(self) -> bool:
-        """Whether it has none left, and has done something since this was asked last."""
-        before, self._ticks = self._ticks, cpu_ticks(self._pid)
-        found = await asyncio.to_thread(descriptors_of, self._pid)
+        """Whether it has none left, but has used the CPU since the last call: it does not hang."""
+        before, self._ticks = self._ticks, procfs.cpu_time(self._pid)
+        found = await in_thread(descriptors_of, self._pid)
         if found is None or not found.are_used_up or self._ticks == before:
             return False
         self._notice.wrong(

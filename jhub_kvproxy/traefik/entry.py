@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import TraefikError
+from .admin_config import check_tables, check_toml
 from .front import Acme, Front
 from .prometheus import address_of
 from .settings import TraefikSettings
@@ -26,6 +27,9 @@ def front_of(settings: TraefikSettings, *, port: int, tls: bool, acme_storage: s
 
     `logs_routes` says whether the plugin tells the access log about routes.
     """
+    for option in ("extra_static_config", "extra_dynamic_config", "acme"):
+        check_toml(f"KVProxy.{option}", getattr(settings, option))
+    check_tables("KVProxy.extra_static_config", settings.extra_static_config)
     for option in ("redirect_http", "client_ca"):
         if getattr(settings, option) and not tls:
             raise TraefikError(f"KVProxy.{option} needs TLS: set JupyterHub.ssl_cert and JupyterHub.ssl_key.")

@@ -1,4 +1,4 @@
-"""The public entry point: what it speaks, how long it waits, what it adds, and what it writes down. Pure functions."""
+"""The public entry point: TLS, time limits, headers, the access log. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REDIRECT = "redirect"
 RESOLVER = "kvproxy"
 HEADERS = "kvproxy-headers"
 
-#: Those that Traefik knows (pkg/tls/cipher.go), without TLS 1.3's, which Go does not let one choose (crypto/tls).
+#: The cipher suites of Traefik (pkg/tls/cipher.go). Those of TLS 1.3 are always on in Go (crypto/tls).
 CIPHERS = (
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
@@ -42,9 +42,9 @@ CIPHERS = (
 CLIENT_AUTH = {"require": "RequireAndVerifyClientCert", "optional": "VerifyClientCertIfGiven"}
 _CHALLENGES = ("dnsChallenge", "httpChallenge", "tlsChallenge")
 _LOGGED_HEADERS = ("User-Agent",)
-#: Headers of a request that the plugin sets when it is logged: the key of the route, and scheme and host of the target.
+#: Headers that the plugin adds to a request for the log: the key of the route, and scheme and host of the target.
 ROUTE_HEADERS = ("X-Kvproxy-Route", "X-Kvproxy-Target")
-# 0 would be `readTimeout` (net/http, Server.IdleTimeout).
+# Go takes 0 for `readTimeout` (net/http, Server.IdleTimeout).
 _UNLIMITED = "-1ms"
 
 
@@ -52,7 +52,7 @@ _UNLIMITED = "-1ms"
 class Acme:
     """Certificates by ACME (RFC 8555) for `domains`, kept in the file `storage`.
 
-    `resolver` has further settings of Traefik's resolver, and comes before what is set here.
+    `resolver` has further settings of Traefik's certificate resolver, and overrides ours.
     """
 
     domains: tuple[str, ...]
@@ -67,7 +67,7 @@ class Acme:
         acme = merge({"storage": self.storage, "keyType": "EC256", **email, **challenge}, self.resolver)
         main, *others = self.domains
         domain = {"main": main, **({"sans": others} if others else {})}
-        # No rule of ours names a host that Traefik could ask a certificate for.
+        # Traefik would take them from the hosts in rules, and ours name none.
         tls = {"certResolver": RESOLVER, "domains": [domain]}
         return {
             "certificatesResolvers": {RESOLVER: {"acme": acme}},
@@ -91,7 +91,7 @@ class Front:
     redirect_port: int = 0
     #: The port that they are redirected to; 0: the public one.
     redirect_to: int = 0
-    #: Headers that answers get, and requests; an empty value removes the header.
+    #: Headers that are added to answers, and to requests; an empty value removes the header.
     headers: Mapping[str, str] = field(default_factory=dict)
     request_headers: Mapping[str, str] = field(default_factory=dict)
     keep_alive_timeout: float = 180.0

@@ -1,4 +1,4 @@
-"""Whether a Traefik that runs still does anything."""
+"""Finds out whether a Traefik that runs hangs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .api import NoAnswer, TraefikAPI
 from .descriptors import Shortage
 
 _INTERVAL = 5.0
-# What a Traefik must at least have been silent for, in questions and in seconds.
+# Traefik hangs if it has not answered so many questions in a row, for at least so many seconds.
 _LIMIT = 10
 _SPAN = 30.0
-# An answer that we did not get within the API's time limit, and noticed only so much later, we may have slept through.
+# A question that took longer than this: the hub was paused, and Traefik may have answered meanwhile.
 _SLEPT = 5.0
-_SAY_AGAIN = 60.0
+_REMINDER = 60.0
 
-#: What the hub lacks when it cannot even ask.
+#: Errors that keep the hub from asking: it lacks descriptors, memory or ports.
 _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 
 
 class Hang:
-    """Asks the Traefik with the process id `pid` now and then, and knows for how long it has not answered.
+    """Asks the Traefik with the process id `pid` now and then, and counts how often it does not answer.
 
-    Silence counts only if Traefik could have answered: not while the hub has no file descriptor or memory to ask it
-    with, and not while Traefik itself has no descriptor left for a connection, but works on. Both are said in `log`.
+    Silence does not count while the hub has no file descriptor or memory to ask with, nor while Traefik has no
+    descriptor left for a connection, but works on. Both are logged.
     """
 
     def __init__(self, api: TraefikAPI, pid: int, log: Any) -> None:
@@ -38,13 +38,13 @@ class Hang:
         self._pid = pid
         self._silent = 0
         self._since = 0.0
-        # At once: the connection is kept, and to ask again on it needs no descriptor on either side.
+        # The first question comes at once. Its connection is kept, so that later ones need no new descriptor.
         self._next = 0.0
-        self._hub_lacks = Notice(log, _SAY_AGAIN)
+        self._hub_lacks = Notice(log, _REMINDER)
         self._shortage = Shortage(pid, log)
 
     async def is_over_limit(self, session: aiohttp.ClientSession) -> bool:
-        """Whether it has been silent for too long; call it often, and always with the same `session`."""
+        """Whether it has been silent for too long. Call this often, and always with the same `session`."""
         asked = time.monotonic()
         if asked < self._next:
             return False
@@ -56,7 +56,7 @@ class Hang:
             else:
                 self._since = self._since if self._silent else asked
                 self._silent += 1
-        except (TraefikError, LookupError, TypeError):
+        except TraefikError:
             self._answered()  # whatever it says, it lives
         else:
             self._answered()

@@ -1,4 +1,4 @@
-"""What a Traefik of ours is started with."""
+"""What the hub starts a Traefik with."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Any
 from .ports import check_free
 from .prometheus import METRICS, address_of
 from .renewal import Renewal
+from .static import addresses
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """All that a Traefik of ours is started with."""
+    """All that the hub starts a Traefik with."""
 
     command: list[str]
     public_host: str
     public_port: int
     #: The static configuration, given the address that the API listens on, and the public port.
     static: Callable[[str, int], dict[str, Any]]
-    #: What is merged over the static configuration, and must stand in no file.
+    #: What is merged over the static configuration, and must not be written to any file.
     secrets: Mapping[str, Any]
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
     files: Mapping[Path, bytes]
@@ -30,7 +31,7 @@ class Launch:
     local_files: Mapping[Path, bytes]
     #: The port whose requests are redirected to the public one; 0: none.
     redirect_port: int = 0
-    #: What keeps `files` up to date with the admin's certificates.
+    #: Keeps `files` up to date with the admin's certificates.
     renewal: Renewal | None = None
 
     async def check_ports(self) -> None:
@@ -38,6 +39,6 @@ class Launch:
         await check_free(self.public_host, self.public_port)
         if self.redirect_port:
             await check_free(self.public_host, self.redirect_port, "KVProxy.redirect_http")
-        prometheus = self.static("", self.public_port)["entryPoints"].get(METRICS, {})
-        with contextlib.suppress(ValueError):  # an admin's own may be written otherwise
-            await check_free(*address_of(prometheus.get("address", "")), "KVProxy.traefik_metrics")
+        prometheus = addresses(self.static("", self.public_port)).get(METRICS, "")
+        with contextlib.suppress(ValueError):  # there is none, or an admin has written it in another way
+            await check_free(*address_of(prometheus), "KVProxy.traefik_metrics")

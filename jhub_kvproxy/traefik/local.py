@@ -13,12 +13,12 @@ from typing import Any
 from ..errors import TraefikError
 from .api import TraefikAPI
 from .launch import Launch
-from .static import API
+from .static import API, addresses
 from .supervisor import Supervisor
 
 
 class LocalReplicas:
-    """As many replicas as wanted, each under a supervisor with a directory of its own.
+    """`count` replicas, each under a supervisor with a directory of its own.
 
     The first has the hub's public port, the next ones the ports that follow.
     """
@@ -49,17 +49,17 @@ class LocalReplicas:
             raise
         if len(launches) > 1:
             ports = ", ".join(str(each.public_port) for each in launches)
-            self._log.info("%d Traefiks serve the ports %s; a load balancer goes before them", len(launches), ports)
+            self._log.info("%d Traefiks serve the ports %s; put a load balancer before them", len(launches), ports)
 
     async def stop(self, *, keep_adopted: bool = False) -> None:
-        """End all, or all but those that were there before us."""
+        """End all, or all but those that were there before us, which are watched no more."""
         kept = [s for s in self.supervisors if keep_adopted and s.is_adopted]
-        await _all(s.stop(keep_files=bool(kept)) for s in self.supervisors if s not in kept)
-        with contextlib.suppress(OSError):  # those of the others were in it
+        await _all(s.leave() if s in kept else s.stop(keep_files=bool(kept)) for s in self.supervisors)
+        with contextlib.suppress(OSError):  # it was the parent of the others' directories
             self._directory.rmdir()
 
     async def _end_surplus(self) -> None:
-        """End those that an earlier hub, which was to have more of them, has left."""
+        """End the replicas that an earlier hub, which had more of them, has left."""
         for number in itertools.count(len(self.supervisors) + 1):
             home = self._home(number)
             if not home.is_dir():
@@ -76,7 +76,7 @@ def _shifted(launch: Launch, n: int) -> Launch:
 
 
 async def _all(actions: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of them to their end, then raise what the first one that failed raised."""
+    """Do all of them to their end, then raise the first error."""
     for outcome in await asyncio.gather(*actions, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
@@ -95,5 +95,5 @@ def _check_addresses(launches: list[Launch]) -> None:
 
 
 def _addresses(launch: Launch) -> Iterator[tuple[str, str]]:
-    entry_points = launch.static("", launch.public_port)["entryPoints"]
-    return ((name, point["address"]) for name, point in entry_points.items() if name != API)
+    entry_points = addresses(launch.static("", launch.public_port))
+    return ((name, address) for name, address in entry_points.items() if name != API)

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable
 
-# Anchored, since a stranger has a say in other lines: the access log may go to the same place.
+# It must be at the beginning of a line: strangers write parts of others, such as those of the access log.
 _REPEATED = re.compile(rb'(?:\S+ ERR |\{"level":"error",).*too many open files')
 _HINT = b"too many open files"
 #: Seconds between two such lines that are let through.
@@ -40,7 +40,7 @@ class Filter:
         self.is_flooded = False
 
     def feed(self, data: bytes) -> bytes:
-        """What is to be written now that `data` has come in."""
+        """Take in `data`; return what must be written now."""
         lines, newline, self._rest = (self._rest + data).rpartition(b"\n")
         kept = self._without_repeated(lines + newline)
         if len(self._rest) > _LONGEST_LINE:
@@ -98,5 +98,5 @@ def _write(target: int, data: bytes) -> None:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # what ends Traefik ends us, and Traefik's last words are to be read
+        signal.signal(number, signal.SIG_IGN)  # we end with Traefik, after its last line
     copy(0, 1)

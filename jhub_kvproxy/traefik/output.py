@@ -1,13 +1,11 @@
-"""Where what Traefik writes to its standard output goes: to the hub's own, through :mod:`.log_filter`."""
+"""Brings what Traefik writes to its standard output to the hub's own, through :mod:`.log_filter`."""
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..errors import TraefikError
 from . import log_filter
@@ -40,8 +38,8 @@ class Output:
         with self._filter.stdin as pipe:
             yield pipe.fileno()
 
-    async def ended(self) -> None:
-        """Wait until all that a Traefik which has ended wrote is written, for a second at most."""
-        deadline = time.monotonic() + _PATIENCE
-        while self._filter and self._filter.poll() is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+    def wait(self) -> None:
+        """Wait until all is written that a Traefik which has ended wrote, for a second at most. Blocks."""
+        if self._filter:
+            with suppress(subprocess.TimeoutExpired):
+                self._filter.wait(_PATIENCE)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-# As Traefik, which does not mind upper and lower case (Traefik 3.7, pkg/config, pkg/types, pkg/provider).
+# In lower case: Traefik takes names in any case (Traefik 3.7, pkg/config, pkg/types, pkg/provider).
 _ANYWHERE = frozenset(
     {"filepath", "certfile", "keyfile", "cafiles", "rootcas", "usersfile", "cacertificates", "certauthfilepath"}
 )
@@ -19,14 +19,14 @@ _BELOW = {
     "acme": frozenset({"storage"}),
     "file": frozenset({"directory", "filename"}),
 }
-#: Below it, names mean what the plugin says.
+#: What is below it is for a plugin.
 _PLUGIN = "plugin"
 
 
 def absolute_paths(config: Mapping[str, Any], base: str, parent: str = "") -> dict[str, Any]:
     """`config`, which stands under `parent`, with paths of files made absolute that are relative to `base`.
 
-    Where Traefik takes a path or the content itself, content stays as it is. So does what a template makes.
+    Where Traefik takes a path or the content itself, content stays as it is. So do templates.
     """
     return {key: _absolute(key.lower(), value, base, parent.lower()) for key, value in config.items()}
 

@@ -30,11 +30,11 @@ class PluginOptions:
     limits: TimeLimits
     #: The URL below which error pages are; empty: there are none.
     error_target: str = ""
-    #: Whether the error target is told what the user wanted.
+    #: Whether the error target is told the URL that the user asked for.
     tells_url: bool = False
-    #: Whether it keeps the times of use.
+    #: Whether it keeps the time of each route's last use.
     activity: bool = False
-    #: Whether there is an access log, which it tells route and target.
+    #: Whether it tells the access log the route and the target.
     log: bool = False
     #: The file with the certificate, the key and the authorities of JupyterHub.internal_ssl; empty: there is none.
     identity_file: str = ""

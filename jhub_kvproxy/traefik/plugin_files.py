@@ -1,4 +1,4 @@
-"""The plugin's source: where Traefik looks for it, and under which name. Traefik compiles nothing: it interprets it."""
+"""The plugin's source, which Traefik interprets: where it looks for it, and under which name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-#: What Traefik's configuration calls it.
+#: Its name in Traefik's configuration.
 PLUGIN = "kvproxy"
 _MODULE = "kvproxy.local/kvroute"
 #: Below Traefik's working directory (pkg/plugins/plugins.go, localGoPath).
@@ -17,7 +17,7 @@ _PLACE = Path("plugins-local", "src")
 
 @cache
 def module_name() -> str:
-    """The module's name, with a hash of the source: a Traefik that runs other source has another configuration."""
+    """The module's name. It has a hash of the source in it, so that other source makes another configuration."""
     digest = hashlib.sha256()
     for name, content in sorted(_source().items()):
         digest.update(f"{name} {len(content)}\n".encode() + content)

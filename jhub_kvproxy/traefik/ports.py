@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 
 from ..errors import TraefikError
+from ..resolver import listening_addresses
 
 
 def free_port() -> int:
@@ -28,11 +28,10 @@ def is_free(host: str, port: int) -> bool:
 
 
 async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there, as `option` says."""
+    """Raises :class:`TraefikError` when Traefik could not listen there, which `option` demands."""
     where = f"port {port} of {host or 'this machine'}"
-    loop = asyncio.get_running_loop()
     try:
-        addresses = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = await listening_addresses(host, port)
     except OSError as error:
         raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set {option}.") from error
     for family, kind, protocol, _, address in addresses:

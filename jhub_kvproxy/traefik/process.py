@@ -1,54 +1,100 @@
-"""What the kernel tells of a process (proc(5)). Every function may be given the id of one that has ended."""
+"""One process that runs Traefik: whether it runs, what ends it, and how it ended."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from pathlib import Path
+import select
+import signal
+import subprocess
+import time
+
+from .. import procfs
+
+_INTERVAL = 0.01
 
 
-def born(pid: int) -> str | None:
-    """When the process `pid` was started, in kernel ticks, which tells it from a later one; None: it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return None
-    # The first thread may be a zombie while others still hold the sockets.
-    return None if fields[0] in "ZX" and len(threads) == 1 else fields[19]
+class Process:
+    """The process `pid`, which is `child` if we started it. It is watched until :meth:`close`.
 
-
-def is_ours(pid: int, argument: str) -> bool:
-    """Whether the process `pid` is of this process's user, and was started with `argument`."""
-    try:
-        # Root could read what any user's process pretends.
-        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
-            return False
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return os.fsencode(argument) in arguments
-
-
-def environment(pid: int) -> dict[str, str]:
-    """The environment that the process `pid` was started with.
-
-    Raises OSError when the kernel does not show it, as for a program with capabilities of its own (setcap(8))
-    to all but root.
+    No signal reaches another process that has got its id: it is held by a pidfd (pidfd_open(2)). Where the kernel or
+    a sandbox has none, its id and start time tell it from others.
     """
-    variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    return dict(variable.partition("=")[::2] for variable in variables)
+
+    def __init__(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
+        self.pid = pid
+        self._child = child
+        self._pidfd = _pidfd_of(pid)
+        self._start_time = procfs.start_time(pid)
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of one that we started and that has ended; below 0: minus the signal that ended it."""
+        return self._child.returncode if self._child else None
+
+    def is_running(self) -> bool:
+        if self._child:
+            return self._child.poll() is None  # which reaps it, too
+        if self._pidfd is not None:
+            return not self._has_ended_within(0)
+        return self._start_time is not None and procfs.start_time(self.pid) == self._start_time
+
+    def kill(self) -> None:
+        """Force it to end, without waiting for that."""
+        self._send(signal.SIGKILL)
+
+    def end(self, patience: float) -> None:
+        """Ask it to end, and `patience` seconds later force it. Blocks until it has ended."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._send(number)
+            if self.wait(patience):
+                return
+
+    def wait(self, patience: float) -> bool:
+        """Whether it ends within `patience` seconds. Blocks."""
+        deadline = time.monotonic() + patience
+        while self.is_running():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._pidfd is None:
+                time.sleep(min(_INTERVAL, left))
+            else:
+                self._has_ended_within(left)
+        return True
+
+    def close(self) -> None:
+        """Watch it no more; it may run on."""
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is not None:
+            os.close(pidfd)
+
+    def _send(self, number: signal.Signals) -> None:
+        if not self.is_running():
+            return
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            if self._pidfd is None:
+                os.kill(self.pid, number)
+            else:
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _has_ended_within(self, seconds: float) -> bool:
+        assert self._pidfd is not None
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
 
-def executable(pid: int) -> tuple[str, os.stat_result] | None:
-    """The path of the program that the process `pid` runs, and that program itself, which may have lost its name.
-
-    None when the kernel does not show it, or when the path leads elsewhere, as that of a process in another
-    mount namespace does.
-    """
-    link = f"/proc/{pid}/exe"
-    try:
-        name, program = os.readlink(link), os.stat(link)
-        path = name.removesuffix(" (deleted)")
-        return (path, program) if path != name or os.path.samestat(os.stat(path), program) else None
-    except OSError:
-        return None
+def _pidfd_of(pid: int) -> int | None:
+    """None where there are no pidfds, or they cannot be used to send a signal."""
+    with contextlib.suppress(OSError, AttributeError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(pidfd, 0)
+        except ProcessLookupError:
+            return pidfd  # it has just ended
+        except OSError:
+            os.close(pidfd)
+            return None
+        return pidfd
+    return None

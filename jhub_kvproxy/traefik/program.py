@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import process
+from .. import procfs
 
 #: Inode, size, and time of the last change in nanoseconds. The device is left out: an image that is mounted again
 #: has another one.
@@ -38,7 +38,7 @@ class Program:
 
     def running_as(self, pid: int) -> Program:
         """The same, with what the kernel tells of the process `pid` that was started from it."""
-        found = process.executable(pid)
+        found = procfs.executable(pid)
         if found is None:
             return self
         path, program = found
@@ -64,7 +64,7 @@ class Program:
         """The inverse of :meth:`to_json`. Nothing is known when `data` is that of an older release, or damaged."""
         match data:
             case {"command": str(command), "version": str(version), "files": dict(files)}:
-                with contextlib.suppress(TypeError, ValueError):
+                with contextlib.suppress(TypeError, ValueError, OverflowError):
                     return cls(command, version, {path: _file(*file) for path, file in files.items()})
         return cls()
 

@@ -8,7 +8,7 @@ from typing import Any
 from .static import address
 
 METRICS = "metrics"
-#: What series may stand for, and the name of Traefik's option.
+#: What Traefik can have series for, and its option for that.
 LABELS = {"entrypoints": "addEntryPointsLabels", "routers": "addRoutersLabels", "services": "addServicesLabels"}
 
 _LOOPBACK = "127.0.0.1"

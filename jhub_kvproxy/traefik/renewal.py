@@ -1,4 +1,4 @@
-"""Certificates that are renewed while Traefik runs."""
+"""Brings renewed certificates to a Traefik that runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..aio import Tasks, in_thread
 from ..errors import TraefikError
 from ..files import write_atomically
 from . import pem
@@ -18,12 +19,12 @@ class Renewal:
     """Keeps a dynamic file of Traefik, and what it names, up to date with the certificates and keys of the admin.
 
     Traefik's file provider looks at certificates only when a dynamic file changes (pkg/provider/file), and then
-    takes them as they are, were they half written. So the dynamic file holds a copy of them, which is
-    replaced at once, and only by what was checked.
+    takes them even if they are half written. So the dynamic file holds a copy of them, which is replaced at once,
+    after a check.
 
-    `sources` are the files by the options that name them. `render` makes of them, in that order, the files that
-    Traefik reads, the dynamic file last, or raises :class:`TraefikError`. They are put into `files` too, from which
-    Traefik is started again.
+    `sources` has the file of each option. `render` turns them, in that order, into the files that Traefik reads, the
+    dynamic file last, or raises :class:`TraefikError`. They are put into `files` too, which are written when Traefik
+    is started again.
     """
 
     def __init__(
@@ -39,36 +40,30 @@ class Renewal:
         self._log = log
         self._judged: Sequence[pem.File] | str = ()
         self._rendered: Sequence[pem.File] = ()
-        self._watcher: asyncio.Task[None] | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._tasks = Tasks(log)
 
     async def load(self) -> None:
-        """Fill in the files for the first time. Raises :class:`TraefikError` when the sources cannot be used."""
-        found = await asyncio.to_thread(self._read)
+        """Put what Traefik reads into `files`. Raises :class:`TraefikError` when the sources cannot be used."""
+        found = await in_thread(self._read)
         if isinstance(found, str):
             raise TraefikError(found)
-        self._files.update(await asyncio.to_thread(self._render, found))
+        self._files.update(await in_thread(self._render, found))
         self._judged = self._rendered = found
 
     def start(self) -> None:
-        if self._sources and self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch())
+        if self._sources:
+            self._tasks.keep(self._watch, "watching the certificates")
 
     async def close(self) -> None:
         """Stop; nothing is written any more."""
-        watcher, self._watcher = self._watcher, None
-        if watcher:
-            watcher.cancel()
-            await asyncio.wait([watcher])
-        if self._writing:
-            await asyncio.wait([self._writing])
+        await self._tasks.close()
 
     async def _watch(self) -> None:
         before = self._judged
         while True:
             await asyncio.sleep(_INTERVAL)
-            found = await asyncio.to_thread(self._read)
-            # Who replaces several files does it one after another.
+            found = await in_thread(self._read)
+            # A certificate and its key are replaced one after the other.
             if found == before and found != self._judged:
                 await self._judge(found)
             before = found
@@ -84,11 +79,11 @@ class Renewal:
         try:
             if isinstance(found, str):
                 raise TraefikError(found)
-            rendered = await asyncio.to_thread(self._render, found)
+            rendered = await in_thread(self._render, found)
             new = {path: content for path, content in rendered.items() if content != self._files.get(path)}
             if new:
                 known = {file.content for file in self._rendered}
-                await self._write(new)
+                await in_thread(self._write, new)
                 options = [file.option for file in found if file.content not in known]
                 self._log.info("Traefik uses what is new in %s", " and ".join(options))
                 self._rendered = found
@@ -99,10 +94,8 @@ class Renewal:
             return
         self._judged = found
 
-    async def _write(self, new: Mapping[Path, bytes]) -> None:
-        self._writing = asyncio.ensure_future(asyncio.to_thread(_write_all, new))
-        # A write that goes on after the end would leave a file behind.
-        await asyncio.shield(self._writing)
+    def _write(self, new: Mapping[Path, bytes]) -> None:
+        _write_all(new)
         self._files.update(new)
 
 

@@ -1,4 +1,4 @@
-"""The directory of one Traefik: what is written there for it, found by the next hub, and removed with it."""
+"""The directory of one Traefik: writes, finds and removes the files there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from .. import procfs
 from ..files import write_atomically
 from .state import State
 
@@ -16,7 +17,7 @@ class RuntimeDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        #: For people; what Traefik reads is in memory, behind the link.
+        #: For people to read. Traefik reads its configuration from memory, by the link.
         self.static_file = path / "traefik.toml"
         self.static_link = path / "traefik-with-secrets.toml"
         self.state_file = path / "traefik.json"
@@ -28,7 +29,7 @@ class RuntimeDirectory:
 
     @property
     def config_argument(self) -> str:
-        """The argument by which Traefik reads its static configuration, and by which it is known as ours."""
+        """The argument that names the static configuration, by which we know a Traefik of ours."""
         return f"--configFile={self.static_link}"
 
     def write(self, files: Mapping[Path, bytes]) -> None:
@@ -53,8 +54,7 @@ class RuntimeDirectory:
 
     @contextlib.contextmanager
     def in_memory(self, config: bytes) -> Iterator[int]:
-        """A file that is nowhere but in memory, with the static configuration; the link leads whoever inherits it
-        there.
+        """A file in memory with the static configuration. A process that inherits it opens it by the link.
 
         Traefik reads its static configuration from one place only, so secrets cannot come beside a file, in its
         environment (cmd/traefik/traefik.go, loaders).
@@ -63,12 +63,12 @@ class RuntimeDirectory:
             memory.write(config)
             memory.flush()
             self.static_link.unlink(missing_ok=True)
-            self.static_link.symlink_to(f"/proc/self/fd/{memory.fileno()}")
+            self.static_link.symlink_to(procfs.descriptor_path(memory.fileno()))
             yield memory.fileno()
 
     def config_of(self, pid: int) -> bytes | None:
         """The static configuration that the process `pid` read when it started; None: it cannot be read any more."""
         try:
-            return Path(os.readlink(self.static_link).replace("self", str(pid))).read_bytes()
+            return procfs.path_in(pid, os.readlink(self.static_link)).read_bytes()
         except OSError:
             return None

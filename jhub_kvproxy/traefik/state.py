@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .program import Program
+
+#: The largest that the kernel gives (pid_max, proc(5)).
+_LARGEST_PID = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,13 @@ class State:
         """What :meth:`to_bytes` gave, in this release or an older one; None when there is none, or it is damaged."""
         try:
             data = json.loads(file.read_bytes())
-            return cls(int(data["pid"]), int(data["api_port"]), Program.from_json(data), _written(data))
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, RecursionError):
             return None
+        match data:
+            case {"pid": int(pid), "api_port": int(port)} if 0 < pid <= _LARGEST_PID and 0 < port < 1 << 16:
+                written = _written(data.get("written", []))
+                return None if written is None else cls(pid, port, Program.from_json(data), written)
+        return None
 
     def to_bytes(self) -> bytes:
         """As one line of JSON."""
@@ -45,7 +52,8 @@ def relative(files: Iterable[Path], directory: Path) -> tuple[str, ...]:
     return tuple(sorted(str(file.relative_to(directory)) for file in files if file.is_relative_to(directory)))
 
 
-def _written(data: Mapping[str, Any]) -> tuple[str, ...]:
-    names = map(str, data.get("written", ()))
+def _written(names: Any) -> tuple[str, ...] | None:
+    if not isinstance(names, list):
+        return None
     # Whatever the file says, nothing elsewhere is removed.
-    return tuple(name for name in names if not name.startswith("/") and ".." not in name.split("/"))
+    return tuple(name for name in map(str, names) if not name.startswith("/") and ".." not in name.split("/"))

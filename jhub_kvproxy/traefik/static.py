@@ -93,17 +93,30 @@ _ENCODED_CHARACTERS = (
 
 
 def address(host: str, port: int) -> str:
-    """`host` (empty: all interfaces) and `port` as Traefik takes them."""
+    """`host` (empty: all interfaces) and `port`, as Traefik's configuration has them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def duration(seconds: float) -> str:
-    """`seconds` as Traefik takes them."""
+    """`seconds`, as Traefik's configuration has them."""
     return f"{round(seconds * 1000)}ms"
 
 
+def addresses(static: Mapping[str, Any]) -> dict[str, str]:
+    """The address of each entry point. Raises :class:`TraefikError` when the admin's has none."""
+    for name, point in static["entryPoints"].items():
+        match point:
+            case {"address": str()}:
+                pass
+            case _:
+                raise TraefikError(
+                    f"KVProxy.extra_static_config: entryPoints.{name} has no address, such as 127.0.0.1:8443."
+                )
+    return {name: point["address"] for name, point in static["entryPoints"].items()}
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `over` laid on it: tables are merged, everything else is replaced."""
+    """Merge `over` into a copy of `base`: tables are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -113,5 +126,5 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merges(*configs: Mapping[str, Any]) -> dict[str, Any]:
-    """All of them, each laid on those before it."""
+    """Merge all of them, each over those before it."""
     return reduce(merge, configs, {})

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import KVProxyError
 from ..routing.records import REVISION_HEADER, REVISION_NAME
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsTraefik
 from ..traefik.dynamic import HEALTH_ROUTER
 from ..traefik.settings import StoreProvider
 from ..traefik.static import PUBLIC
 
 
 def store_provider(backend: Backend) -> StoreProvider:
-    """The provider for the store of `backend`."""
-    return StoreProvider(
-        backend.traefik_provider_config(), backend.traefik_provider_secrets(), _health_dynamic(backend.provider)
-    )
+    """The provider for the store of `backend`. Raises :class:`~jhub_kvproxy.errors.KVProxyError` if there is none."""
+    readable = readable_by_traefik(backend)
+    config, secrets = readable.traefik_provider_config(), readable.traefik_provider_secrets()
+    return StoreProvider(config, secrets, _health_dynamic(readable.provider))
+
+
+def readable_by_traefik(backend: Backend) -> SupportsTraefik:
+    """`backend`, as what it can do. Raises :class:`~jhub_kvproxy.errors.KVProxyError` if Traefik cannot read it."""
+    if not isinstance(backend, SupportsTraefik):
+        raise KVProxyError(
+            f'Traefik cannot read the store of {type(backend).__name__} by itself; set KVProxy.delivery to "push".'
+        )
+    return backend
 
 
 def _health_dynamic(provider: str) -> dict[str, Any]:

@@ -181,11 +181,11 @@ def test_traefik_finds_no_fault_with_hostile_routes(play):
                 for name in NAMES
             )
         )
-        supervisor = play.proxy.control.local.supervisors[0]
-        headers = {"Authorization": f"Basic {base64.b64encode(f'kvproxy:{supervisor._password}'.encode()).decode()}"}
+        instance = play.proxy.control.local.supervisors[0]._instance
+        headers = {"Authorization": f"Basic {base64.b64encode(f'kvproxy:{instance.api_password}'.encode()).decode()}"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.get(f"{supervisor.api.url}/api/rawdata") as answer,
+            session.get(f"http://127.0.0.1:{instance.api_port}/api/rawdata") as answer,
         ):
             return await answer.json()
 

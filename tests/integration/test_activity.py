@@ -251,7 +251,7 @@ async def test_nothing_is_left_when_the_proxy_has_stopped(site):
     await proxy.add_route("/user/a/", await site.server("a"), {})
     await proxy.get_all_routes()
     await proxy.stop()
-    assert not proxy.control.activity._here._lookups
+    assert not proxy.control.activity._here._tasks._tasks
     assert proxy.control.activity._here._closed._socket is None
 
 

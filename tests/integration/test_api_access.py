@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
 from jhub_kvproxy.traefik.ports import is_free
-from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
 from tests.hub import until
 from tests.servers import free_port
 from tests.site import is_served
@@ -53,7 +53,7 @@ def supervisor_of(proxy):
 
 
 def api_port(proxy):
-    return supervisor_of(proxy)._port
+    return supervisor_of(proxy)._instance.api_port
 
 
 def basic(user, password):
@@ -71,7 +71,7 @@ async def refused(port, said, statuses):
 async def test_no_path_of_the_apis_entry_point_tells_anything_without_the_credential(site, delivery):
     proxy = await site.started(delivery=delivery)
     await proxy.add_route("/", await site.server("hub"), {})
-    port, password = api_port(proxy), supervisor_of(proxy)._password
+    port, password = api_port(proxy), supervisor_of(proxy)._instance.api_password
     nearly = [password[:-1], password + "x", password.swapcase(), "", " " + password]
     nearly.append(base64.b64encode(hashlib.sha1(password.encode()).digest()).decode())
     credentials = [basic("kvproxy", word) for word in nearly] + [basic("admin", password), basic("", password)]
@@ -107,7 +107,7 @@ async def test_no_request_of_a_user_gets_to_what_is_internal(site, delivery):
     requests += [request("GET", path, host) for path in PATHS for host in hosts]
     requests += [request("GET", path, "127.0.0.1", *header) for path in PATHS for header in HEADERS]
     for path in ("/api/providers/rest", "/x/../api/providers/rest", "//api/providers/rest"):
-        credential = basic("kvproxy", supervisor_of(proxy)._password)
+        credential = basic("kvproxy", supervisor_of(proxy)._instance.api_password)
         requests.append(request("PUT", path, f"127.0.0.1:{port}", credential, body=POISON))
     requests.append(
         f"GET http://127.0.0.1:{port}/api/rawdata HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
@@ -150,7 +150,7 @@ async def test_each_traefik_has_a_credential_of_its_own_that_cannot_be_guessed(s
     passwords = set()
     for _ in range(2):
         proxy = await site.started()
-        passwords.add(supervisor_of(proxy)._password)
+        passwords.add(supervisor_of(proxy)._instance.api_password)
         await proxy.stop()
     assert len(passwords) == 2
     assert all(len(base64.urlsafe_b64decode(password + "=")) == 32 for password in passwords)
@@ -159,7 +159,7 @@ async def test_each_traefik_has_a_credential_of_its_own_that_cannot_be_guessed(s
 async def test_who_takes_the_port_of_a_traefik_that_died_is_told_no_password_that_will_do(site):
     proxy = await site.started(delivery="push")
     await proxy.add_route("/", await site.server("hub"), {})
-    port, password, killed = api_port(proxy), supervisor_of(proxy)._password, supervisor_of(proxy)._pid
+    port, password, killed = api_port(proxy), supervisor_of(proxy)._instance.api_password, supervisor_of(proxy)._pid
     heard = []
 
     async def listen(reader, writer):
@@ -173,7 +173,7 @@ async def test_who_takes_the_port_of_a_traefik_that_died_is_told_no_password_tha
         await proxy.add_route("/user/a/", await site.server("a"), {})
         await site.client.close()
         assert await is_served(site, "/user/a/")
-        now = basic("kvproxy", supervisor_of(proxy)._password).encode()
+        now = basic("kvproxy", supervisor_of(proxy)._instance.api_password).encode()
         assert not [said for said in heard if now in said]
         assert await refuses(api_port(proxy), basic("kvproxy", password))
         assert api_port(proxy) != port
@@ -213,7 +213,7 @@ async def test_a_process_of_another_user_is_never_taken_for_our_traefik(site):
             await until(lambda command=command: IMPOSTOR.encode() in command.read_bytes(), "it does not start")
             supervisor._runtime.path.mkdir(exist_ok=True)
             supervisor._runtime.state_file.write_text(json.dumps({"pid": impostor.pid, "api_port": free_port()}))
-            assert supervisor._find_running() is is_ours
+            assert supervisor._instance.find() is is_ours
         finally:
             impostor.kill()
             impostor.communicate()

@@ -120,7 +120,7 @@ async def test_a_traefik_that_is_pushed_the_table_serves_it(site):
     words = ["check", f"--KVProxy.prefix={site.store.prefix}", f"--TomlBackend.path={site.store.traits['path']}"]
     words += ["--KVProxy.should_start=False", "--KVProxy.delivery=push", "--KVProxy.ready_timeout=1"]
     words += [f"--KVProxy.traefik_api_urls={supervisor.api.url}"]
-    words += [f"--KVProxy.traefik_api_password={supervisor._password}"]
+    words += [f"--KVProxy.traefik_api_password={supervisor._instance.api_password}"]
     command = [sys.executable, "-c", "from jhub_kvproxy.cli import main; main()", *words]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=site.directory)
     said = (await process.communicate())[0].decode()

@@ -167,8 +167,8 @@ async def test_wrong_certificates_are_named(encrypted, mutual, authority, new, s
         ({"url": encrypted.url}, "is ca_file the right one"),
         ({"url": encrypted.url, "ca_file": str(tmp_path / "absent")}, "ConsulBackend.ca_file = "),
         ({"url": encrypted.url, **ca, "cert_file": cert}, "belong together"),
-        ({"url": mutual.url, **ca}, "refuses our certificate, or that we show none"),
-        ({"url": mutual.url, **ca, "cert_file": cert, "key_file": key}, "refuses our certificate"),
+        ({"url": mutual.url, **ca}, "refuses our client certificate, or requires one"),
+        ({"url": mutual.url, **ca, "cert_file": cert, "key_file": key}, "refuses our client certificate"),
     ]:
         assert words in await error_of(new(**traits).open(), shown)
 
@@ -177,7 +177,7 @@ async def test_http_and_https_mixed_up(encrypted, consul, new, shown):
     said = await error_of(new(url=encrypted.url.replace("https", "http")).open(), shown)
     assert "write https:// in ConsulBackend.url" in said
     said = await error_of(new(url=consul.url.replace("http", "https")).open(), shown)
-    assert "no TLS connection comes about" in said
+    assert "the TLS handshake failed" in said
 
 
 # URLs

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -37,6 +38,12 @@ async def standing_in(answer):
             return web.Response()
         return response
 
+    async with serving(handle) as url:
+        yield url, got
+
+
+@asynccontextmanager
+async def serving(handle):
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -44,7 +51,7 @@ async def standing_in(answer):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", got
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -61,7 +68,7 @@ async def test_a_newer_consul_takes_more_operations(new):
     async with standing_in(nothing_there) as (url, got):
         backend = new(url=url)
         await backend.open()
-        assert backend.max_txn_ops == 127
+        assert backend.max_txn_ops == 126
         assert [len(operations) for operations in got] == [128]
 
 
@@ -182,7 +189,7 @@ async def test_what_may_pass_is_asked_again_and_nothing_is_written_twice(new):
     [
         ("<html>", "is it Consul's HTTP API"),
         ('{"Results": [{"KV": {"Key": "hub/a", "Val', "is it Consul's HTTP API"),
-        ('{"Results": null, "Errors": null, "ResultsFilteredByACLs": true}', "rules that deny"),
+        ('{"Results": null, "Errors": null, "ResultsFilteredByACLs": true}', "rules of ConsulBackend.token deny"),
     ],
 )
 async def test_an_answer_that_is_no_table_is_an_error(new, text, words):
@@ -203,10 +210,65 @@ async def test_a_transaction_that_is_rolled_back_is_an_error(new):
         def answer(_operations):
             return web.json_response({"Results": None, "Errors": [{"OpIndex": 1, "What": "no reason"}]}, status=409)
 
-        with pytest.raises(BatchRejected, match=rf"refuses the change of '{backend.root}/routes/1': no reason"):
+        with pytest.raises(BatchRejected, match=rf"refuses the change of '{backend.root}/routes/0': no reason"):
             await backend.apply(keys_of(3))
         with pytest.raises(BackendRejected, match="no reason"):
             await backend.load()
+
+
+class Relay:
+    """A way to Consul on which one transaction can be held up, even after its client has given up."""
+
+    def __init__(self, url):
+        self._target = url
+        self._is_holding = False
+        self._may_go_on = asyncio.Event()
+        self._late = asyncio.get_running_loop().create_future()
+
+    def hold_next_transaction(self):
+        self._is_holding = True
+
+    async def release(self):
+        """Bring it to Consul; returns the status of the answer."""
+        self._may_go_on.set()
+        return await self._late
+
+    async def handle(self, request):
+        body = await request.read()
+        is_held = self._is_holding and request.path == "/v1/txn"
+        if is_held:
+            self._is_holding = False
+            await self._may_go_on.wait()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, f"{self._target}{request.path_qs}", data=body) as answer,
+        ):
+            if is_held:
+                self._late.set_result(answer.status)
+            headers = {name: value for name, value in answer.headers.items() if name.startswith("X-Consul-")}
+            return web.Response(status=answer.status, headers=headers, body=await answer.read())
+
+
+async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(new, consul):
+    """As by an agent that was frozen: it still has what it was sent."""
+    relay = Relay(consul.url)
+    async with serving(relay.handle) as url:
+        backend = new(url=url, timeout=1.0)
+        other = new(prefix=backend.prefix)
+        for opened in (backend, other):
+            await opened.open()
+        await backend.apply(keys_of(1, "before"))
+        relay.hold_next_transaction()
+        with pytest.raises(BackendUnavailable):
+            await backend.apply(keys_of(1, "late"))
+        assert (await backend.load()).keys == {"routes/0": "before"}
+        assert await relay.release() == 409
+        assert (await backend.load()).keys == {"routes/0": "before"}
+        for number, writer in enumerate((other, backend, other)):
+            await writer.apply(keys_of(1, str(number)))
+            assert (await other.load()).keys == {"routes/0": str(number)}
+        await other.remove()
+        assert consul.read(f"{backend.root}/") == {}
 
 
 async def test_a_change_is_sent_once_a_question_again(new):
@@ -219,6 +281,6 @@ async def test_a_change_is_sent_once_a_question_again(new):
         await backend.load()
         assert plan == []
         plan += [breaks_off, nothing_there]
-        with pytest.raises(BackendUnavailable, match="broke off"):
+        with pytest.raises(BackendUnavailable, match="broke the connection off"):
             await backend.apply(keys_of(1))
         assert len(plan) == 1

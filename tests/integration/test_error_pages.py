@@ -166,17 +166,15 @@ async def test_error_pages_can_be_off(site):
 
 
 def test_by_default_the_pages_are_the_hubs():
-    proxy = KVProxy(hub=SimpleNamespace(url="http://10.0.0.1:8081/a%20b/hub/"))
+    proxy = KVProxy(hub=SimpleNamespace(url="http://10.0.0.1:8081/a%20b/hub/"), delivery="store")
     assert proxy.error_target == "http://10.0.0.1:8081/a%20b/hub/error"
     keys = proxy.control.writer.table.serving.fixtures
     assert keys["http/services/kvproxy-error-target/loadBalancer/servers/0/url"] == "http://10.0.0.1:8081"
     # JupyterHub has no use for the user's URL, which may hold a token, but would log it.
     assert keys["http/middlewares/kvproxy-error-page/errors/query"] == "/a%20b/hub/error/{status}"
-    proxy = KVProxy(hub=SimpleNamespace(url="http://10.0.0.1:8081/hub/"), error_target="http://other:1/")
-    assert (
-        proxy.control.writer.table.serving.fixtures["http/middlewares/kvproxy-error-page/errors/query"]
-        == "/{status}?url={url}"
-    )
+    hub = SimpleNamespace(url="http://10.0.0.1:8081/hub/")
+    keys = KVProxy(hub=hub, error_target="http://other:1/", delivery="store").control.writer.table.serving.fixtures
+    assert keys["http/middlewares/kvproxy-error-page/errors/query"] == "/{status}?url={url}"
 
 
 async def test_a_real_hubs_page_and_none_when_it_is_killed(tmp_path):

@@ -120,7 +120,7 @@ async def test_mutual_tls(mutual, authority, client_certificate, tmp_path):
     for certificate in ({}, pair(stranger), pair(authority.issue("not-for-clients", client=False))):
         said = await refusal(mutual.url, **ca, **certificate)
         assert mutual.url in said
-        assert "refuses our certificate" in said
+        assert "refuses our client certificate" in said
     assert "belong together" in await refusal(mutual.url, **ca, cert_file=client_certificate[0])
 
 

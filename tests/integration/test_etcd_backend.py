@@ -25,7 +25,7 @@ async def test_more_operations_than_the_server_takes(tmp_path):
     with EtcdServer(tmp_path, "--max-txn-ops=64") as server:
         async with opened(server.url) as backend:
             await backend.apply(numbered(64))
-            with pytest.raises(BatchRejected, match=r"EtcdBackend\.txn_ops be what its --max-txn-ops is"):
+            with pytest.raises(BatchRejected, match=r"Set EtcdBackend\.txn_ops to its --max-txn-ops"):
                 await backend.apply(numbered(65, "2"))
             assert await keys_of(backend) == numbered(64).changes
             # The core cuts such a batch down.

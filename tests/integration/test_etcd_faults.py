@@ -155,7 +155,7 @@ async def test_a_lost_answer(server):
         await backend.apply(numbered(1, "before"))
         sent = postman.transactions
         postman.lose_next_answer()
-        with pytest.raises(BackendUnavailable, match="broke off"):
+        with pytest.raises(BackendUnavailable, match="broke the connection off"):
             await backend.apply(numbered(1, "after"))
         assert postman.transactions == sent + 1
         assert await keys_of(backend) == numbered(1, "after").changes

@@ -29,7 +29,7 @@ async def test_a_user_runs_code_and_nothing_but_the_table_is_left(tmp_path, stor
         await until(lambda: not hub.processes(), "the hub left processes behind")
         assert not (tmp_path / "kvproxy-run").exists()
         left = sorted(path.name for path in (tmp_path / "table").rglob("*") if path.is_file())
-        assert left == (["lock", "routes.toml", "table.json"] if store.name == "toml" else [])
+        assert left == (["lock", "table.json"] if store.name == "toml" else [])
         assert "Unclosed" not in hub.log
 
 

@@ -179,7 +179,7 @@ async def test_the_newer_of_two_hubs_keeps_a_traefik_and_the_older_says_so(site,
     others = {
         "should_start": False,
         "traefik_api_urls": [supervisor.api.url],
-        "traefik_api_password": supervisor._password,
+        "traefik_api_password": supervisor._instance.api_password,
     }
     newer = site.proxy(delivery="push", prefix="-newer", ready_timeout=5, **others)
     await newer.control.open()
@@ -266,7 +266,7 @@ async def test_a_replica_without_the_plugin_is_explained(site, caplog):
         should_start=False,
         traefik_api_urls=[api.url],
         traefik_api_username="kvproxy",
-        traefik_api_password=store.control.local.supervisors[0]._password,
+        traefik_api_password=store.control.local.supervisors[0]._instance.api_password,
         ready_timeout=1,
         prefix="other",
     )

@@ -39,7 +39,7 @@ FAULTS = {
     "too many clients": (
         ["maxclients 1"],
         {"first": True, "timeout": 0.5},
-        "has as many clients as it takes|broke off",
+        "has reached its limit of clients|broke off",
     ),
 }
 

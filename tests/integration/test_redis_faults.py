@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from jhub_kvproxy import BackendUnavailable, Batch
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
 from tests.hub import until
 from tests.stores.redis import opening, starting
 
@@ -203,10 +203,10 @@ async def test_a_permission_that_is_taken_away_within_a_change(start, make):
     async with Relay(server.port) as relay:
         backend = await make(relay, username="hub", password="x")
         await backend.apply(Batch(BEFORE))
-        relay.answers.clear()
+        relay.requests.clear()
         relay.holds = lambda request: b"EXEC" in request
         applying = asyncio.create_task(backend.apply(Batch({**dict.fromkeys(BEFORE), "routes/b": "1"})))
-        await until(lambda: b"QUEUED" in b"".join(relay.answers[1:]), "no change is sent")
+        await until(lambda: any(b"EXEC" in request for request in relay.requests), "no change is sent")
         server.client().execute_command("ACL", "SETUSER", "hub", "-del")
         await relay.release()
         with pytest.raises(BackendUnavailable, match="Only a part of the change was made"):
@@ -214,6 +214,31 @@ async def test_a_permission_that_is_taken_away_within_a_change(start, make):
         server.client().execute_command("ACL", "SETUSER", "hub", "+del")
         await backend.apply(Batch(dict.fromkeys([*BEFORE, "routes/b"])))
         await accepted(backend)
+
+
+@pytest.mark.parametrize("command", ["multi", "exec", "watch"])
+async def test_without_permission_for_transactions_nothing_is_changed(start, make, command):
+    """Not one by one either, as a server does that refuses MULTI, and then takes what came with it."""
+    server = start("user hub on nopass ~* &* +@all")
+    backend = await make(server, username="hub", password="x")
+    await backend.apply(Batch(BEFORE))
+    server.client().execute_command("ACL", "SETUSER", "hub", f"-{command}")
+    with pytest.raises(BackendRejected, match=f"forbids the user 'hub' .*{command}"):
+        await backend.apply(Batch(AFTER))
+    server.client().execute_command("ACL", "SETUSER", "hub", f"+{command}")
+    assert (await backend.load()).keys == BEFORE
+    await accepted(backend)
+
+
+async def test_a_refusal_repeats_no_value(start, make):
+    server = start("maxmemory-policy noeviction")
+    backend = await make(server)
+    server.client().set("foreign", "x" * 5_000_000)
+    server.client().config_set("maxmemory", "5mb")
+    with pytest.raises(BackendUnavailable, match="has no memory left") as refused:
+        await backend.apply(Batch({"routes/a": "s3cret"}))
+    causes = [refused.value, refused.value.__cause__, refused.value.__cause__.__context__]
+    assert "s3cret" not in str([str(error) for error in causes])
 
 
 async def test_a_question_whose_answer_is_lost_is_asked_again(start, make):

@@ -85,7 +85,7 @@ def redis_without_memory(directory):
 REFUSALS = {
     "etcd-full": (full_etcd, BackendUnavailable, "is full and takes no changes.*etcdctl alarm disarm"),
     "etcd-forbids": (forbidding_etcd, BackendRejected, "does not let the user 'hub' use the keys below hub/"),
-    "consul-forbids": (forbidding_consul, BackendRejected, "denies us a part of what we need"),
+    "consul-forbids": (forbidding_consul, BackendRejected, "denies us a permission that we need"),
     "redis-read-only": (read_only_redis, BackendUnavailable, "is a read-only replica"),
     "redis-full": (redis_without_memory, BackendUnavailable, "maxmemory"),
 }

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import tomllib
 
@@ -201,7 +202,7 @@ async def test_traefik_sees_changes_through_a_symlinked_file(site):
 
 
 async def test_modes_and_groups_are_kept(backend):
-    await backend.apply(Batch({"routes/a": "1"}))
+    await backend.apply(Batch({"routes/a": "1", RULE.format("a"): "1"}))
     for path, mode in ((backend.table_file, 0o640), (backend.traefik_file, 0o644)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         path.chmod(mode)
@@ -269,6 +270,45 @@ async def test_what_traefik_reads_is_made_again(backend, damage):
     assert file.read_bytes() == content
 
 
+async def test_traefik_has_a_file_only_while_the_table_has_something_for_it(backend, tmp_path, caplog):
+    await backend.apply(Batch({"routes/a": "1", RULE.format("a"): "x"}))
+    assert list(routers(backend)) == ["ra"]
+    await backend.apply(Batch({"routes/b": "2"}))
+    assert list(routers(backend)) == ["ra"]
+    await backend.apply(Batch({"routes/a": "2", RULE.format("a"): None}))
+    assert not list(backend.traefik_file.parent.iterdir())
+    backend.traefik_file.write_text("# left by an earlier version")
+    other = await opened(tmp_path)
+    assert (await other.load()).keys == {"routes/a": "2", "routes/b": "2"}
+    await other.apply(Batch({"routes/a": "3"}))
+    assert not list(backend.traefik_file.parent.iterdir())
+    await other.apply(Batch({RULE.format("a"): "x"}))
+    assert list(routers(backend)) == ["ra"]
+    assert not caplog.records
+
+
+async def test_traefik_keeps_its_routes_until_a_lost_table_is_written_again(backend):
+    await backend.apply(Batch({RULE.format("a"): "x"}))
+    backend.table_file.unlink()
+    assert (await backend.load()).keys == {}
+    assert list(routers(backend)) == ["ra"]
+    await backend.apply(Batch({RULE.format("b"): "x"}))
+    assert list(routers(backend)) == ["rb"]
+
+
+async def test_a_symlink_that_traefik_reads_stays_one(backend, tmp_path):
+    """An admin has made it: Traefik may read what it leads to."""
+    await backend.apply(Batch({RULE.format("a"): "x"}))
+    real = tmp_path / "real.toml"
+    backend.traefik_file.rename(real)
+    backend.traefik_file.symlink_to(real)
+    await backend.apply(Batch({RULE.format("a"): None}))
+    assert routers(backend) == {}
+    await backend.apply(Batch({RULE.format("b"): "x"}))
+    assert backend.traefik_file.is_symlink()
+    assert list(tomllib.loads(real.read_text())["http"]["routers"]) == ["rb"]
+
+
 async def test_a_held_lock_is_a_clear_error(tmp_path):
     backend = await opened(tmp_path, timeout=0.1)
     with open(backend.directory / "lock", "a") as lock:
@@ -276,6 +316,75 @@ async def test_a_held_lock_is_a_clear_error(tmp_path):
         with pytest.raises(BackendUnavailable, match=r"Another process has held .*/lock for 0\.1 s"):
             await backend.load()
     await backend.load()
+
+
+class StuckDisk:
+    """Lets the next change wait, in its thread, until `may_go_on` is set."""
+
+    def __init__(self, monkeypatch):
+        self.is_reached, self.may_go_on = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def wait(*arguments, **options):
+            loop.call_soon_threadsafe(self.is_reached.set)
+            self.may_go_on.wait()
+            write_atomically(*arguments, **options)
+
+        monkeypatch.setattr(toml, "write_atomically", wait)
+
+
+@pytest.fixture
+async def stuck_disk(monkeypatch):
+    disk = StuckDisk(monkeypatch)
+    yield disk
+    disk.may_go_on.set()
+
+
+async def test_no_call_begins_while_an_earlier_one_goes_on(backend, stuck_disk, monkeypatch):
+    """Its caller has given up, and yet its thread still changes the files."""
+    backend.timeout = 0.05
+    monkeypatch.setattr(toml, "_GRACE", 0.05)
+    with pytest.raises(BackendUnavailable, match=r"did not answer within 0\.05 s; is its disk healthy"):
+        await backend.apply(Batch({"routes/a": "1"}))
+    for call in (
+        backend.load(),
+        backend.apply(Batch({"routes/b": "1"})),
+        backend.acquire_lease("me", 60),
+        backend.release_lease(),
+        backend.close(),
+        backend.remove(),
+    ):
+        with pytest.raises(BackendUnavailable, match=r"An earlier call still uses .*/table/hub"):
+            await call
+    backend.timeout = 60
+    loading = asyncio.create_task(backend.load())
+    await asyncio.sleep(0)
+    stuck_disk.may_go_on.set()
+    assert (await loading).keys == {"routes/a": "1"}
+    assert sorted(path.name for path in backend.directory.iterdir()) == ["lock", "table.json", "traefik"]
+
+
+async def test_a_cancelled_call_ends_when_its_thread_does(backend, stuck_disk):
+    applying = asyncio.create_task(backend.apply(Batch({"routes/a": "1"})))
+    waiting = asyncio.create_task(backend.apply(Batch({"routes/b": "1"})))
+    await stuck_disk.is_reached.wait()
+    for task in (waiting, applying):
+        task.cancel()
+    await asyncio.wait([waiting])
+    assert not applying.done()
+    stuck_disk.may_go_on.set()
+    await asyncio.wait([applying])
+    assert stored(backend) == {"routes/a": "1"}
+
+
+async def test_a_cancelled_call_waits_no_longer_than_the_time_limit(backend, stuck_disk, monkeypatch):
+    monkeypatch.setattr(toml, "_GRACE", 0.05)
+    backend.timeout = 0.05
+    applying = asyncio.create_task(backend.apply(Batch({"routes/a": "1"})))
+    await stuck_disk.is_reached.wait()
+    applying.cancel()
+    await asyncio.wait([applying])
+    assert not stuck_disk.may_go_on.is_set()
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path):

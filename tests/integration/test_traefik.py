@@ -22,7 +22,7 @@ from jhub_kvproxy.routing.revision import Revision
 from jhub_kvproxy.traefik import supervisor
 from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
-from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
+from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.servers import free_port, user_server
@@ -78,9 +78,9 @@ async def test_files_are_for_their_owner_only_and_hold_no_secret(site):
     assert len(files) >= 7
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-        assert proxy.control.local.supervisors[0]._password.encode() not in path.read_bytes(), path
+        assert proxy.control.local.supervisors[0]._instance.api_password.encode() not in path.read_bytes(), path
     arguments = Path(f"/proc/{pid_of(proxy)}/cmdline").read_bytes()
-    assert proxy.control.local.supervisors[0]._password.encode() not in arguments
+    assert proxy.control.local.supervisors[0]._instance.api_password.encode() not in arguments
 
 
 @pytest.mark.parametrize("log_level", ["ERROR", "TRACE"])
@@ -204,6 +204,44 @@ async def test_a_wrong_static_configuration_ends_the_start(site):
     with pytest.raises(TraefikError, match=r"ended with status 1 as soon as it was started.*run/traefik.toml"):
         await proxy.start()
     assert not is_alive(pid_of(proxy))
+
+
+@pytest.mark.parametrize(
+    ("traits", "sentence"),
+    [
+        (
+            {"extra_static_config": {"entryPoints": {"x": {"address": None}}}},
+            "KVProxy.extra_static_config: entryPoints.x.address is None, which TOML cannot hold; leave it out.",
+        ),
+        (
+            {"extra_dynamic_config": {"http": {"routers": {"r": {"entryPoints": {"public"}}}}}},
+            "KVProxy.extra_dynamic_config: http.routers.r.entryPoints is of the type set, which TOML cannot hold.",
+        ),
+        ({"acme": {"caServer": None}}, "KVProxy.acme: caServer is None, which TOML cannot hold; leave it out."),
+        (
+            {"extra_static_config": {"entryPoints": {"x": {}}}},
+            "KVProxy.extra_static_config: entryPoints.x has no address, such as 127.0.0.1:8443.",
+        ),
+        (
+            {"extra_static_config": {"entryPoints": {"x": "127.0.0.1:8443"}}},
+            "KVProxy.extra_static_config: entryPoints.x has no address, such as 127.0.0.1:8443.",
+        ),
+        ({"extra_static_config": {"entryPoints": ["x"]}}, "KVProxy.extra_static_config: entryPoints must be a table."),
+        (
+            {"extra_static_config": {"entryPoints": {"public": {"http": True}}}, "headers": {"X": "y"}},
+            "KVProxy.extra_static_config: entryPoints.public.http must be a table.",
+        ),
+        (
+            {"extra_static_config": {"serversTransport": 1}},
+            "KVProxy.extra_static_config: serversTransport must be a table.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_a_configuration_that_cannot_be_is_named_when_the_hub_starts(site, delivery, traits, sentence):
+    with pytest.raises(TraefikError) as caught:
+        await site.proxy(delivery=delivery, **traits).start()
+    assert str(caught.value) == sentence
 
 
 async def test_a_wrong_dynamic_configuration_ends_the_start(site, monkeypatch):

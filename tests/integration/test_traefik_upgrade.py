@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jhub_kvproxy import TraefikError
-from jhub_kvproxy.traefik import process, supervisor
+from jhub_kvproxy import TraefikError, procfs
+from jhub_kvproxy.traefik import supervisor
 from tests.binaries import NEWER, OLDER, copy_traefik, installed_traefik, script
 from tests.hub import until
 from tests.site import is_served, leave
@@ -24,7 +24,7 @@ def pid_of(proxy):
 
 
 def is_alive(pid):
-    return process.born(pid) is not None
+    return procfs.start_time(pid) is not None
 
 
 def replacing(caplog):
@@ -197,7 +197,7 @@ async def test_a_traefik_of_an_older_release_whose_binary_was_replaced_is_replac
     as_an_older_release(site)
     copy_traefik(program)
     if not is_shown:
-        monkeypatch.setattr(process, "executable", lambda pid: None)
+        monkeypatch.setattr(procfs, "executable", lambda pid: None)
     second = await site.started(traefik_cmd=[str(program)])
     assert not is_alive(pid_of(first))
     [line] = replacing(caplog)
@@ -227,7 +227,7 @@ async def test_a_traefik_that_cannot_be_looked_into_is_replaced(site, program, c
     def refuse(pid):
         raise PermissionError
 
-    monkeypatch.setattr(process, "environment", refuse)
+    monkeypatch.setattr(procfs, "environment", refuse)
     second = await site.started(traefik_cmd=[str(program)])
     assert not is_alive(pid_of(first))
     [line] = replacing(caplog)

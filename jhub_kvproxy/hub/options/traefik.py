@@ -7,7 +7,7 @@ import os
 from jupyterhub.traitlets import Command
 from traitlets import CaselessStrEnum, Dict, HasTraits, Integer, List, Unicode, default
 
-from ...traefik.supervisor import API_USER
+from ...traefik.instance import API_USER
 
 
 class TraefikOptions(HasTraits):

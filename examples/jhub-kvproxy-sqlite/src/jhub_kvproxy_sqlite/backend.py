@@ -18,6 +18,7 @@ from jhub_kvproxy import (
     Batch,
     BatchRejected,
     Snapshot,
+    in_thread,
     unflatten,
     write_atomically,
 )
@@ -52,6 +53,7 @@ class SqliteBackend(Backend):
 
     contract = 1
     provider = "file"
+    lists_at_once = True
 
     path = Unicode(
         "kvproxy-sqlite",
@@ -89,6 +91,9 @@ class SqliteBackend(Backend):
 
     def traefik_provider_config(self) -> dict[str, Any]:
         return {"file": {"directory": str(self.traefik_file.parent), "watch": True}}
+
+    def traefik_provider_secrets(self) -> dict[str, Any]:
+        return {}
 
     def _make(self) -> None:
         for directory in (self.database.parent, self.traefik_file.parent):
@@ -145,16 +150,14 @@ class SqliteBackend(Backend):
                 yield database
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` off the event loop, for a limited time, and translate its errors."""
+        """Run `work` off the event loop, and translate its errors. SQLite's own `timeout` bounds its time."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(work), self.timeout + 1)
+            return await in_thread(work)
         except sqlite3.Error as error:
             kind, remedy = _ERRORS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _OTHER_ERROR)
             raise kind(f"SQLite cannot use {self.database}: {error}; {remedy}.") from error
         except PermissionError as error:
             raise BackendRejected(f"The Hub's user may not use {self.database.parent}: {error}.") from error
-        except TimeoutError as error:
-            raise BackendUnavailable(f"{self.database} takes too long to answer; is its disk healthy?") from error
         except OSError as error:
             raise BackendUnavailable(f"{self.database.parent} cannot be used: {error}.") from error
 

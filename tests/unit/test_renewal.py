@@ -1,0 +1,70 @@
+"""What brings renewed certificates to Traefik, when it is closed or fails half-way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from jhub_kvproxy.traefik import renewal
+from jhub_kvproxy.traefik.certificate import self_signed
+from jhub_kvproxy.traefik.renewal import Renewal
+from tests.hub import until
+
+LOG = logging.getLogger("renewal")
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setattr(renewal, "_INTERVAL", 0.01)
+    path = tmp_path / "cert.pem"
+    path.write_bytes(self_signed()[0])
+    return path
+
+
+async def started(source, files, render):
+    found = Renewal({"JupyterHub.ssl_cert": source}, render, files, LOG)
+    await found.load()
+    found.start()
+    return found
+
+
+async def test_what_is_written_while_it_is_closed_is_what_traefik_is_started_again_with(source, tmp_path, monkeypatch):
+    begun, may_go_on, write = threading.Event(), threading.Event(), renewal._write_all
+
+    def slow(files):
+        begun.set()
+        assert may_go_on.wait(60)
+        write(files)
+
+    monkeypatch.setattr(renewal, "_write_all", slow)
+    copy, files = tmp_path / "copy", {}
+    keeper = await started(source, files, lambda read: {copy: read[0].content})
+    source.write_bytes(self_signed()[0])
+    await until(begun.is_set, "the new certificate is not written")
+    closing = asyncio.create_task(keeper.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    may_go_on.set()
+    await closing
+    assert files == {copy: copy.read_bytes()}
+
+
+async def test_a_fault_of_ours_is_logged_and_the_next_certificate_comes(source, tmp_path, caplog):
+    copy, files, faults = tmp_path / "copy", {}, []
+
+    def render(read):
+        if files and not faults:
+            faults.append(True)
+            raise RuntimeError("a fault of ours")
+        return {copy: read[0].content}
+
+    keeper = await started(source, files, render)
+    try:
+        source.write_bytes(self_signed()[0])
+        await until(lambda: copy.exists(), "the new certificate is not written")
+        assert "a fault of ours" in caplog.text
+    finally:
+        await keeper.close()
