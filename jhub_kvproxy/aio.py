@@ -27,7 +27,11 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **options: P.kwarg
     """
     call = functools.partial(contextvars.copy_context().run, work, *arguments, **options)
     # A future, not a task: who cancels all tasks of a loop does not cancel this.
-    future = asyncio.get_running_loop().run_in_executor(None, call)
+    return await to_the_end(asyncio.get_running_loop().run_in_executor(None, call))
+
+
+async def to_the_end(future: asyncio.Future[T]) -> T:
+    """What `future` comes to. If the caller is cancelled, it raises that no earlier than `future` has ended."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

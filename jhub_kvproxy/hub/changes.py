@@ -87,11 +87,13 @@ class RouteChanges:
         try:
             await self._delivery.confirm(revision, None, self.timeout, is_new=revision != before)
         except RouteNotReady as error:
-            raise RouteNotReady(f"The route {routespec!r} is deleted, but a Traefik may serve it still. {error}") from error
+            raise RouteNotReady(
+                f"The route {routespec!r} is deleted, but a Traefik may serve it still. {error}"
+            ) from error
 
     @contextmanager
     def _change(self, name: str, route: Route | None) -> Iterator[Callable[[], None]]:
-        """A call that makes `route` of the one called `name`, and says when it has succeeded; otherwise it is undone."""
+        """A call that makes `route` of the route `name`, and is undone if it raises before it says that it succeeded."""
         under_way = self._under_way.setdefault(name, _UnderWay(self._writer.latest(name)))
         change = _Change(route)
         under_way.changes.append(change)

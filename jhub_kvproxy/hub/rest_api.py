@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import os
@@ -14,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from aiohttp import web
 
-from ..aio import in_thread
+from ..aio import in_thread, to_the_end
 from ..errors import BackendError, KVProxyError, RouteNotReady
 from .routes import FOREIGN, Routes
 
@@ -49,7 +50,9 @@ class RESTAPI:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, ip, port).start()
+            site = web.TCPSite(self._runner, ip, port)
+            # When it is cancelled, asyncio may listen all the same, and nobody could end that.
+            await to_the_end(asyncio.ensure_future(site.start()))
         except OSError as error:
             await self.close()
             why = os.strerror(error.errno or 0)

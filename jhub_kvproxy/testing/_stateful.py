@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from ..aio import in_thread
 from ..store.contract import Backend, Batch
 from ._data import keys, values
 from ._kit import PATIENCE, Kit, Suite, asynchronous
@@ -35,7 +36,7 @@ class StatefulTests(Suite):
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )
-        await asyncio.to_thread(run_state_machine_as_test, machine, settings=chosen)
+        await in_thread(run_state_machine_as_test, machine, settings=chosen)
 
 
 def table_machine(kit: Kit, loop: asyncio.AbstractEventLoop) -> type[RuleBasedStateMachine]:

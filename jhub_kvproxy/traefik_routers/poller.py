@@ -55,8 +55,6 @@ class Poller(Keepers):
                 errors = await replica.api.errors(session)
         except TraefikError as error:
             self._readiness.failed(replica, str(error))
-        except (LookupError, TypeError) as error:
-            self._readiness.failed(replica, f"{replica.api.name} does not answer as Traefik does ({error!r})")
         else:
             replica.refusal = _NO_TABLE if revision is None else ""
             self._readiness.answered(replica, revision, errors)

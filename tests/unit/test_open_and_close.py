@@ -305,7 +305,11 @@ class Local:
 
     async def start(self, launch):
         self.running.add("new")
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            await self.stop(keep_adopted=True)
+            raise
 
     async def stop(self, *, keep_adopted=False):
         self.running &= {"of an earlier hub"} if keep_adopted else set()
