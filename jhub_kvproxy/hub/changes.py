@@ -93,7 +93,7 @@ class RouteChanges:
 
     @contextmanager
     def _change(self, name: str, route: Route | None) -> Iterator[Callable[[], None]]:
-        """A call that makes `route` of the route `name`, and is undone if it raises before it says that it succeeded."""
+        """A call that makes `route` of the route `name`; it is undone if it raises before it says that it succeeded."""
         under_way = self._under_way.setdefault(name, _UnderWay(self._writer.latest(name)))
         change = _Change(route)
         under_way.changes.append(change)

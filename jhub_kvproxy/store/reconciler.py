@@ -118,6 +118,8 @@ class Reconciler:
                 self.table.put(undo)
                 if not isinstance(error, BatchRejected):
                     raise
+                if self.in_doubt:  # a part of it is in the store
+                    await self._read()
                 part = list(undo)
                 if len(part) == 1:
                     rejected[part[0]] = error

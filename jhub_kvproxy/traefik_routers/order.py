@@ -17,22 +17,24 @@ def element_of(key: str) -> str:
 
 
 def stages(changes: Changes, stored: Mapping[str, str]) -> tuple[list[Changes], list[Changes]]:
-    """`changes` to a store that holds `stored`, by router, service or record: what is new, and then what goes.
+    """`changes` to a store that holds `stored`, by router, service or record: what is new or changes; then what goes.
 
-    For changes that may be of any size: another routing, or the repair of what is damaged. Of what is new, routers
-    below others come before those: Traefik serves none of them until the topmost come, and then each with all that is
-    below it; and of those the ones that match the longest paths. What goes is in the opposite order. So old and new
-    routers, whose names differ, stand side by side in between.
+    For changes that may be of any size: another routing, the repair of what is damaged, or a route that moves many
+    others in the tree. Of what is new, routers below others come before those: Traefik serves none of them until the
+    topmost come, and then each with all that is below it; and of those the ones that match the longest paths. Routers
+    that change move under new ones next, those of short paths first. What goes is last, in the order of its length. So
+    a router that is to be replaced, or to be moved, is served until that is done.
     """
-    new: dict[str, Changes] = {}
-    gone: dict[str, Changes] = {}
+    there = set(map(element_of, stored))
+    after = {key: value for key, value in {**stored, **changes}.items() if value is not None}
+    kept = set(map(element_of, after))
+    elements: dict[str, Changes] = {}
     for key, value in changes.items():
-        (gone if value is None else new).setdefault(element_of(key), {})[key] = value
-    after = {**stored, **{key: value for key, value in changes.items() if value is not None}}
-    return (
-        [new[element] for element in sorted(new, key=lambda element: _rank(element, after), reverse=True)],
-        [gone[element] for element in sorted(gone, key=lambda element: _rank(element, stored))],
-    )
+        elements.setdefault(element_of(key), {})[key] = value
+    new = sorted(elements.keys() - there, key=lambda element: (*_rank(element, after), element), reverse=True)
+    changed = sorted(elements.keys() & there & kept, key=lambda element: (*_rank(element, after), element))
+    gone = sorted(elements.keys() - kept, key=lambda element: (*_rank(element, stored), element))
+    return [elements[element] for element in new + changed], [elements[element] for element in gone]
 
 
 def _rank(element: str, keys: Mapping[str, str]) -> tuple[float, int]:
