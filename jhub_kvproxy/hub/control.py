@@ -154,8 +154,6 @@ class Control:
     async def _enter(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         stack.push_async_callback(self._close_store)
-        # Once more at the end: the writer commits until it is closed, and each commit starts a task.
-        stack.push_async_callback(self.delivery.close)
         stack.push_async_callback(self.writer.close)
         self.writer.open()
         await open_store(

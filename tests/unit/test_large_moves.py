@@ -103,8 +103,7 @@ async def test_a_part_that_is_refused_leaves_nothing_of_the_others_and_no_other_
     store, stored = await prepared("/user/2/")
     route, other = ROUTES["/user/2/"], Route("/user/2/", "http://127.0.0.1:2", {})
     changed = Route("/", "http://127.0.0.1:2", {})
-    refused = BatchRejected("It is too large.")
-    store.faults = [refused, None, refused]
+    store.faults = [None, BatchRejected("It is too large.")]
     rejected = await stored.put({route.name: other, changed.name: changed}, False)
     assert list(rejected) == [route.name]
     assert not stored.in_doubt

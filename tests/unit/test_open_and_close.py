@@ -281,22 +281,6 @@ async def test_a_close_that_is_cancelled_closes_all_the_same(site):
     await works(hub, site)
 
 
-async def test_what_is_committed_at_the_very_end_leaves_no_task(site):
-    hub = site.new()
-    await hub.get_all_routes()
-    hub.backend.gate.clear()
-    hub.backend.arrived.clear()
-    adding = asyncio.create_task(hub.add_route("/user/a/", TARGET, {}))
-    await hub.backend.arrived.wait()
-    closing = asyncio.create_task(hub.control.close())
-    while not hub.control.writer._closing.is_set():
-        await asyncio.sleep(0)
-    hub.backend.gate.set()
-    await closing
-    await asyncio.wait([adding])
-    await site.is_left_alone()
-
-
 class Local:
     """Traefiks that are started by themselves, one of which was there before."""
 
