@@ -19,6 +19,8 @@ from .writer import Writer
 
 _NOTICE_INTERVAL = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
+#: A watch that has gone on for so long works.
+_STEADY = 5.0
 #: After changes of ours a comparison waits until none has come for so long, or at most for this time in all.
 _QUIET, _UNREST = 0.5, 2.0
 #: It then takes one part in so many of the time; after a change that cannot be ours, one part in two.
@@ -70,22 +72,30 @@ class Guard:
 
     async def _watch(self) -> None:
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        steady: asyncio.TimerHandle | None = None
+
+        def works() -> None:
+            backoff.reset()
+            self._watch_notice.over("The store tells of changes again")
+
         while True:
             try:
                 # A watch that has begun anew may have missed something, and tells that it began.
                 watch = cast(AsyncGenerator[None], cast(SupportsWatch, self._backend).watch())
                 async with aclosing(watch) as changes:
                     async for _ in changes:
+                        if not self._is_watching:
+                            steady = asyncio.get_running_loop().call_later(_STEADY, works)
                         self._is_watching = True
-                        backoff.reset()
                         self._changed.set()
-                        self._watch_notice.over("The store tells of changes again")
             except BackendError as error:
                 metrics.store_failed("watch", error)
                 self._watch_notice.wrong(
                     "The store does not tell of changes now, so what others change there is found later. %s", error
                 )
             finally:
+                if steady:
+                    steady.cancel()
                 self._is_watching = False
             await backoff.rest()
 

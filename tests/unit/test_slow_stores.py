@@ -11,6 +11,7 @@ from traitlets.config import Config
 
 from jhub_kvproxy import BackendUnavailable
 from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.store import guard
 from jhub_kvproxy.testing import MemoryBackend
 from tests.hub import until
 
@@ -82,7 +83,8 @@ async def test_a_call_to_a_store_that_grants_the_lease_too_slowly_ends(new):
     hub.backend.lease_takes = 0
 
 
-async def test_when_only_the_watch_fails_the_log_says_that_and_all_else_works(new, caplog):
+async def test_when_only_the_watch_fails_the_log_says_that_and_all_else_works(new, caplog, monkeypatch):
+    monkeypatch.setattr(guard, "_STEADY", 0.2)
     hub, other = new(lease_seconds=0), new(lease_seconds=0)
     await hub.get_all_routes()
     hub.backend.has_no_watch = True
@@ -97,3 +99,33 @@ async def test_when_only_the_watch_fails_the_log_says_that_and_all_else_works(ne
     await until(lambda: "p.user.c" not in hub.control.writer.table.routes, "the change is not seen")
     assert "No route can be changed" not in caplog.text
     assert "can be used again" not in caplog.text
+
+
+async def test_a_watch_that_ends_as_soon_as_it_begins_is_tried_less_and_less_often(new, caplog, monkeypatch):
+    """As behind a proxy that cuts it off."""
+    hub, began = new(), []
+    pauses = record_pauses(monkeypatch)
+
+    async def watch():
+        began.append(True)
+        yield
+        raise BackendUnavailable("The watch was cut off.")
+
+    hub.backend.watch = watch
+    await hub.get_all_routes()
+    await until(lambda: len(began) > 5, "it is not tried again")
+    assert pauses[:5] == sorted(set(pauses[:5]))
+    assert caplog.text.count("does not tell of changes now") == 1
+    assert "tells of changes again" not in caplog.text
+
+
+def record_pauses(monkeypatch):
+    """The pauses that the guard makes between watches, which are shorter than they should be."""
+    pauses = []
+
+    async def rest(self, news=None):
+        pauses.append(self.grow())
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(guard.Backoff, "rest", rest)
+    return pauses
