@@ -202,7 +202,7 @@ class Writer:
                 return await future
         except TimeoutError:
             error = self._trouble or BackendUnavailable("The store has not taken the change yet, nor said why.")
-            kind = next(kind for kind in _PASSING if isinstance(error, kind))
+            kind = next((kind for kind in _PASSING if isinstance(error, kind)), BackendUnavailable)
             raise kind(f"{error} The change was given up after {timeout:g} s.") from error
 
     def _begin(self) -> None:
@@ -247,15 +247,17 @@ class Writer:
             self._trouble = None
         except _PASSING as error:
             self._trouble = error
-            if isinstance(error, LeaseHeld):
-                # What nobody waits for was to be undone, which is not ours to do now.
+            if isinstance(error, LeaseHeld):  # what is to be undone is the other hub's now
                 wanted = {name: route for name, route in wanted.items() if name in self._callers}
             self._wanted = {**wanted, **self._wanted}
             self._is_touched |= is_touched
             self._waiting, waiting = waiting + self._waiting, []
         except Exception as error:
-            self._trouble = None
             _settle(waiting, error)
+            undone = {name: route for name, route in wanted.items() if name not in self._callers}
+            self._trouble = error if undone and isinstance(error, BackendError) else None
+            if self._trouble:  # nobody else would undo it
+                self._wanted = {**undone, **self._wanted}
         finally:
             self._in_flight, self._replaced = {}, {}
             _settle(waiting, outcome)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from jhub_kvproxy import BackendUnavailable, RouteNotReady
+from jhub_kvproxy import BackendRejected, BackendUnavailable, RouteNotReady
 from jhub_kvproxy.hub.changes import RouteChanges
 from jhub_kvproxy.routing.records import Table
 from jhub_kvproxy.routing.routes import Route
@@ -38,7 +38,7 @@ class Pause:
 
 
 class Store(MemoryBackend):
-    """`mode`: "up", "held" (changes do not come back), "away", or "lost" (changes are made, the answers are lost)."""
+    """`mode`: "up", "held" (changes do not come back), "away", "refuses", or "lost" (changes are made, the answers are lost)."""
 
     mode = "up"
 
@@ -51,6 +51,8 @@ class Store(MemoryBackend):
             await self.is_up.wait()
         if self.mode == "away":
             raise BackendUnavailable("The store is away.")
+        if self.mode == "refuses":
+            raise BackendRejected("The store takes no changes.")
         await super().apply(batch)
         if self.mode == "lost":
             raise BackendUnavailable("The answer is lost.")
@@ -227,3 +229,21 @@ async def test_calls_that_the_store_does_not_answer_in_any_order(mode, lease_sec
             except AssertionError as error:
                 raise AssertionError(f"{kinds} {fate} {givings_up} {finishes} {how}") from error
             await race.end()
+
+
+@pytest.mark.parametrize("has_route", [False, True], ids=["new", "there"])
+async def test_a_route_is_taken_back_even_if_the_store_takes_no_changes_for_a_while(has_route):
+    race = Race(("add", "add"), has_route)
+    await race.prepare()
+    await race.start()
+    race.store.set("refuses")
+    await race.finish(0, "cancelled")
+    for _ in range(20):
+        await asyncio.sleep(SHORT / 5)
+    other = Route("/user/b/", "http://127.0.0.1:1", {})
+    with pytest.raises(BackendRejected):
+        await race.changes.add(other)
+    assert race.writer.latest(other.name) is None
+    race.store.set("up")
+    await race.check()
+    await race.end()
