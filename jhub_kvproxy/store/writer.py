@@ -84,7 +84,7 @@ class Writer:
 
     def restore(self, name: str, route: Route | None) -> None:
         """Have `route` (None: nothing) in the store under `name` as soon as the store can be used, and nothing else."""
-        if self.latest(name) is route or self._is_closed:
+        if self._is_closed:
             return
         if name not in self._replaced:
             self._in_flight.pop(name, None)  # it is not in the batch yet
