@@ -38,7 +38,7 @@ class Pause:
 
 
 class Store(MemoryBackend):
-    """`mode`: "up", "held" (changes do not come back), "away", "refuses", or "lost" (of changes only the answers are)."""
+    """`mode`: "up", "held" (changes do not come back), "away", "refuses", "lost" (only answers are)."""
 
     mode = "up"
 
