@@ -14,8 +14,8 @@ from cryptography import x509
 from yarl import URL
 
 from jhub_kvproxy.proxy import KVProxy
+from servers.certificates import Authority
 from tests.site import Site
-from tests.stores.certificates import Authority
 
 
 class Certificates:
@@ -90,28 +90,3 @@ async def get(url: str | URL, context: ssl.SSLContext | None = None, **options: 
     ):
         await answer.read()
         return answer
-
-
-async def h2_get(port: int, path: str, context: ssl.SSLContext) -> bytes:
-    """What comes back on an HTTP/2 connection (RFC 9113) to one request, to the end of its body, frames and all."""
-    context.set_alpn_protocols(["h2"])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-    host = b"127.0.0.1"
-    # :method GET, :scheme https, :path and :authority as literals (RFC 7541, appendix A).
-    head = b"\x82\x87\x04" + bytes([len(path)]) + path.encode() + b"\x01" + bytes([len(host)]) + host
-    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0) + _frame(1, 5, 1, head))
-    received = b""
-    try:
-        while True:
-            start = await reader.readexactly(9)
-            body = await reader.readexactly(int.from_bytes(start[:3], "big"))
-            received += start + body
-            if start[3] == 0 and start[4] & 1:
-                return received
-    finally:
-        writer.close()
-
-
-def _frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
-    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body

@@ -16,7 +16,8 @@ from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.stored import StoredTable
 from jhub_kvproxy.table import Routing, RoutingTable
 from jhub_kvproxy.writer import Writer
-from tests.servers import Client, free_port, user_server
+from servers.ports import free_port
+from tests.servers import Client, user_server
 from tests.stores import Store
 
 

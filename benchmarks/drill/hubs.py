@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from servers.process import freeze, last_words, tied
+from servers.programs import ROOT
+
 from ..calls import LINE_LIMIT, Calls, Gone
 from ..errors import BenchmarkError
-from ..processes import last_words, tied
-from ..tools import ROOT
-from .part import freeze
 
 
 class HubProcess:

@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jhub_kvproxy.registry import find_backend
+from servers.cluster import Cluster
+from servers.ports import free_port
+from servers.process import Process
+from servers.programs import ROOT
+
 from ..calls import Gone
 from ..errors import BenchmarkError
-from ..processes import free_port
 from ..routes import user
 from .balancer import Balancer
 from .book import Book
 from .changes import Changes
 from .hubs import HubProcess
-from .part import Part
 from .replicas import Replica, make_replicas
-from .stores import STORES, Store
+from .stores import STORES
 from .sweep import Found, compare_table, sweep
 from .visitors import Visitors
 
@@ -51,7 +55,7 @@ class Site:
     `delivery` is :attr:`KVProxy.delivery`: how the table gets to Traefik.
     """
 
-    store: Store
+    store: Cluster
     replicas: list[Replica]
     balancer: Balancer
     book: Book
@@ -125,12 +129,13 @@ class Site:
 
     async def _start(self) -> None:
         self.store = STORES[self.backend](self._directory)
-        self._stack.callback(self.store.stop)
-        await self.store.start()
+        self._stack.callback(self.store.kill)
+        self.store.launch()
+        await asyncio.to_thread(self.store.wait)
         self.replicas = await make_replicas(self.size.replicas, self._configuration(), self._directory)
         for replica in self.replicas:
-            self._stack.callback(replica.part.kill)
-            replica.part.start()
+            self._stack.callback(replica.process.kill)
+            replica.process.launch()
         servers = await self._start_servers()
         self.spare = servers.pop()
         users = {user(number): servers[number] for number in range(self.size.users)}
@@ -160,15 +165,11 @@ class Site:
     async def _start_servers(self) -> list[str]:
         log = self._directory / "servers.log"
         command = [sys.executable, "-m", "benchmarks.drill.servers", str(self.size.users + _SPARE_SERVERS)]
-        servers = Part("the users' servers", command, log)
+        servers = Process("the users' servers", command, log, cwd=ROOT)
         self._stack.callback(servers.kill)
-        servers.start()
-
-        async def have_told() -> bool:
-            return log.read_text().endswith("]\n")
-
-        await servers.until(have_told)
-        return [str(port) for port in json.loads(log.read_text())]
+        servers.launch()
+        await asyncio.to_thread(servers.wait_until, lambda: servers.log.endswith("]\n"))
+        return [str(port) for port in json.loads(servers.log)]
 
     async def _spawn(self, name: str, port: int) -> HubProcess:
         hub = await HubProcess.spawn(name, port, self._specification(), self._directory)
@@ -200,7 +201,7 @@ class Site:
             "should_start": False,
             "traefik_api_password": self._password,
         }
-        return {"KVProxy": traits, self.store.section: self.store.traits}
+        return {"KVProxy": traits, find_backend(self.backend).__name__: self.store.traits}
 
     def _specification(self) -> dict[str, Any]:
         """What makes a hub's proxy object, see :func:`..worker.make.make_part`."""

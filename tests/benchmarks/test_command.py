@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tools
-from benchmarks.errors import BenchmarkError, Missing
+from benchmarks.errors import BenchmarkError
 from benchmarks.options import DOCS, RESULTS
 from benchmarks.options import parse as parse_options
 from benchmarks.results import Results
 from benchmarks.wrk import Load, parse
+from servers.programs import find
 from tests.hub import heed_signals
 
 ROOT = Path(__file__).parents[2]
@@ -45,16 +45,9 @@ Transfer/sec:      7.56MB
 """
 
 
-def need(program: str) -> None:
-    try:
-        tools.find(program)
-    except Missing as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
-
-
 @pytest.fixture(autouse=True)
 def _origin():
-    need("nginx")
+    find("nginx")
 
 
 def arguments_of(command: str) -> list[str]:
@@ -98,7 +91,7 @@ def test_a_command_of_the_documentation(command, tmp_path, monkeypatch):
         assert options.output in (DOCS, RESULTS)
         return
     if options.backends == ["etcd"]:
-        need("etcd")
+        find("etcd")
     if not options.report:
         arguments = ["1" if argument.isdecimal() else argument for argument in arguments]
         arguments += ["--tiny", "--output", "benchmarks/results"]

@@ -18,8 +18,9 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tests.hostile.wire import Wire, echoing, request
-from tests.servers import free_port
+from servers.ports import free_port
+from tests.hostile.echo import echoing
+from tests.wire import Wire, request
 
 CORPUS = Path(__file__).parent / "corpus.json"
 

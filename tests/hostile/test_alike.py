@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.hostile.chp import HOSTS, PATHS
 from tests.hostile.explore import explore
-from tests.hostile.http2 import fields
 from tests.hostile.scene import scene
 from tests.hostile.strategies import targets
-from tests.hostile.wire import request
+from tests.http2 import fields
 from tests.stores import Store
+from tests.wire import request
 
 ROUTES = {**HOSTS, **PATHS}
 #: All that can be made of a route.

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from tests.hostile.actor import answering
-from tests.hostile.http2 import fields
-from tests.hostile.wire import request
+from tests.http2 import fields
+from tests.wire import request
 
 OK = "HTTP/1.1 200 OK\r\n"
 EVIL = f"{OK}Content-Length: 4\r\n\r\nevil"

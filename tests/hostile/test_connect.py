@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.actor import answering
-from tests.hostile.http2 import fields
-from tests.hostile.wire import request
+from tests.http2 import fields
+from tests.wire import request
 
 HIDDEN = b"GET /user/bob/hidden HTTP/1.1\r\nHost: hub.example\r\n\r\n"
 #: Traefik's own answers: no CONNECT is handed on, and what names no path has no route.

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.hostile.wire import request
+from tests.wire import request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine"
 EXPECTS = ["Expect: 100-continue", "Content-Length: 57"]

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.hostile.http2 import Http2, fields
-from tests.hostile.wire import request
+from tests.http2 import Http2, fields
+from tests.wire import request
 
 WEBSOCKET = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA=="]
 

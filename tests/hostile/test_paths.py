@@ -13,9 +13,9 @@ from tests.hostile.chp import CORPUS, HOSTS, PATHS, answers, find, model
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.hostile.strategies import targets
-from tests.hostile.wire import request
 from tests.model import winner
 from tests.stores import Store
+from tests.wire import request
 
 RECORDED = json.loads(CORPUS.read_text())
 USERS = set(PATHS.values()) - {"hub"}

@@ -12,8 +12,8 @@ import pytest
 from jhub_kvproxy import Batch
 from jhub_kvproxy.registry import find_backend
 from tests.hostile.scene import scene
-from tests.hostile.wire import request
 from tests.stores import find_store
+from tests.wire import request
 
 ROUTES = {"/": "hub", "/user/alice/": "alice", "/user/bob/": "bob"}
 ASKED = {"/hub/login": "hub", "/user/alice/": "alice", "/user/bob/x": "bob", "/user/carol/": "hub"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.hostile.explore import explore
 from tests.hostile.framing import requests_in
-from tests.hostile.wire import request
+from tests.wire import request
 
 #: The request that nobody sent as one.
 HIDDEN = b"GET /user/bob/hidden HTTP/1.1\r\nHost: hub.example\r\n\r\n"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from jhub_kvproxy import Batch
-from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy_backends.consul import ConsulBackend
-from tests.servers import free_port
+from servers.certificates import Authority
+from servers.consul import ConsulServer
+from servers.ports import free_port
+from servers.traefik import Traefik
+from tests.drivers import drivers
 from tests.site import Site
 from tests.stores import Store
-from tests.stores.certificates import Authority
-from tests.stores.consul import ConsulServer, backends
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "consul.md"
 
@@ -84,7 +83,7 @@ async def test_the_rules_for_the_hub(tmp_path):
         wide = rules.replace('session "NODE"', 'session_prefix ""')
         assert wide != rules
         for given in (rules.replace("NODE", f"node-{server.port}"), wide):
-            async with backends(url=server.url, prefix="jupyterhub", token=server.token(given)) as new:
+            async with drivers(ConsulBackend, url=server.url, prefix="jupyterhub", token=server.token(given)) as new:
                 backend = new()
                 await backend.open()
                 await backend.acquire_lease("hub", 60)
@@ -126,10 +125,7 @@ async def test_a_traefik_run_by_others(tmp_path, lists):
                 providersThrottleDuration = "0s"
                 {provider.replace("127.0.0.1:8500", f"127.0.0.1:{server.port}")}
             """)
-            command = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
-            traefik = subprocess.Popen(command, env={**os.environ, "CONSUL_HTTP_TOKEN": token})
-            stack.callback(traefik.wait, 30)
-            stack.callback(traefik.terminate)
+            stack.enter_context(Traefik(tmp_path / "traefik.toml", env={"CONSUL_HTTP_TOKEN": token}))
             proxy = site.proxy(should_start=False, traefik_api_urls=[f"http://127.0.0.1:{api}"])
             await proxy.add_route("/user/a/", await site.server("a"), {})
             assert await site.client.server("/user/a/") == "a"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from servers.ports import free_port
 from tests.hub import browsing, heed_signals, kill_processes_of, processes_of, until
-from tests.servers import free_port, user_server
+from tests.servers import user_server
 
 ROOT = Path(__file__).parents[2]
 CTRL_C = b"\x03"

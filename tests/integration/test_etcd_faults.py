@@ -13,8 +13,10 @@ import pytest
 
 from jhub_kvproxy import BackendUnavailable, Batch, LeaseHeld, LeaseLost
 from jhub_kvproxy_backends.etcd import EtcdBackend
+from servers.errors import Refused
+from servers.etcd import EtcdCluster, EtcdServer, encode
+from tests.drivers import keys_of, numbered, opened
 from tests.hub import until
-from tests.stores.etcd import EtcdCluster, EtcdServer, encode, keys_of, numbered, opened
 
 WRITER = """
 import asyncio, sys
@@ -241,7 +243,7 @@ async def test_a_full_store(tmp_path):
     with EtcdServer(tmp_path, "--quota-backend-bytes=2000000") as server:
         async with opened(server.url) as backend:
             await backend.apply(numbered(1))
-            with pytest.raises(AssertionError, match="space exceeded"):
+            with pytest.raises(Refused, match="space exceeded"):
                 fill(server)
             for call in (
                 lambda: backend.apply(numbered(2, "full")),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import tomli_w
 from traitlets.config import PyFileConfigLoader
 
 from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.traefik.binary import find_traefik
+from servers.etcd import EtcdServer
+from servers.ports import free_port
+from servers.programs import find
+from servers.traefik import Traefik
 from tests.hub import until
-from tests.servers import Client, free_port, user_server
-from tests.stores import find_server
-from tests.stores.etcd import EtcdServer
+from tests.servers import Client, user_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "etcd.md"
 PASSWORD = "pass-word"
@@ -42,17 +43,7 @@ def run_commands(server: EtcdServer, block: str, *, root: bool = False) -> str:
 
 
 def _path() -> str:
-    return str(Path(find_server("etcdctl")).parent)
-
-
-@contextmanager
-def running(command: list[str]):
-    process = subprocess.Popen(command)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+    return str(Path(find("etcdctl")).parent)
 
 
 async def test_what_the_page_shows(tmp_path, monkeypatch):
@@ -76,7 +67,7 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
         (tmp_path / "dynamic").mkdir()
         router = {"rule": "PathPrefix(`/api`)", "entryPoints": ["api"], "service": "api@internal"}
         (tmp_path / "dynamic" / "site.toml").write_text(tomli_w.dumps({"http": {"routers": {"api": router}}}))
-        stack.enter_context(running([*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]))
+        stack.enter_context(Traefik(tmp_path / "traefik.toml"))
         first, username = blocks("python")[:2]
         (tmp_path / "jupyterhub_config.py").write_text(first + username)
         config = PyFileConfigLoader("jupyterhub_config.py", path=str(tmp_path)).load_config()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 
 import pytest
 
-from jhub_kvproxy.traefik.binary import find_traefik
+from servers.ports import free_port
+from servers.traefik import Traefik
 from tests.hub import Hub, browsing, until
-from tests.servers import free_port, user_server
+from tests.servers import user_server
 from tests.stores import on_every_store
 
 LEAVE_ALL = ("--JupyterHub.cleanup_servers=False", "--JupyterHub.cleanup_proxy=False")
@@ -123,7 +123,6 @@ async def test_a_traefik_that_the_admin_runs(tmp_path):
             await until(lambda: list(hub.processes()) == [traefik.pid], "not Traefik alone is left")
         finally:
             traefik.kill()
-            traefik.wait()
 
 
 def start_traefik(directory, port, api_port):
@@ -134,8 +133,9 @@ def start_traefik(directory, port, api_port):
     for name, value in (("TABLE", table), ("PORT", port), ("API_PORT", api_port)):
         static = static.replace(f"<{name}>", str(value))
     (directory / "traefik.toml").write_text(static)
-    command = [*find_traefik(["traefik"]), f"--configFile={directory}/traefik.toml"]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    traefik = Traefik(directory / "traefik.toml")
+    traefik.launch()
+    return traefik
 
 
 async def test_an_unknown_backend_ends_the_hub(tmp_path):

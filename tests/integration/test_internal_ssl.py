@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import tomllib
 from collections.abc import AsyncIterator
@@ -16,12 +15,13 @@ import tomli_w
 
 from jhub_kvproxy.errors import RouteNotReady
 from jhub_kvproxy.files import write_atomically
-from jhub_kvproxy.traefik.binary import find_traefik
+from servers.ports import free_port
+from servers.traefik import Traefik
 from tests import shell
 from tests.command import USES_KVPROXY, run
 from tests.hub import Hub, browsing, until
 from tests.internal_ssl import Authorities, app_with_certificates, secure_server
-from tests.servers import Client, free_port
+from tests.servers import Client
 from tests.site import Site, leave
 from tests.stores import on_every_store
 
@@ -224,17 +224,8 @@ async def printed_traefik(site, directory, delivery):
     dynamic = base / "jupyterhub.toml"
     dynamic.write_text(printed("--dynamic"))
     variable = printed("--env").strip().replace('"', "").partition("=")
-    traefik = await asyncio.create_subprocess_exec(
-        *find_traefik(["traefik"]),
-        f"--configFile={directory}/traefik.toml",
-        env=os.environ | {variable[0]: variable[2]},
-        cwd=directory,
-    )
-    try:
+    with Traefik(directory / "traefik.toml", env={variable[0]: variable[2]}):
         yield f"http://127.0.0.1:{api_port}", dynamic
-    finally:
-        traefik.kill()
-        await traefik.wait()
 
 
 @pytest.mark.parametrize("delivery", ["push", "store"])

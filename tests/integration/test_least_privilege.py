@@ -22,11 +22,12 @@ from jhub_kvproxy.routes import Route
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend
+from servers.consul import ConsulServer
+from servers.errors import Refused
+from servers.etcd import EtcdServer, encode, end_of
+from servers.programs import find
+from servers.redis import RedisServer
 from tests.site import writer_for
-from tests.stores import find_server
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer, encode, end_of
-from tests.stores.redis import starting
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PASSWORD = "pass-word"
@@ -81,7 +82,7 @@ class EtcdUser:
     def may(self, path, message):
         try:
             self._server.ask(path, message, token=self._token)
-        except AssertionError as refusal:
+        except Refused as refusal:
             if "permission denied" not in str(refusal):
                 raise
             return False
@@ -122,7 +123,7 @@ def etcd_of_the_page(tmp_path):
                 command = shlex.split(line.removeprefix("$ "))
                 if command[1:3] == ["user", "add"]:
                     command[3] += f":{PASSWORD}"
-                command[0] = find_server("etcdctl")
+                command[0] = find("etcdctl")
                 command += ["--endpoints", server.url, *(["--user", f"root:{PASSWORD}"] if root else [])]
                 subprocess.run(command, check=True, capture_output=True, env={"ETCDCTL_API": "3"})
         server._users["root"] = PASSWORD
@@ -169,7 +170,7 @@ async def test_etcd(etcd_of_the_page):
     ]:
         server.ask(path, message)
     for path, message in [("/v3/lease/revoke", {"ID": lease}), ("/v3/kv/range", everything)]:
-        with pytest.raises(AssertionError, match=r"user name is empty|permission denied"):
+        with pytest.raises(Refused, match=r"user name is empty|permission denied"):
             server.ask(path, message)
     await backend.close()
 
@@ -257,8 +258,7 @@ def acl(user):
 
 async def test_redis(tmp_path):
     (hub_line, hub_password), (line, password) = acl("hub"), acl("traefik")
-    with starting(tmp_path) as start:
-        server = start("user default off", "user admin on >admin ~* &* +@all", hub_line, line)
+    with RedisServer(tmp_path, "user default off", "user admin on >admin ~* &* +@all", hub_line, line) as server:
         backend = RedisBackend(url=f"{server.url}/1", prefix="jupyterhub", username="hub", password=hub_password)
         await use_all(backend)
         admin = server.client(1, username="admin", password="admin")

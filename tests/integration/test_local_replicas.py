@@ -10,9 +10,10 @@ import pytest
 
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import hang, supervisor
+from servers.ports import free_port
+from servers.process import freeze
 from tests.hub import processes_of, until
-from tests.replicas import freeze, served_at
-from tests.servers import free_port
+from tests.replicas import served_at
 from tests.site import leave
 
 

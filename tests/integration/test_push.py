@@ -20,6 +20,7 @@ from jhub_kvproxy.revision import Revision
 from jhub_kvproxy.routes import Pattern
 from jhub_kvproxy.traefik import binary
 from tests.hub import until
+from tests.servers import serving
 from tests.site import count_commits, is_served, leave
 from tests.stores import on_every_store
 
@@ -395,21 +396,13 @@ async def test_what_is_no_traefik_is_down(site, caplog):
     async def anything(_):
         return web.json_response({})
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", anything)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serving(anything) as url:
         for delivery in ("push", "store"):
             proxy = site.proxy(delivery=delivery, should_start=False, traefik_api_urls=[url], ready_timeout=1)
             with pytest.raises(RouteNotReady, match="does not answer as Traefik does"):
                 await proxy.add_route("/user/a/", "http://127.0.0.1:1", {})
             await proxy.stop()
-        assert "Traceback" not in caplog.text
-    finally:
-        await runner.cleanup()
+    assert "Traceback" not in caplog.text
 
 
 BAD = {"/services/x": {"t": "http://[fe80::1%eth0]:80"}}

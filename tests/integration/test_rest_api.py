@@ -20,9 +20,9 @@ import pytest
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
 from jhub_kvproxy import KVProxyError
+from servers.ports import free_port
 from tests.hub import Hub, until
 from tests.integration.test_activity import a_tick_ago
-from tests.servers import free_port
 
 TOKEN = "s3cret-token"
 DEAD = "http://127.0.0.1:9"

@@ -7,23 +7,23 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from traitlets.config import PyFileConfigLoader
 
 from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
+from servers.process import Process
+from servers.programs import find
 from tests.command import run
 from tests.hub import until
 from tests.servers import user_server
-from tests.stores import find_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "three-replicas.md"
 PASSWORD = "a-password"
@@ -70,39 +70,32 @@ class Machines:
         program, *arguments = shlex.split(service["ExecStart"])
         arguments = [re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word) for word in arguments]
         name = Path(program).name
-        command = find_traefik(["traefik"]) if name == "traefik" else [find_server(name)]
         home = self.directory / str(machine)
         for path in re.findall(rf"{home}/var/[\w/]+", " ".join(arguments) + self._configuration(arguments)):
             Path(path).mkdir(parents=True, exist_ok=True)
         directory = Path(service.get("WorkingDirectory", str(home)))
-        with (home / f"{unit}.log").open("ab") as log:
-            self._processes[unit, machine] = subprocess.Popen(
-                [*command, *arguments],
-                env=os.environ | variables,
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._run(unit, machine, [find(name), *arguments], env=os.environ | variables, cwd=directory)
 
     def _configuration(self, arguments: list[str]) -> str:
         return "".join(Path(word).read_text() for word in arguments if Path(word).is_file())
 
-    def stop(self, unit: str, machine: int, number: int = signal.SIGTERM) -> None:
-        self._processes[unit, machine].send_signal(number)
-        self._processes[unit, machine].wait(60)
+    def stop(self, unit: str, machine: int) -> None:
+        self._processes[unit, machine].stop()
+
+    def kill(self, unit: str, machine: int) -> None:
+        self._processes[unit, machine].kill()
 
     def end(self) -> None:
         for process in self._processes.values():
-            process.send_signal(signal.SIGKILL)
-        for process in self._processes.values():
-            process.wait()
+            process.kill()
 
     def balance(self, file: Path) -> None:
-        haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
-        if haproxy is None:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("There is no haproxy here")
-        self._processes["haproxy", 9] = subprocess.Popen([haproxy, "-f", str(file), "-db"], stdin=subprocess.DEVNULL)
+        self._run("haproxy", 9, [find("haproxy"), "-f", str(file), "-db"])
+
+    def _run(self, unit: str, machine: int, command: list[str], **options: Any) -> None:
+        log_file = self.directory / str(machine) / f"{unit}.log"
+        self._processes[unit, machine] = Process(unit, command, log_file, **options)
+        self._processes[unit, machine].launch()
 
 
 def blocks(language: str) -> list[str]:
@@ -232,7 +225,7 @@ async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
         file = machines.directory / str(machine) / "etc" / "traefik" / "traefik.toml"
         shown = file.read_text()
         assert 'requestAcceptGraceTimeout = "10s"' in shown
-        machines.stop("traefik", machine, signal.SIGKILL)
+        machines.kill("traefik", machine)
         file.write_text(shown.replace('"10s"', '"1500ms"'))
         machines.start("traefik", machine)
     async with user_server("hub") as server:

@@ -17,6 +17,7 @@ from jhub_kvproxy.traefik.static import duration
 from jhub_kvproxy.traefik.upstream import TimeLimits, upstream_static
 from tests.hub import until
 from tests.internal_ssl import Authorities, app_with_certificates
+from tests.servers import serving
 
 PATH = "/user/alice/"
 SHORT = 0.3
@@ -69,16 +70,8 @@ class SlowServer:
 @asynccontextmanager
 async def slow_server(ssl_context=None) -> AsyncIterator[SlowServer]:
     server = SlowServer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
-    server.url = f"http{'s' if ssl_context else ''}://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving(server.answer, ssl_context) as server.url:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture(params=["http", "internal_ssl"])

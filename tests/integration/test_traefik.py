@@ -24,8 +24,10 @@ from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
 from jhub_kvproxy.traefik.supervisor import API_PASSWORD_ENV
 from jhub_kvproxy_backends.toml import TomlBackend
+from servers.ports import free_port
+from servers.traefik import Traefik
 from tests.hub import until
-from tests.servers import free_port, user_server
+from tests.servers import user_server
 from tests.site import leave
 
 
@@ -384,9 +386,8 @@ async def test_replicas_that_others_start(site, tmp_path):
         await proxy.add_route("/user/a/", server, {})
         for _, port, _ in replicas:
             assert await get_server(port, "/user/a/") == "a"
-        process, _, _ = replicas[0]
-        process.kill()
-        process.wait()
+        traefik, _, _ = replicas[0]
+        traefik.kill()
         await proxy.add_route("/user/b/", server, {})
         assert await get_server(replicas[1][1], "/user/b/") == "a"
         await proxy.delete_route("/user/a/")
@@ -397,9 +398,8 @@ async def test_replicas_that_others_start(site, tmp_path):
         with pytest.raises(RouteNotReady, match="refuses our credential"):
             await stranger.add_route("/user/c/", server, {})
     finally:
-        for process, _, _ in replicas:
-            process.kill()
-            process.wait()
+        for traefik, _, _ in replicas:
+            traefik.kill()
 
 
 @pytest.mark.parametrize("traits", [{}, {"should_start": False, "traefik_api_urls": ["http://127.0.0.1:1"]}])
@@ -477,6 +477,6 @@ def start_replica(site, directory):
         directory = "{table}"
         """
     )
-    command = find_traefik(["traefik"])
-    process = subprocess.Popen([*command, f"--configFile={directory}/traefik.toml"], stdin=subprocess.DEVNULL)
-    return process, port, api
+    traefik = Traefik(directory / "traefik.toml")
+    traefik.launch()
+    return traefik, port, api

@@ -33,8 +33,9 @@ from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.registry import find_backend, installed_backends
 from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
+from servers.ports import free_port
 from tests.hub import answers, browsing, kill_processes_of, processes_of, until
-from tests.servers import Client, free_port, user_server
+from tests.servers import Client, user_server
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -14,11 +14,11 @@ from traitlets.config import Config
 
 from jhub_kvproxy.proxy import KVProxy
 from jhub_kvproxy.traefik.binary import find_traefik
+from servers.ports import free_port
 from tests import command
 from tests.front import Certificates, served_name
 from tests.hub import until
 from tests.packaging.test_docs import DOCS, blocks, each, load, need, run, running
-from tests.servers import free_port
 
 HTTPS = DOCS / "how-to" / "https.md"
 PORT = DOCS / "how-to" / "public-port.md"

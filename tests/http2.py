@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Iterable
 
-from tests.hostile.wire import Reply
+from tests.wire import Reply
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
@@ -30,18 +31,22 @@ class Http2:
     """A connection. Fields are sent as they are, without regard to what may be sent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+        self.reader = reader
+        self.writer = writer
         self._bodies: dict[int, bytes] = {}
         self._statuses: dict[int, int] = {}
         self._ended: set[int] = set()
         self._next = 1
 
     @classmethod
-    async def connected(cls, port: int) -> Http2:
-        """A connection without TLS, by prior knowledge."""
-        connection = cls(*await asyncio.open_connection("127.0.0.1", port))
-        connection._writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    async def connected(cls, port: int, context: ssl.SSLContext | None = None) -> Http2:
+        """A connection, over TLS with `context`, or else without, by prior knowledge."""
+        if context:
+            context.set_alpn_protocols(["h2"])
+        connection = cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
+        if context:
+            assert connection.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        connection.writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         connection.resize(0)  # so that the other side names each field in full
         return connection
 
@@ -81,16 +86,18 @@ class Http2:
             return REFUSED
         return Reply(self._statuses.get(stream, 0), "", self._bodies.get(stream, b""))
 
-    def flood(self, blocks: Iterable[bytes]) -> int:
-        """Send a request whose fields go on in block after block (CONTINUATION), none of them the last."""
+    def begin_head(self, fields: Fields) -> int:
+        """Send the first fields of a request without a body, and return the number of its stream."""
         stream, self._next = self._next, self._next + 2
-        self._send(_HEADERS, _END_STREAM, stream, packed(fields()))
-        for block in blocks:
-            self._send(_CONTINUATION, 0, stream, block)
+        self._send(_HEADERS, _END_STREAM, stream, packed(fields))
         return stream
 
+    def go_on_with_head(self, stream: int, block: bytes) -> None:
+        """Send more fields (CONTINUATION), which are not the last."""
+        self._send(_CONTINUATION, 0, stream, block)
+
     def close(self) -> None:
-        self._writer.close()
+        self.writer.close()
 
     def _send_fields(self, stream: int, fields: Fields, *, ends: bool) -> None:
         block, kind, flags = packed(fields), _HEADERS, _END_STREAM if ends else 0
@@ -101,11 +108,11 @@ class Http2:
 
     def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
-        self._writer.write(head + payload)
+        self.writer.write(head + payload)
 
     async def _read_frame(self) -> None:
-        head = await self._reader.readexactly(9)
-        payload = await self._reader.readexactly(int.from_bytes(head[:3], "big"))
+        head = await self.reader.readexactly(9)
+        payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
         kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
         if kind == _SETTINGS and not flags & _ACK:
             self._send(_SETTINGS, _ACK, 0, b"")
@@ -127,14 +134,23 @@ class Http2:
             self._ended.add(stream)
 
 
-def fields(method: str = "GET", path: str = "/user/alice/", *more: tuple[str, str]) -> list[tuple[str, str]]:
+def fields(
+    method: str = "GET", path: str = "/user/alice/", *more: tuple[str, str], scheme: str = "http"
+) -> list[tuple[str, str]]:
     """What a well-behaved client sends, and `more`."""
-    return [(":method", method), (":scheme", "http"), (":authority", "hub.example"), (":path", path), *more]
+    return [(":method", method), (":scheme", scheme), (":authority", "hub.example"), (":path", path), *more]
 
 
-async def ask(port: int, fields: Fields, body: bytes | None = None, trailers: Fields = ()) -> Reply:
+async def ask(
+    port: int,
+    fields: Fields,
+    body: bytes | None = None,
+    trailers: Fields = (),
+    *,
+    context: ssl.SSLContext | None = None,
+) -> Reply:
     """The answer to one request, on a connection of its own."""
-    connection = await Http2.connected(port)
+    connection = await Http2.connected(port, context)
     try:
         return await connection.reply(connection.send(fields, body, trailers))
     finally:

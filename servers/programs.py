@@ -1,4 +1,4 @@
-"""The programs that a benchmark uses: where they are, and how to get one that is missing."""
+"""Where programs are, and how to get one that is missing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _HOW = {
     "haproxy": "on Debian: apt-get install haproxy",
     "etcd": "on Debian: apt-get install etcd-server",
     "etcdctl": "on Debian: apt-get install etcd-client",
-    "redis-cli": "on Debian: apt-get install redis-tools",
+    "pebble": "on Debian: apt-get install pebble",
+    "pebble-challtestsrv": "on Debian: apt-get install pebble",
     "redis-server": "on Debian: apt-get install redis-server",
-    "consul": "make bench unpacks Debian 11's package on a Debian, as root",
+    "consul": "make test and make bench unpack Debian 11's package on a Debian, as root",
     "configurable-http-proxy": "npm install --prefix .servers configurable-http-proxy, as make bench does",
     "node": "on Debian: apt-get install nodejs npm",
     "peer": "python3 -m venv .venv-peer && "

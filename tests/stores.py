@@ -1,9 +1,7 @@
-"""Real servers of the stores: each test session starts its own, on free ports."""
+"""The stores of the tests: what a hub is told of each, and drivers on real servers."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,24 +12,6 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy.registry import find_backend
-
-#: Where ``tools/setup`` unpacks a server that must not be installed system-wide.
-_UNPACKED = Path(__file__).parents[2] / ".servers" / "usr" / "bin"
-
-_HOW = {
-    "etcd": "on Debian: apt-get install etcd-server",
-    "etcdctl": "on Debian: apt-get install etcd-client",
-    "redis-server": "on Debian: apt-get install redis-server",
-    "consul": "make test unpacks Debian 11's package on a Debian, as root",
-}
-
-
-def find_server(command: str) -> str:
-    """The path of a store's server; without it the test is skipped, or fails where it was promised (CI)."""
-    path = shutil.which(command, path=f"{_UNPACKED}{os.pathsep}{os.environ['PATH']}")
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no {command} here; {_HOW[command]}")
-    return path
 
 
 @dataclass(frozen=True)
@@ -63,16 +43,9 @@ class Store:
 
 def find_store(name: str, request: pytest.FixtureRequest, directory: Path) -> Store:
     """The store `name`: in `directory`, or on the server that the tests share."""
-    match name:
-        case "toml":
-            return Store(name, {"path": str(directory / "table")})
-        case "etcd":
-            return Store(name, {"urls": [request.getfixturevalue("etcd").url]})
-        case "consul":
-            return Store(name, {"url": request.getfixturevalue("consul").url})
-        case "redis":
-            return Store(name, {"url": request.getfixturevalue("redis_server").url})
-    raise ValueError(f"There is no store {name!r} to test with.")
+    if name == "toml":
+        return Store(name, {"path": str(directory / "table")})
+    return Store(name, request.getfixturevalue({"redis": "redis_server"}.get(name, name)).traits)
 
 
 #: Runs a test that uses the fixture `store`, directly or by `site`, once for each store; otherwise it is TOML.
