@@ -132,6 +132,6 @@ async def answers(routes: Mapping[str, str], asked: list[tuple[str, str]], *argu
                 await asyncio.to_thread(add_route, api_port, routespec, echo.url)
             said = []
             for target, host in asked:
-                said.append((await wire.ask(request(target, host=host))).server)
+                said.append((await wire.ask(request(target, host=host or None))).server)
             await wire.close()
             return said
