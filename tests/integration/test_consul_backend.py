@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from uuid import uuid4
 
 import pytest
@@ -109,37 +104,6 @@ async def test_foreign_keys_cost_nothing(new_consul, consul, monkeypatch):
     assert len(consul.read(others[0])) == 5_000
     for other in others:
         consul.delete(other)
-
-
-async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
-    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
-    script = """
-        import asyncio, sys
-        from jhub_kvproxy import Batch
-        from jhub_kvproxy_backends.consul import ConsulBackend
-
-        async def main(url, prefix):
-            backend = ConsulBackend(url=url, prefix=prefix)
-            await backend.open()
-            for number in range(10**6):
-                await backend.apply(Batch({f"routes/{n}": str(number) for n in range(10)}))
-                print(number, flush=True)
-
-        asyncio.run(main(*sys.argv[1:]))
-    """
-    for kill in range(6):
-        command = [sys.executable, "-c", textwrap.dedent(script), backend.url, backend.prefix]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            for _ in range(2 + kill):
-                committed = int(writer.stdout.readline())
-            time.sleep(kill * 0.0003)
-            writer.send_signal(signal.SIGKILL)
-            committed = int(([committed, *writer.stdout.read().split()])[-1])
-        values = list((await backend.load()).keys.values())
-        assert len(values) == 10
-        assert int(values[0]) in (committed, committed + 1)  # durable when apply returned
-        assert len(set(values)) == 1
-        await backend.apply(Batch(dict.fromkeys(numbered(10).changes)))
 
 
 async def test_a_watch_tells_of_the_table_and_of_nothing_else(new_consul, consul):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-import subprocess
-import sys
 from contextlib import aclosing
 
 import pytest
@@ -17,23 +14,6 @@ from servers.errors import Refused
 from servers.etcd import EtcdCluster, EtcdServer, encode
 from tests.drivers import keys_of, numbered, opened
 from tests.hub import until
-
-WRITER = """
-import asyncio, sys
-from jhub_kvproxy import Batch
-from jhub_kvproxy_backends.etcd import EtcdBackend
-
-async def main():
-    backend = EtcdBackend(urls=[sys.argv[1]], prefix=sys.argv[2])
-    await backend.open()
-    number = int(sys.argv[3])
-    while True:
-        number += 1
-        await backend.apply(Batch({f"routes/{name}": str(number) for name in range(100)}))
-        print(number, flush=True)
-
-asyncio.run(main())
-"""
 
 
 @pytest.fixture
@@ -269,23 +249,6 @@ def make_room(server: EtcdServer) -> None:
     server.ask("/v3/maintenance/defragment", {})
     for alarm in server.ask("/v3/maintenance/alarm", {"action": "GET"})["alarms"]:
         server.ask("/v3/maintenance/alarm", {"action": "DEACTIVATE", **alarm})
-
-
-async def test_a_killed_writer_leaves_whole_batches(etcd, tmp_path):
-    written = 0
-    for lines in (1, 2, 5, 20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, etcd.url, f"killed-{tmp_path.name}", str(written)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            for _ in range(lines):
-                written = int(process.stdout.readline())
-            process.send_signal(signal.SIGKILL)
-        values = {int(value) for value in etcd.read(f"killed-{tmp_path.name}/").values()}
-        assert len(values) == 1
-        assert values.pop() >= written
 
 
 async def test_a_lease_outlives_a_restart_of_the_server(server):

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
-import sys
-import textwrap
 from uuid import uuid4
 
 import pytest
@@ -100,45 +96,6 @@ async def test_two_databases(open_redis, redis_server):
     assert (await two.load()).keys == {}
     await two.apply(Batch({"routes/a": "2"}))
     assert (await one.load()).keys == {"routes/a": "1"}
-
-
-async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
-    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
-    script = """
-        import asyncio, sys
-        from jhub_kvproxy import Batch
-        from jhub_kvproxy_backends.redis import RedisBackend
-
-        async def main(url, prefix):
-            backend = RedisBackend(url=url, prefix=prefix)
-            await backend.open()
-            number = 0
-            while True:
-                number += 1
-                if number == 2:
-                    print("ready", flush=True)
-                keys = [f"traefik/http/routers/r{n}/rule" for n in range(5)] + [f"routes/{n}" for n in range(5)]
-                await backend.apply(Batch(dict.fromkeys(keys, str(number))))
-
-        asyncio.run(main(*sys.argv[1:]))
-    """
-    seen = set()
-    for moment in range(4):
-        arguments = [sys.executable, "-c", textwrap.dedent(script), backend.url, backend.prefix]
-        writer = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-        try:
-            assert writer.stdout.readline() == b"ready\n"
-            for _ in range(moment + 1):
-                keys = (await backend.load()).keys
-        finally:
-            os.kill(writer.pid, signal.SIGKILL)
-            writer.wait()
-            writer.stdout.close()
-        keys = (await backend.load()).keys
-        assert len(keys) == 10
-        assert len(set(keys.values())) == 1
-        seen |= set(keys.values())
-    assert len(seen) > 1
 
 
 async def test_nothing_is_left_after_remove(start_redis, open_redis):

@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 
 from tests.front import Certificates, started_with_tls
 from tests.http2 import Http2, ask, fields, packed
-from tests.servers import serving
+from tests.slow_server import SlowServer, slow_server
 
 PATH = "/user/alice/"
 SHORT, LONG = 0.5, 30.0
@@ -45,46 +44,9 @@ NO_TLS = {
 }
 
 
-@dataclass
-class Server:
-    """Answers late, or for long, and knows how large the uploads were that came in whole."""
-
-    url: str = ""
-    whole: list[int] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        return await getattr(self, request.path.rpartition("/")[2])(request)
-
-    async def upload(self, request: web.Request) -> web.Response:
-        size = len(await request.read())
-        self.whole.append(size)
-        return web.Response(text=f"{size} bytes")
-
-    async def late(self, request: web.Request) -> web.Response:
-        await request.read()
-        await asyncio.sleep(3 * SHORT)
-        return web.Response(text="at last")
-
-    async def download(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(3):
-            await asyncio.sleep(SHORT)
-            await response.write(b"part ")
-        return response
-
-    async def ws(self, request: web.Request) -> web.WebSocketResponse:
-        websocket = web.WebSocketResponse()
-        await websocket.prepare(request)
-        async for message in websocket:
-            await websocket.send_str(str(message.data))
-        return websocket
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    server = Server()
-    async with serving(server.answer) as server.url:
+async def server() -> AsyncIterator[SlowServer]:
+    async with slow_server(SHORT) as server:
         yield server
 
 
