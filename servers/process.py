@@ -36,6 +36,7 @@ class Process:
         port: int = 0,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        umask: int = -1,
         death_signal: str = "KILL",
     ) -> None:
         self.name = name
@@ -44,6 +45,7 @@ class Process:
         self.port = port
         self._cwd = cwd
         self._env = env
+        self._umask = umask
         self._death_signal = death_signal
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,6 +76,7 @@ class Process:
                 stderr=output,
                 cwd=self._cwd,
                 env=self._env,
+                umask=self._umask,
                 start_new_session=True,  # Ctrl-C is for us, who then end it
             )
 

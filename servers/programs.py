@@ -19,6 +19,9 @@ _BEFORE = [str(Path(sys.executable).parent), str(_SERVERS / "usr" / "bin"), str(
 _AFTER = ["/usr/sbin"]
 
 _HOW = {
+    "chromium": "on Debian: apt-get install chromium",
+    "curl": "on Debian: apt-get install curl",
+    "openssl": "on Debian: apt-get install openssl",
     "wrk": "on Debian: apt-get install wrk",
     "nginx": "on Debian: apt-get install nginx-light",
     "haproxy": "on Debian: apt-get install haproxy",

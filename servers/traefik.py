@@ -14,8 +14,9 @@ class Traefik(Process):
     """A Traefik with this file of static configuration, in the directory of the file: there it looks for plugins."""
 
     def __init__(
-        self, file: Path, *, name: str = "Traefik", port: int = 0, env: Mapping[str, str] | None = None
+        self, file: Path, *, name: str = "Traefik", port: int = 0, env: Mapping[str, str] | None = None, umask: int = -1
     ) -> None:
         command = [find("traefik"), f"--configFile={file}"]
         environment = {**os.environ, **(env or {})}
-        super().__init__(name, command, file.with_suffix(".log"), port=port, cwd=file.parent, env=environment)
+        log_file = file.with_suffix(".log")
+        super().__init__(name, command, log_file, port=port, cwd=file.parent, env=environment, umask=umask)

@@ -11,6 +11,7 @@ import pytest
 
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.redis import RedisBackend
+from servers.certificates import Authority
 from servers.consul import ConsulServer
 from servers.redis import RedisServer
 from tests.drivers import drivers
@@ -53,3 +54,9 @@ async def open_redis() -> AsyncIterator[Callable[..., Awaitable[RedisBackend]]]:
             return backend
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The one that certificates of servers and clients are from."""
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -26,11 +26,6 @@ def guarded(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def encrypted(tmp_path_factory, authority):
     """A Consul that speaks TLS."""
     directory = tmp_path_factory.mktemp("encrypted")

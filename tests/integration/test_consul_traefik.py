@@ -10,15 +10,15 @@ import pytest
 
 from jhub_kvproxy import Batch
 from jhub_kvproxy_backends.consul import ConsulBackend
-from servers.certificates import Authority
 from servers.consul import ConsulServer
 from servers.ports import free_port
 from servers.traefik import Traefik
 from tests.drivers import drivers
+from tests.pages import HOW_TO
 from tests.site import Site
 from tests.stores import Store
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "consul.md"
+PAGE = HOW_TO / "consul.md"
 
 
 def shown(first_line: str) -> str:
@@ -54,8 +54,7 @@ async def test_traefik_uses_the_token(tmp_path):
         await serves(tmp_path, Store("consul", {"url": server.url, "token": server.token(rule)}, prefix))
 
 
-async def test_traefik_shows_the_certificate(tmp_path):
-    authority = Authority(tmp_path / "certificates")
+async def test_traefik_shows_the_certificate(tmp_path, authority):
     client = authority.issue("client", server=False)
     with ConsulServer(
         tmp_path / "consul",
@@ -69,8 +68,7 @@ async def test_traefik_shows_the_certificate(tmp_path):
         await serves(tmp_path, Store("consul", {**traits, "cert_file": client[0], "key_file": client[1]}))
 
 
-async def test_traefik_trusts_what_the_machine_trusts(tmp_path, monkeypatch):
-    authority = Authority(tmp_path / "certificates")
+async def test_traefik_trusts_what_the_machine_trusts(tmp_path, monkeypatch, authority):
     monkeypatch.setenv("SSL_CERT_FILE", authority.ca_file)
     certificate = authority.issue("server")
     with ConsulServer(tmp_path / "consul", certificate=certificate, ca_file=authority.ca_file) as server:

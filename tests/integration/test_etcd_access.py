@@ -27,11 +27,6 @@ BATCH = Batch({"routes/a": "1"})
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def server_certificate(authority):
     return authority.issue("server")
 

@@ -17,14 +17,11 @@ from servers.ports import free_port
 from servers.programs import find
 from servers.traefik import Traefik
 from tests.hub import until
+from tests.pages import HOW_TO, texts
 from tests.servers import Client, user_server
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "etcd.md"
+PAGE = HOW_TO / "etcd.md"
 PASSWORD = "pass-word"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def run_commands(server: EtcdServer, block: str, *, root: bool = False) -> str:
@@ -47,7 +44,7 @@ def _path() -> str:
 
 
 async def test_what_the_page_shows(tmp_path, monkeypatch):
-    user, enable, traefik, look, remove = blocks("console")
+    user, enable, traefik, look, remove = texts(PAGE, "console")
     monkeypatch.setenv("KVPROXY_ETCD_PASSWORD", PASSWORD)
     public, api = free_port(), free_port()
     client = Client(public)
@@ -56,7 +53,7 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
         run_commands(server, user)
         run_commands(server, enable)
         run_commands(server, traefik, root=True)
-        provider = re.sub(r'"10\.0\.0\.\d:2379"', f'"127.0.0.1:{server.port}"', blocks("toml")[0])
+        provider = re.sub(r'"10\.0\.0\.\d:2379"', f'"127.0.0.1:{server.port}"', texts(PAGE, "toml")[0])
         provider = provider.replace("/etc/traefik", str(tmp_path)).replace("PUT-THE-PASSWORD-HERE", PASSWORD)
         entry_points = {
             "public": {"address": f"127.0.0.1:{public}", "asDefault": True},
@@ -68,7 +65,7 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
         router = {"rule": "PathPrefix(`/api`)", "entryPoints": ["api"], "service": "api@internal"}
         (tmp_path / "dynamic" / "site.toml").write_text(tomli_w.dumps({"http": {"routers": {"api": router}}}))
         stack.enter_context(Traefik(tmp_path / "traefik.toml"))
-        first, username = blocks("python")[:2]
+        first, username = texts(PAGE, "python")[:2]
         (tmp_path / "jupyterhub_config.py").write_text(first + username)
         config = PyFileConfigLoader("jupyterhub_config.py", path=str(tmp_path)).load_config()
         config.EtcdBackend.urls = [server.url]

@@ -21,11 +21,12 @@ from tests import shell
 from tests.command import USES_KVPROXY, run
 from tests.hub import Hub, browsing, until
 from tests.internal_ssl import Authorities, app_with_certificates, secure_server
+from tests.pages import HOW_TO, texts
 from tests.servers import Client
 from tests.site import Site, leave
 from tests.stores import on_every_store
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "internal-ssl.md"
+PAGE = HOW_TO / "internal-ssl.md"
 PATH = "/user/alice/"
 SERVICE = """
 import os
@@ -287,7 +288,7 @@ async def test_a_traefik_without_the_transport_is_explained(site, unchanged_app,
 
 def shown_commands(certificates: Path, traefik: Path) -> list[str]:
     """Those of the page, for other directories and this user."""
-    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = texts(PAGE, "console")
     other = {
         "/srv/jupyterhub/internal-ssl": str(certificates),
         "/etc/traefik": str(traefik),

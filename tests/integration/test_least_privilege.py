@@ -27,9 +27,9 @@ from servers.errors import Refused
 from servers.etcd import EtcdServer, encode, end_of
 from servers.programs import find
 from servers.redis import RedisServer
+from tests.pages import HOW_TO, texts
 from tests.site import writer_for
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PASSWORD = "pass-word"
 #: Keys that are not Traefik's to see: the hub's own, those of another hub, and of others.
 NOT_TRAEFIKS = [
@@ -48,10 +48,6 @@ NOT_THE_HUBS = [
     "jupyterhub",
     "a",
 ]
-
-
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", (HOW_TO / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
 async def use_all(backend):
@@ -116,7 +112,7 @@ class EtcdUser:
 @pytest.fixture
 def etcd_of_the_page(tmp_path):
     """An etcd with the users that the page makes, by its own commands, and what another hub keeps there."""
-    user, enable, traefik, *_ = blocks("etcd.md", "console")
+    user, enable, traefik, *_ = texts(HOW_TO / "etcd.md", "console")
     with EtcdServer(tmp_path / "etcd") as server:
         for block, root in ((user, False), (enable, False), (traefik, True)):
             for line in block.splitlines():
@@ -212,7 +208,7 @@ class ConsulToken:
 
 
 async def test_consul(tmp_path):
-    rules, traefiks_rules = blocks("consul.md", "text")
+    rules, traefiks_rules = texts(HOW_TO / "consul.md", "text")
     node_rule = 'session "{}" {{\n  policy = "write"\n}}'
     with ConsulServer(tmp_path, acl=True) as server:
         node = server.ask("GET", "/v1/agent/self")["Config"]["NodeName"]

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
 from jhub_kvproxy.names import spread
 from jhub_kvproxy_backends.redis import RedisBackend
-from servers.certificates import Authority
 from servers.ports import free_port
 from servers.redis import RedisSentinel
 from servers.traefik import Traefik
 from tests.drivers import use_redis
 from tests.hub import until
+from tests.pages import HOW_TO
 from tests.stores import Store
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
+PAGE = HOW_TO / "redis.md"
 SECRET = "s3cret@/:?#[] "
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +38,7 @@ async def serves(site, prefix="jupyterhub", **traits):
 
 def acl(user):
     """The line of the how-to for this user, and the password in it."""
-    [line] = re.findall(rf"^user {user} on >.*$", HOW_TO.read_text(), re.MULTILINE)
+    [line] = re.findall(rf"^user {user} on >.*$", PAGE.read_text(), re.MULTILINE)
     return line, re.search(r">(\S+)", line)[1]
 
 
@@ -97,7 +91,7 @@ async def test_the_permissions_of_the_how_to_for_a_traefik_of_others(start_redis
     """One that the hub does not start, with a user of its own: it reads, and its attempt to set options is refused."""
     (hub, password), (reader, readers_password) = acl("hub"), acl("traefik")
     server = start_redis("user default off", hub, reader)
-    [shown] = re.findall(r"^\[providers\.redis\]\n(?:[^`].*\n)+", HOW_TO.read_text(), re.MULTILINE)
+    [shown] = re.findall(r"^\[providers\.redis\]\n(?:[^`].*\n)+", PAGE.read_text(), re.MULTILINE)
     shown = shown.replace("redis.example.org:6379", f"127.0.0.1:{server.port}")
     assert readers_password in shown
     api = free_port()

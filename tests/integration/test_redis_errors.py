@@ -10,7 +10,6 @@ import traceback
 import pytest
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
-from servers.certificates import Authority
 from servers.redis import RedisSentinel
 from tests.drivers import use_redis
 from tests.servers import user_server
@@ -82,8 +81,7 @@ async def test_the_library_is_missing(monkeypatch):
         await use_redis()
 
 
-async def test_tls_on_one_side_only(start_redis, tmp_path):
-    authority = Authority(tmp_path / "authority")
+async def test_tls_on_one_side_only(start_redis, authority):
     encrypted = start_redis("tls-auth-clients no", tls=(*authority.issue("server"), authority.ca_file))
     with pytest.raises(BackendUnavailable, match=r"broke off the connection; does it want TLS \(rediss://\)"):
         await use_redis(url=encrypted.url.replace("rediss:", "redis:"), timeout=0.5)

@@ -23,9 +23,10 @@ from servers.process import Process
 from servers.programs import find
 from tests.command import run
 from tests.hub import until
+from tests.pages import HOW_TO, texts
 from tests.servers import user_server
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "three-replicas.md"
+PAGE = HOW_TO / "three-replicas.md"
 PASSWORD = "a-password"
 STORES = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis", "redis-sentinel"]}
 
@@ -98,12 +99,10 @@ class Machines:
         self._processes[unit, machine].launch()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-
-
 def block(first_line: str) -> str:
-    [found] = [text for text in blocks(r"(?:ini|text|python)") if text.startswith(first_line)]
+    [found] = [
+        text for language in ("ini", "text", "python") for text in texts(PAGE, language) if text.startswith(first_line)
+    ]
     return found
 
 
@@ -122,10 +121,10 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
     """
     kind, _, pushes = request.param.partition(", ")
     monkeypatch.setenv("KVPROXY_TRAEFIK_API_PASSWORD", PASSWORD)
-    stores = {text.split('"')[1]: text for text in blocks("python") if "backend_class" in text}
-    [ours] = [text for text in blocks("python") if "should_start" in text]
+    stores = {text.split('"')[1]: text for text in texts(PAGE, "python") if "backend_class" in text}
+    [ours] = [text for text in texts(PAGE, "python") if "should_start" in text]
     if pushes:
-        [further] = [text for text in blocks("python") if "delivery" in text]
+        [further] = [text for text in texts(PAGE, "python") if "delivery" in text]
         ours += further
     for machine in (1, 2, 3):
         machines.write("/etc/replica.env", f"ADDRESS=10.0.0.{machine}\n", machine)
@@ -166,7 +165,7 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
 
 def configure(machines: Machines, machine: int, kind: str, *, pushes: bool) -> None:
     """Make the files of a Traefik with the page's commands."""
-    [commands, plugin] = [text for text in blocks("console") if "traefik-config" in text]
+    [commands, plugin] = [text for text in texts(PAGE, "console") if "traefik-config" in text]
     places = {"traefik.toml": "/etc/traefik", "jupyterhub.toml": "/etc/traefik/dynamic", "traefik.env": "/etc/traefik"}
     for line in commands.splitlines():
         command, name = line.removeprefix("$ jhub-kvproxy ").split(" > ")
@@ -273,7 +272,7 @@ async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
 def test_systemd_understands_the_units(machines):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is missing")
-    found = [text for text in blocks("ini") if text.startswith("# /etc/systemd")]
+    found = [text for text in texts(PAGE, "ini") if text.startswith("# /etc/systemd")]
     assert len(found) == 5
     for text in found:
         path = text.splitlines()[0].removeprefix("# ")
