@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
 from servers.programs import find, peer_python
 
@@ -178,7 +178,7 @@ class Site:
             config[find_backend(self.variant.backend).__name__] = self._store.traits
         for name, options in configuration_of(self.variant.option).items():
             config[name] = {**config.get(name, {}), **options}
-        return {"proxy_class": "jhub_kvproxy.proxy:KVProxy", "config": config}
+        return {"proxy_class": "jhub_kvproxy.hub.proxy:KVProxy", "config": config}
 
     def _peer(self) -> dict[str, Any]:
         assert self._store

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jhub_kvproxy.errors import BackendNotFound
-from jhub_kvproxy.registry import find_backend, installed_backends
+from jhub_kvproxy.store.registry import find_backend, installed_backends
 from jhub_kvproxy.traefik.prometheus import LABELS
 from servers.errors import Missing
 from servers.ports import free_port

@@ -1,8 +1,6 @@
 """A JupyterHub proxy whose routing table survives its proxies: Traefik replicas route, a key-value store remembers."""
 
 from ._version import __version__
-from .backend import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
-from .changes import difference
 from .errors import (
     BackendError,
     BackendNotFound,
@@ -17,8 +15,10 @@ from .errors import (
     TraefikError,
 )
 from .files import write_atomically
-from .fragments import Fragments
+from .routing.changes import difference
+from .store.contract import Backend, Batch, Snapshot, SupportsLease, SupportsWatch
 from .traefik.dynamic import unflatten
+from .traefik_routers.fragments import Fragments
 
 __all__ = [
     "Backend",

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from .errors import BackendUnavailable, LeaseHeld, LeaseLost, RouteNotReady
 from .push.plugin import Answer
-from .replica import Replica, Standing
-from .revision import Revision
+from .push.replica import Replica, Standing
+from .routing.revision import Revision
 
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _CHANGE = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

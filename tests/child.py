@@ -15,7 +15,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from tests.hub import kill_processes_of
 from tests.site import Site
 

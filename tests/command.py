@@ -20,8 +20,8 @@ import tomli_w
 from traitlets.config import Config
 
 from jhub_kvproxy.cli import main
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.traefik.binary import find_traefik
 from servers.ports import free_port
 from tests.hub import PATIENCE, answers, heed_signals, until

@@ -13,7 +13,7 @@ import aiohttp
 from cryptography import x509
 from yarl import URL
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from servers.certificates import Authority
 from tests.site import Site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from jhub_kvproxy.routes import Pattern
+from jhub_kvproxy.routing.routes import Pattern
 
 
 def winner(routespecs: Iterable[str], host: str, path: str) -> str | None:

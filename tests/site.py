@@ -11,11 +11,11 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy import Backend, Batch
-from jhub_kvproxy.lease import Lease
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.stored import StoredTable
-from jhub_kvproxy.table import Routing, RoutingTable
-from jhub_kvproxy.writer import Writer
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.store.lease import Lease
+from jhub_kvproxy.store.reconciler import StoredTable
+from jhub_kvproxy.store.writer import Writer
+from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 from servers.ports import free_port
 from tests.servers import Client, user_server
 from tests.stores import Store

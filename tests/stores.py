@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 from servers.cluster import Cluster
 from servers.ports import free_port
 from servers.process import Process
@@ -209,7 +209,7 @@ class Site:
         config["KVProxy"]["traefik_api_urls"] = [replica.api_url for replica in self.replicas]
         return {
             "kind": "own",
-            "proxy_class": "jhub_kvproxy.proxy:KVProxy",
+            "proxy_class": "jhub_kvproxy.hub.proxy:KVProxy",
             "config": config,
             "public_url": f"http://127.0.0.1:{self.balancer.port}/",
         }

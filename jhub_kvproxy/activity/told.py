@@ -11,10 +11,10 @@ import aiohttp
 
 from ..errors import TraefikError
 from ..push import plugin
+from ..push.readiness import Readiness
+from ..push.replica import Replica, Standing
 from ..push.wire import key_of
-from ..readiness import Readiness
-from ..replica import Replica, Standing
-from ..routes import Route
+from ..routing.routes import Route
 
 # Seconds. Answers younger than this are reused.
 _FRESH = 1.0

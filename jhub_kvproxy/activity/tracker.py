@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import KVProxyError
-from ..routes import Route
+from ..routing.routes import Route
 from .remote import Remote
 from .sockets import Peer
 from .uses import Uses

@@ -9,9 +9,9 @@ from typing import Any
 
 from traitlets import TraitType
 
-from ..backend import Backend, SupportsLease, SupportsWatch
 from ..errors import BackendNotFound
-from ..registry import describe, find_backend, installed_backends, missing_requirements, pip_command
+from ..store.contract import Backend, SupportsLease, SupportsWatch
+from ..store.registry import describe, find_backend, installed_backends, missing_requirements, pip_command
 from .app import Command
 from .text import aligned, limits_in_words, wrapped
 

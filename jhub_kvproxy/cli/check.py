@@ -10,10 +10,10 @@ from pathlib import Path
 
 from traitlets import Bool, TraitError, Unicode
 
-from ..backend import Backend
 from ..errors import BackendError
-from ..proxy import KVProxy
-from ..registry import installed_backends
+from ..hub.proxy import KVProxy
+from ..store.contract import Backend
+from ..store.registry import installed_backends
 from .app import Command
 from .config import (
     DEFAULT_FILE,

@@ -17,8 +17,8 @@ from traitlets.config import Config, Configurable
 from traitlets.config.loader import ConfigFileNotFound, JSONFileConfigLoader, PyFileConfigLoader
 
 from ..errors import KVProxyError
-from ..proxy import KVProxy
-from ..registry import describe
+from ..hub.proxy import KVProxy
+from ..store.registry import describe
 from .text import did_you_mean, nearest
 
 DEFAULT_FILE = "jupyterhub_config.py"

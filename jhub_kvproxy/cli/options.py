@@ -12,7 +12,7 @@ from typing import Any
 from traitlets import Bool, Container, Dict, Enum, Float, HasTraits, Integer, TraitType, Type, Undefined, Unicode, Union
 
 from ..errors import BackendNotFound
-from ..registry import find_backend, installed_backends
+from ..store.registry import find_backend, installed_backends
 from .app import Command
 from .text import did_you_mean, paragraphs, width, wrapped
 
@@ -103,7 +103,7 @@ class OptionsApp(Command):
 
     def _find(self, name: str) -> type[HasTraits]:
         if name.lower() == _PROXY:
-            from ..proxy import KVProxy  # half a second, which the other commands need not wait
+            from ..hub.proxy import KVProxy  # half a second, which the other commands need not wait
 
             return KVProxy
         names = [*installed_backends(), _PROXY]

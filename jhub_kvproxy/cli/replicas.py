@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import aiohttp
 import tomli_w
 
-from ..backend import Backend
 from ..errors import TraefikError
-from ..proxy import KVProxy
+from ..hub.proxy import KVProxy
 from ..push import plugin
-from ..records import revision_in
-from ..revision import Revision
+from ..routing.records import revision_in
+from ..routing.revision import Revision
+from ..store.contract import Backend
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
 from ..traefik.discovery import Discovery

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import KVProxyError
-from ..registry import describe
+from ..store.registry import describe
 from .secrets import Secrets
 from .text import wrapped
 

@@ -11,12 +11,12 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from ..backend import Backend, Batch, SupportsLease, SupportsWatch
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
-from ..proxy import KVProxy
-from ..records import RECORDS
-from ..routes import Route
-from ..table import Routing, RoutingTable
+from ..hub.proxy import KVProxy
+from ..routing.records import RECORDS
+from ..routing.routes import Route
+from ..store.contract import Backend, Batch, SupportsLease, SupportsWatch
+from ..traefik_routers.table import Routing, RoutingTable
 from .report import Report, StepFailed, in_words
 from .text import limits_in_words
 

@@ -12,16 +12,16 @@ from traitlets.config import Config
 
 from ..errors import KVProxyError
 from ..files import write_atomically
-from ..fronting import address_of, front_of
-from ..launching import IDENTITY_FILE, table_dynamic
-from ..proxy import KVProxy
+from ..hub.fronting import address_of, front_of
+from ..hub.launching import IDENTITY_FILE, table_dynamic
+from ..hub.proxy import KVProxy
+from ..hub.upstream import client_files_in, time_limits
 from ..traefik.dynamic import API_USERS_ENV, base_config, base_env
 from ..traefik.front import Front
 from ..traefik.plugin_files import module_name, plugin_files, plugin_static
 from ..traefik.prometheus import metrics_config
 from ..traefik.static import merge, merges, static_config
 from ..traefik.upstream import upstream_dynamic, upstream_static
-from ..upstream import client_files_in, time_limits
 from .app import Command
 from .config import DEFAULT_FILE, load_for_hub, proxy_class_for, silent_log
 from .replicas import secret_options

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 
-from ..revision import Revision
-from ..routes import Route
+from ..routing.revision import Revision
+from ..routing.routes import Route
 from .wire import Message, Served, key_of
 
 #: A plugin that lacks more commits, or more changes in them, is told the whole table.

@@ -10,13 +10,13 @@ from typing import Any
 import aiohttp
 
 from ..errors import BackendError, TraefikError
-from ..keepers import Keepers
-from ..readiness import Readiness
-from ..replica import Replica
-from ..revision import Revision
-from ..serving import Serving
+from ..routing.revision import Revision
+from ..traefik_routers.serving import Serving
 from . import plugin
 from .journal import Journal
+from .keepers import Keepers
+from .readiness import Readiness
+from .replica import Replica
 from .wire import Message, Served
 
 # Seconds between questions: to one that is up, whose Traefik may have been started again; to one that does not

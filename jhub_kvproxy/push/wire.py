@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..routes import Pattern, Route, target_has_path
-from ..serving import Serving, includes
+from ..routing.routes import Pattern, Route, target_has_path
+from ..traefik_routers.serving import Serving, includes
 
 #: Changes with the layout of messages, so that a plugin that was told in another layout is told all again.
 _LAYOUT = 1

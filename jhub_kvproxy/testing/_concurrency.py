@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ..backend import Backend, Batch
 from ..errors import BackendError
+from ..store.contract import Backend, Batch
 from ._kit import Kit, Suite, asynchronous, whole
 from .block import longest_block
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from traitlets import TraitError
 
-from ..backend import Backend
 from ..errors import BackendError
+from ..store.contract import Backend
 from ._kit import Kit, Suite, asynchronous, whole
 
 SECRET_NAMES = ("password", "token", "secret")

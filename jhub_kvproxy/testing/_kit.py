@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar, cast
 import pytest
 import pytest_asyncio
 
-from ..backend import Backend, Batch
-from ..batches import Limits, cut
+from ..store.batches import Limits, cut
+from ..store.contract import Backend, Batch
 
 T = TypeVar("T")
 

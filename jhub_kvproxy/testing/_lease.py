@@ -7,8 +7,8 @@ from typing import ClassVar, Protocol, cast
 
 import pytest
 
-from ..backend import Backend, Batch, Snapshot, SupportsLease
 from ..errors import LeaseHeld, LeaseLost
+from ..store.contract import Backend, Batch, Snapshot, SupportsLease
 from ._kit import Kit, Suite, asynchronous, until, whole
 
 _LONG = 600.0

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..backend import Backend, SupportsLease, SupportsWatch
+from ..store.contract import Backend, SupportsLease, SupportsWatch
 from ._kit import Kit, Suite, asynchronous, until, whole
 
 _IO = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "tempfile.")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from ..backend import Backend, Batch
+from ..store.contract import Backend, Batch
 from ._data import keys, values
 from ._kit import PATIENCE, Kit, Suite, asynchronous
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from ..backend import Batch
 from ..errors import BatchRejected
+from ..store.contract import Batch
 from ._data import RECORD, difficult_keys, difficult_values
 from ._kit import Kit, Suite, asynchronous, whole
 

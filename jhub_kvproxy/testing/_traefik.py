@@ -17,8 +17,8 @@ import pytest_asyncio
 import tomli_w
 from traitlets.config import Config
 
-from ..backend import Backend
-from ..proxy import KVProxy
+from ..hub.proxy import KVProxy
+from ..store.contract import Backend
 from ..traefik.ports import free_port
 from ._data import RECORD, difficult_user_names
 from ._errors import secret_traits

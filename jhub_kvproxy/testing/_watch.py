@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from ..backend import Backend, SupportsLease, SupportsWatch
+from ..store.contract import Backend, SupportsLease, SupportsWatch
 from ._kit import Kit, Suite, asynchronous, in_time, until, whole
 
 Watch = AsyncGenerator[None]

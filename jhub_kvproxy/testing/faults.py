@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, TypeVar
 
-from ..backend import Backend, Batch, Snapshot
 from ..errors import BackendUnavailable, BatchRejected
+from ..store.contract import Backend, Batch, Snapshot
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from traitlets import Unicode
 
-from ..backend import Backend, Batch, Snapshot
 from ..errors import LeaseHeld, LeaseLost
+from ..store.contract import Backend, Batch, Snapshot
 
 
 @dataclass(slots=True)

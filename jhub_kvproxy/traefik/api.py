@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..errors import TraefikError
-from ..records import REVISION_HEADER, REVISION_NAME
+from ..routing.records import REVISION_HEADER, REVISION_NAME
 from .binary import check_version
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..records import REVISION_HEADER, REVISION_NAME
+from ..routing.records import REVISION_HEADER, REVISION_NAME
 from .static import API, PUBLIC, merge
 
 API_USERS_ENV = "KVPROXY_API_USERS"

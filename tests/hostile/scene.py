@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from tests.hostile.actor import Act, Actor, acting
 from tests.hostile.echo import Echo, echoing
 from tests.http2 import Fields, Http2, ask

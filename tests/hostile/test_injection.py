@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from traitlets import TraitError
 
 from jhub_kvproxy import BackendRejected, RouteRejected
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.routing.routes import Route
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.model import winner

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from jhub_kvproxy import Batch
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 from tests.hostile.scene import scene
 from tests.stores import find_store
 from tests.wire import request

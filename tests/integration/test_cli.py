@@ -11,8 +11,8 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy._version import __version__
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.store.registry import find_backend
 from tests.command import USES_KVPROXY, Result, ended, fill, install, run, start, traefik
 
 DOCS = Path(__file__).parents[2] / "docs"

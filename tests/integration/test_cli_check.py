@@ -274,7 +274,7 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
 
 
 def test_a_subclass_of_the_proxy_is_configured_by_its_own_name(tmp_path):
-    text = "from jhub_kvproxy.proxy import KVProxy\nclass Ours(KVProxy): pass\nc.JupyterHub.proxy_class = Ours\n"
+    text = "from jhub_kvproxy.hub.proxy import KVProxy\nclass Ours(KVProxy): pass\nc.JupyterHub.proxy_class = Ours\n"
     (tmp_path / "jupyterhub_config.py").write_text(text + "c.Ours.prefix = 'ours'\n")
     assert run("check", "--json", cwd=tmp_path).json["prefix"] == "ours"
 

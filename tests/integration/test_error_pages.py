@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from servers.ports import free_port
 from tests.hub import Hub, until
 from tests.servers import serving, user_server

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends._etcd_client import EtcdClient
 from servers.etcd import EtcdServer, encode
 from tests.drivers import keys_of, numbered, opened

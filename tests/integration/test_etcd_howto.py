@@ -11,7 +11,7 @@ from pathlib import Path
 import tomli_w
 from traitlets.config import PyFileConfigLoader
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from servers.etcd import EtcdServer
 from servers.ports import free_port
 from servers.programs import find

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 
-from jhub_kvproxy import Batch, RouteNotReady, routes
-from jhub_kvproxy.names import spread
-from jhub_kvproxy.records import TRAEFIK_REVISION
+from jhub_kvproxy import Batch, RouteNotReady
+from jhub_kvproxy.routing import routes
+from jhub_kvproxy.routing.names import spread
+from jhub_kvproxy.routing.records import TRAEFIK_REVISION
 from tests.hub import until
 from tests.site import Site, count_commits, is_served
 from tests.stores import on_every_store

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.certificate import self_signed
 from servers.ports import free_port
 from servers.traefik import Traefik

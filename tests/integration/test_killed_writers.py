@@ -10,14 +10,14 @@ import time
 import tomllib
 
 from jhub_kvproxy import Batch
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 from tests.stores import on_every_store
 
 KEYS = [f"traefik/http/routers/r{n}/rule" for n in range(5)] + [f"routes/r{n}" for n in range(5)]
 WRITER = """
 import asyncio, json, sys
 from jhub_kvproxy import Batch
-from jhub_kvproxy.registry import find_backend
+from jhub_kvproxy.store.registry import find_backend
 
 async def main(name, traits, keys):
     backend = find_backend(name)(**json.loads(traits))

@@ -18,7 +18,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from jhub_kvproxy import BackendError
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend

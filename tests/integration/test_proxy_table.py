@@ -13,9 +13,9 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from jhub_kvproxy import BackendError, BackendUnavailable, Batch, BatchRejected, RouteNotReady
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.records import TRAEFIK_REVISION
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.routing.records import TRAEFIK_REVISION
+from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 from tests.site import count_commits, is_served

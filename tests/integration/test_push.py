@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from jhub_kvproxy import RouteNotReady, routes
+from jhub_kvproxy import RouteNotReady
 from jhub_kvproxy.push import plugin
 from jhub_kvproxy.push.wire import Served
-from jhub_kvproxy.records import REVISION, TRAEFIK_REVISION
-from jhub_kvproxy.revision import Revision
-from jhub_kvproxy.routes import Pattern
+from jhub_kvproxy.routing import routes
+from jhub_kvproxy.routing.records import REVISION, TRAEFIK_REVISION
+from jhub_kvproxy.routing.revision import Revision
+from jhub_kvproxy.routing.routes import Pattern
 from jhub_kvproxy.traefik import binary
 from tests.hub import until
 from tests.servers import serving

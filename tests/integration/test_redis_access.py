@@ -8,7 +8,7 @@ import re
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
-from jhub_kvproxy.names import spread
+from jhub_kvproxy.routing.names import spread
 from jhub_kvproxy_backends.redis import RedisBackend
 from servers.ports import free_port
 from servers.redis import RedisSentinel

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from jhub_kvproxy import RouteNotReady, TraefikError, replica
+from jhub_kvproxy import RouteNotReady, TraefikError
+from jhub_kvproxy.push import replica
 from jhub_kvproxy.traefik import discovery
 from jhub_kvproxy.traefik.api import TraefikAPI
 from jhub_kvproxy.traefik.certificate import self_signed

@@ -10,7 +10,7 @@ import pytest
 from traitlets import TraitError
 from traitlets.config import Config
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from tests.integration.test_routing import NAMES, routespec, visitors
 from tests.site import leave
 from tests.stores import on_every_store

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from traitlets.config import PyFileConfigLoader
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.certificate import self_signed
 from servers.process import Process
 from servers.programs import find

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from traitlets import TraitError
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.static import duration
 from jhub_kvproxy.traefik.upstream import TimeLimits, upstream_static
 from tests.hub import until

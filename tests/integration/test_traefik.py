@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
-from jhub_kvproxy.revision import Revision
+from jhub_kvproxy.routing.revision import Revision
 from jhub_kvproxy.traefik import supervisor
 from jhub_kvproxy.traefik.binary import check_version, find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "from-chp.md").read_text()

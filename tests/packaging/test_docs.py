@@ -11,8 +11,8 @@ import tomllib
 import pytest
 from jupyterhub.app import JupyterHub
 
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.registry import find_backend, installed_backends
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.store.registry import find_backend, installed_backends
 from tests.pages import DOCS, PAGES, ROOT, blocks, each, load, need
 
 #: What tells of options that were once there.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.certificate import self_signed
 from servers.ports import free_port
 from servers.programs import find

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from servers.ports import free_port
 from tests.pages import HOW_TO, blocks, each, load
 from tests.servers import Client, user_server

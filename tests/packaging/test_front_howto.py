@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from traitlets.config import Config
 
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from servers.ports import free_port
 from servers.programs import find
 from servers.traefik import Traefik

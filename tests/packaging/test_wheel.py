@@ -35,7 +35,7 @@ def test_the_sdist_holds_what_building_needs(dist):
     assert {"pyproject.toml", "setup.cfg", "README.md", "LICENSE", "jhub_kvproxy/py.typed"} <= names
 
 
-@pytest.mark.parametrize("module", ["jhub_kvproxy", "jhub_kvproxy.proxy"])
+@pytest.mark.parametrize("module", ["jhub_kvproxy", "jhub_kvproxy.hub.proxy"])
 def test_the_core_imports_no_driver(module):
     code = f"import {module}, sys; print([name for name in sys.modules if name.startswith('jhub_kvproxy_backends')])"
     assert run(sys.executable, "-c", code).strip() == "[]"

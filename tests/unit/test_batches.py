@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jhub_kvproxy import tree
-from jhub_kvproxy.batches import Limits, cut, size_of
-from jhub_kvproxy.routes import Route
-from jhub_kvproxy.table import Routing, RoutingTable
+from jhub_kvproxy.routing.routes import Route
+from jhub_kvproxy.store.batches import Limits, cut, size_of
+from jhub_kvproxy.traefik_routers import tree
+from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 from tests.strategies import hosts, jupyterhub_escape, paths, routespec
 from tests.traefik_model import TraefikModel
 

@@ -8,7 +8,7 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy import BackendUnavailable, Batch, BatchRejected, SupportsLease, SupportsWatch
-from jhub_kvproxy.proxy import KVProxy
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.testing import MemoryBackend, flaky, fussy, longest_block, slow
 
 TARGET = "http://127.0.0.1:1"

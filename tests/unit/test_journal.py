@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from jhub_kvproxy.push.journal import _MOST_CHANGES, _MOST_COMMITS, Journal
 from jhub_kvproxy.push.wire import Served, form_of, key_of, line_of
-from jhub_kvproxy.revision import Revision
-from jhub_kvproxy.routes import Pattern, Route
-from jhub_kvproxy.serving import PLAIN, Serving
+from jhub_kvproxy.routing.revision import Revision
+from jhub_kvproxy.routing.routes import Pattern, Route
+from jhub_kvproxy.traefik_routers.serving import PLAIN, Serving
 
 FORM = form_of(PLAIN)
 NAMES = [f"/user/{name}/" for name in "abc"]

@@ -12,10 +12,10 @@ from traitlets.config import Config
 
 from jhub_kvproxy import BackendUnavailable, BatchRejected, LeaseHeld
 from jhub_kvproxy.errors import RouteNotReady
-from jhub_kvproxy.lag import Lag
+from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.metrics import ready_wait, store_call
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.revision import Revision
+from jhub_kvproxy.push.lag import Lag
+from jhub_kvproxy.routing.revision import Revision
 from jhub_kvproxy.testing import MemoryBackend
 from jhub_kvproxy.testing.faults import flaky, fussy
 from jhub_kvproxy.traefik.prometheus import address_of, metrics_config
@@ -197,7 +197,7 @@ def test_a_wait_for_traefik_is_timed_and_a_vain_one_is_counted():
 
 def test_the_lag_is_the_age_of_the_oldest_revision_that_is_lacked(monkeypatch):
     now = 100.0
-    monkeypatch.setattr("jhub_kvproxy.lag.time.monotonic", lambda: now)
+    monkeypatch.setattr("jhub_kvproxy.push.lag.time.monotonic", lambda: now)
     lag, revisions = Lag(), [Revision.first()]
     revisions += [revisions[0].next(step) for step in (1, 2, 3)]
     assert lag.seconds == 0

@@ -11,9 +11,9 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld, LeaseLost
-from jhub_kvproxy.proxy import KVProxy
-from jhub_kvproxy.records import REVISION, TRAEFIK_REVISION
-from jhub_kvproxy.routes import Route
+from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.routing.records import REVISION, TRAEFIK_REVISION
+from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.testing import MemoryBackend
 from tests.hub import until
 

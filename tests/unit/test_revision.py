@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jhub_kvproxy.revision import Revision
+from jhub_kvproxy.routing.revision import Revision
 
 
 def test_a_replica_reaches_a_revision():

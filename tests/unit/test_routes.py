@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jhub_kvproxy import RouteRejected
-from jhub_kvproxy.routes import Pattern, Route
+from jhub_kvproxy.routing.routes import Pattern, Route
 from tests.strategies import NAMES, data, encodings, hosts, jupyterhub_escape, paths, routespec, segments
 
 TARGET = "http://127.0.0.1:8888"

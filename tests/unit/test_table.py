@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from jhub_kvproxy import tree
-from jhub_kvproxy.pages import ERROR_PAGE, HUB_AWAY
-from jhub_kvproxy.records import TRAEFIK_REVISION, read_records
-from jhub_kvproxy.routes import Pattern, Route
-from jhub_kvproxy.serving import PLAIN, Serving
-from jhub_kvproxy.table import ROUTERS, Routing, RoutingTable
+from jhub_kvproxy.routing.records import TRAEFIK_REVISION, read_records
+from jhub_kvproxy.routing.routes import Pattern, Route
 from jhub_kvproxy.traefik.dynamic import unflatten
+from jhub_kvproxy.traefik_routers import tree
+from jhub_kvproxy.traefik_routers.pages import ERROR_PAGE, HUB_AWAY
+from jhub_kvproxy.traefik_routers.serving import PLAIN, Serving
+from jhub_kvproxy.traefik_routers.table import ROUTERS, Routing, RoutingTable
 from tests.model import winner
 from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, routespec, routespecs, segments
 from tests.traefik_model import TraefikModel

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jhub_kvproxy import tree
-from jhub_kvproxy.routes import Pattern
-from jhub_kvproxy.rules import tree_key
-from jhub_kvproxy.tree import Tree
+from jhub_kvproxy.routing.routes import Pattern
+from jhub_kvproxy.traefik_routers import tree
+from jhub_kvproxy.traefik_routers.rules import tree_key
+from jhub_kvproxy.traefik_routers.tree import Tree
 from tests.strategies import hosts, paths, routespec
 
 keys = st.one_of(

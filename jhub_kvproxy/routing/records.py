@@ -1,0 +1,93 @@
+"""The routing table as the store keeps it: one record for each route, and the revision. Pure, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Self, TypeVar
+
+from ..errors import RouteRejected
+from .changes import Changes, difference
+from .routes import Route
+
+AnyTable = TypeVar("AnyTable", bound="Table")
+
+RECORDS = "routes/"
+TRAEFIK = "traefik/"
+#: The key of the table's revision, where Traefik does not read the store.
+REVISION = "revision"
+#: The same where Traefik reads it: a middleware that no router uses, whose value Traefik's API tells. It also keeps the
+#: table from ever being empty, which Traefik would skip (``configurationwatcher.go``, isEmptyConfiguration).
+REVISION_NAME = "kvproxy-revision"
+REVISION_HEADER = "X-Kvproxy-Revision"
+TRAEFIK_REVISION = f"{TRAEFIK}http/middlewares/{REVISION_NAME}/headers/customResponseHeaders/{REVISION_HEADER}"
+
+
+def revision_in(keys: Mapping[str, str]) -> str:
+    """The revision that stands in `keys`, whoever reads them; empty: none."""
+    return keys.get(REVISION) or keys.get(TRAEFIK_REVISION, "")
+
+
+class Table:
+    """The routes that the store is known to hold, by name, and the keys that they have there."""
+
+    #: The key of its revision, which is not one of :attr:`keys`.
+    revision_key: ClassVar[str] = REVISION
+    #: About how many keys a new route adds.
+    keys_per_route: ClassVar[int] = 1
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        self.routes: dict[str, Route] = {route.name: route for route in routes}
+        self.keys: dict[str, str] = {RECORDS + name: route.to_record() for name, route in self.routes.items()}
+
+    def with_routes(self, routes: Iterable[Route]) -> Self:
+        """A table of the same kind that has `routes` and no others."""
+        return type(self)(routes)
+
+    def put(self, wanted: Mapping[str, Route | None]) -> Changes:
+        """Give each name in `wanted` that route, or none; returns what that changes in the store."""
+        changes: Changes = {}
+        for name, route in wanted.items():
+            if route:
+                self.routes[name] = route
+            else:
+                self.routes.pop(name, None)
+            changes[RECORDS + name] = route.to_record() if route else None
+        return self._take(changes)
+
+    def drift(self, keys: Mapping[str, str]) -> Changes:
+        """What to change in a store that holds `keys` so that it holds this table, and nothing more of ours."""
+        stored = {key: value for key, value in keys.items() if _is_ours(key) and key != self.revision_key}
+        return difference(stored, self.keys)
+
+    def _take(self, changes: Mapping[str, str | None]) -> Changes:
+        """Record `changes`; returns the effective ones."""
+        effective = {key: value for key, value in changes.items() if self.keys.get(key) != value}
+        for key, value in effective.items():
+            if value is None:
+                del self.keys[key]
+            else:
+                self.keys[key] = value
+        return effective
+
+
+def _is_ours(key: str) -> bool:
+    return key.startswith((RECORDS, TRAEFIK)) or key == REVISION
+
+
+def read_records(keys: Mapping[str, str], known: AnyTable) -> tuple[AnyTable, dict[str, str]]:
+    """The table whose records stand in `keys`, and what is wrong with each damaged record, by key.
+
+    The table is of the kind of `known`. A route that `known` has just so stays the same object.
+    """
+    routes, damaged = [], {}
+    for key, record in keys.items():
+        if not key.startswith(RECORDS):
+            continue
+        if known.keys.get(key) == record:
+            routes.append(known.routes[key.removeprefix(RECORDS)])
+            continue
+        try:
+            routes.append(Route.from_record(record))
+        except RouteRejected as error:
+            damaged[key] = str(error)
+    return known.with_routes(routes), damaged

@@ -1,0 +1,226 @@
+"""The table and the store, kept the same: the one place that changes the store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import metrics
+from ..errors import BatchRejected, LeaseLost
+from ..routing.changes import Changes
+from ..routing.drift import in_words
+from ..routing.records import Table, read_records, revision_in
+from ..routing.revision import Revision
+from ..routing.routes import Route
+from .batches import Limits, cut, only_removes, size_of
+from .contract import Backend, Batch
+from .lease import Lease
+
+_SHOWN = 5
+_ANY = 1 << 30
+_LISTING = 1.0  # seconds that Traefik takes at most to list all keys
+_REVISION_BYTES = 256  # of the revision's key and value, generously
+
+Wanted = Mapping[str, Route | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The store is at `revision`: `routes` have changed, by name, and None is one that is gone.
+
+    With `is_whole` they are all that there are.
+    """
+
+    revision: Revision
+    routes: Wanted
+    is_whole: bool = False
+
+
+class StoredTable:
+    """A table, and the store that holds it; one call at a time.
+
+    The table is what the store is known to hold. When that is in doubt, because a commit failed and its outcome is
+    unknown, or because the lease was not held for a while, the next call reads the store first. What it finds there
+    is the truth for a new writer, and when another hub has written since. Otherwise the table is, and the store is
+    brought back to it, whatever happened there.
+
+    Whoever is in :attr:`listeners` is told of each revision that the store gets, at once and in order.
+    """
+
+    def __init__(self, table: Table, backend: Backend, lease: Lease, log: Any) -> None:
+        self.table = table
+        #: The revision that the store is at.
+        self.revision = Revision.first()
+        #: Whether the store may hold something else.
+        self.in_doubt = True
+        #: When we changed the store last, when we began to read it last (:func:`time.monotonic`), and for how long.
+        self.changed_at, self.read_at, self.read_seconds = 0.0, 0.0, 0.0
+        self.listeners: list[Callable[[Committed], None]] = []
+        self._backend = backend
+        self._lease = lease
+        self._log = log
+        self._is_truth = False
+        #: Whether the listeners must be told the whole table next.
+        self._is_table_new = True
+
+    async def check(self) -> None:
+        """Compare the store with the table; repair the one, or take over the other."""
+        await self._lease.hold()
+        await self._read()
+
+    def leave(self) -> None:
+        """From now on others may change the store: what is found there next time is the truth."""
+        self._is_truth, self.in_doubt = False, True
+
+    async def ensure(self) -> None:
+        """Have the lease, and no doubt. Raises what the backend does, and LeaseHeld."""
+        if not await self._lease.hold() or self.in_doubt:
+            await self._read()
+
+    async def outdo(self, served: str) -> None:
+        """Commit a revision that is newer than the one with the text `served`, if the present one is not."""
+        await self.ensure()
+        if Revision.read(served).rank > Revision.read(self.revision.text).rank:
+            self.revision = self.revision.found(served)
+            await self._apply({}, {})
+
+    async def put(self, wanted: Wanted, is_touched: bool) -> dict[str, BatchRejected]:
+        """Bring the store to hold the `wanted` routes; returns those that it refused. :meth:`ensure` comes first."""
+        rejected: dict[str, BatchRejected] = {}
+        before = self.revision
+        await self._put(wanted, rejected)
+        if is_touched and self.revision is before:
+            await self._apply({}, {})
+        return rejected
+
+    async def _put(self, wanted: Wanted, rejected: dict[str, BatchRejected]) -> None:
+        """Commit the `wanted` routes in few batches; what the store refuses goes into `rejected`."""
+        rest = list(wanted)
+        while rest:
+            # In a thread, here and below: JupyterHub may ask for thousands of routes at once.
+            part, changes, undo = await asyncio.to_thread(self._gather, rest, wanted)
+            rest = rest[len(part) :]
+            try:
+                if changes:
+                    await self._apply(changes, {name: wanted[name] for name in part})
+            except BaseException as error:
+                self.table.put(undo)
+                if not isinstance(error, BatchRejected):
+                    raise
+                if len(part) == 1:
+                    rejected[part[0]] = error
+                    continue
+                middle = len(part) // 2
+                for half in (part[:middle], part[middle:]):
+                    await self._put({name: wanted[name] for name in half}, rejected)
+
+    def _gather(self, names: list[str], wanted: Wanted) -> tuple[list[str], Changes, Wanted]:
+        """Put as many of the `wanted` routes into the table as a batch holds.
+
+        Returns their names, the changes, and what undoes them.
+        """
+        limits = self._limits
+        count = min(len(names), max(1, (limits.ops or _ANY) // self.table.keys_per_route))
+        while True:
+            part = names[:count]
+            undo = {name: self.table.routes.get(name) for name in part}
+            changes = self.table.put({name: wanted[name] for name in part})
+            if count == 1 or limits.allow(len(changes), size_of(changes)):
+                return part, changes, undo
+            self.table.put(undo)
+            count //= 2
+
+    @property
+    def _limits(self) -> Limits:
+        ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
+        return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
+
+    async def _apply(self, changes: Changes, routes: Wanted) -> None:
+        """Commit `changes` of keys, which are those of `routes`, and a new revision with them."""
+        self.in_doubt = True
+        revision = self.revision.next()
+        try:
+            if not await self._lease.hold():
+                raise LeaseLost("The lease ran out in the middle of a change; nothing was changed.")
+            with metrics.store_call("apply"):
+                await self._backend.apply(Batch({**changes, self.table.revision_key: revision.text}))
+        except BatchRejected:
+            self.in_doubt = False
+            raise
+        except LeaseLost:
+            self._lease.lost()
+            raise
+        finally:
+            self.changed_at = time.monotonic()
+        self.in_doubt = False
+        self.revision = revision
+        metrics.TRANSACTION_KEYS.observe(len(changes) + 1)
+        self._log.debug("Committed %d keys as revision %s", len(changes), revision.text)
+        self._tell(routes)
+
+    def _tell(self, routes: Wanted) -> None:
+        committed = Committed(self.revision, routes)
+        if self._is_table_new:
+            committed = Committed(self.revision, self.table.routes.copy(), is_whole=True)
+            self._is_table_new = False
+        for listener in self.listeners:
+            listener(committed)
+
+    async def _read(self) -> None:
+        if self.in_doubt:
+            await self._backend.open()  # what it made may have been removed
+        self.in_doubt = True
+        began = time.monotonic()
+        with metrics.store_call("load"):
+            keys = (await self._backend.load()).keys
+        stored, before = revision_in(keys), self.revision
+        is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
+        drift = await asyncio.to_thread(self.table.drift, keys)
+        self.read_at, self.read_seconds = began, time.monotonic() - began
+        if drift and is_truth:
+            words = await asyncio.to_thread(in_words, drift, keys)
+            self._log.warning("The store is not as this hub left it. Repairing %r: %s", self._backend.prefix, words)
+        elif drift:
+            self.table, damaged = await asyncio.to_thread(read_records, keys, self.table)
+            self._is_table_new = True
+            self._report(damaged)
+            drift = await asyncio.to_thread(self.table.drift, keys)
+        if not is_truth and stored not in ("", self.revision.text):
+            self.revision = self.revision.found(stored)
+        self._is_truth = is_truth  # what was taken over is so once it is whole
+        try:
+            await self._repair(drift, keys, self._limits)
+            if drift and is_truth:
+                metrics.drift_repaired(len(drift))
+            if not drift and keys.get(self.table.revision_key) != self.revision.text:
+                await self._apply({}, {})
+        except BaseException:
+            self.in_doubt = True  # a part of it may be repaired
+            raise
+        if self._is_table_new or self.revision is not before:
+            self._tell({})
+        self._is_truth, self.in_doubt = True, False
+
+    async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
+        """Bring the store, which holds `keys`, to the table."""
+        parts = await asyncio.to_thread(list, cut(drift, keys, limits))
+        for before, part in zip([{}, *parts], parts, strict=False):
+            if before and only_removes(part) and not (only_removes(before) or self._backend.lists_at_once):
+                # Who was listing the keys when the new ones came has some of them, and must not miss the old ones.
+                await asyncio.sleep(_LISTING)
+            try:
+                await self._apply(part, {})
+            except BatchRejected:
+                half = Limits(len(part) // 2, None)
+                if len(list(cut(part, keys, half))) == 1:
+                    raise
+                await self._repair(part, keys, half)
+
+    def _report(self, damaged: dict[str, str]) -> None:
+        for key, why in list(damaged.items())[:_SHOWN]:
+            self._log.error("Dropping the damaged entry %s/%s of the table: %s", self._backend.prefix, key, why)
+        if len(damaged) > _SHOWN:
+            self._log.error("Dropping %d more damaged entries of the table", len(damaged) - _SHOWN)

@@ -1,0 +1,102 @@
+"""Find a backend class by the name that an admin wrote."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
+from traitlets.utils.importstring import import_item
+
+from ..errors import BackendNotFound
+from .contract import Backend
+
+GROUP = "jhub_kvproxy.backends"
+
+
+def installed_backends() -> dict[str, EntryPoint]:
+    """The registered backends by name; none is imported."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+def find_backend(name: str) -> type[Backend]:
+    """The class that `name` stands for: an entry point's name, or an import path such as ``mine.MyBackend``.
+
+    Raises :class:`BackendNotFound` with the names there are and what to install.
+    """
+    installed = installed_backends()
+    if name not in installed and "." not in name:
+        raise BackendNotFound(_unknown(name, list(installed)))
+    try:
+        found = installed[name].load() if name in installed else import_item(name)
+    except Exception as error:  # a stranger's module may raise anything when it is imported
+        raise BackendNotFound(_broken(name, installed.get(name), error)) from error
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise BackendNotFound(
+            f"KVProxy.backend_class = {name!r} stands for {found!r}, which is no subclass of jhub_kvproxy.Backend."
+        )
+    return found
+
+
+def missing_requirements(point: EntryPoint) -> list[str]:
+    """What the backend's package asks for in the extra of the backend's name, and is not here: ``redis>=6``."""
+    return [_without_marker(requirement) for requirement in _of_extra(point) if not _is_met(requirement)]
+
+
+def pip_command(point: EntryPoint) -> str:
+    """The command that installs what :func:`missing_requirements` tells."""
+    package = point.dist.name if point.dist else "PACKAGE"
+    return f'pip install "{package}[{canonicalize_name(point.name)}]"'
+
+
+def _of_extra(point: EntryPoint) -> list[Requirement]:
+    found = []
+    for text in (point.dist.requires if point.dist else None) or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        marker = requirement.marker
+        if marker and marker.evaluate({"extra": point.name}) and not marker.evaluate({"extra": ""}):
+            found.append(requirement)
+    return found
+
+
+def _is_met(requirement: Requirement) -> bool:
+    try:
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except (PackageNotFoundError, InvalidVersion):
+        return False
+
+
+def _without_marker(requirement: Requirement) -> str:
+    return str(requirement).partition(";")[0].strip()
+
+
+def _unknown(name: str, installed: list[str]) -> str:
+    nearest = difflib.get_close_matches(name.lower(), installed, n=1, cutoff=0.5)
+    return (
+        f"There is no backend {name!r} for KVProxy.backend_class. "
+        f"Installed: {', '.join(installed) or 'none'}."
+        + (f" Did you mean {nearest[0]!r}?" if nearest else "")
+        + " Another one comes with its package: pip install PACKAGE, which registers it"
+        f" in the entry-point group {GROUP!r}; or give its import path, such as 'package.module.Class'."
+    )
+
+
+def _broken(name: str, point: EntryPoint | None, error: Exception) -> str:
+    broken = f"KVProxy.backend_class = {name!r} cannot be imported: {describe(error)}."
+    if point is None:
+        return f"{broken} Is its package installed beside JupyterHub?"
+    if missing := missing_requirements(point):
+        return f"{broken} It needs {', '.join(missing)}: {pip_command(point)}"
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+    return f"{broken} It comes with {package}."
+
+
+def describe(error: Exception) -> str:
+    """`error` in words: what it says, and of which class it is unless that is plain."""
+    words = str(error).rstrip(".")
+    return words if isinstance(error, ImportError) and words else f"{type(error).__name__}: {words}".rstrip(": ")

@@ -1,0 +1,233 @@
+"""The writer: collects the changes that arrive while a commit is under way, and commits them as one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .. import metrics
+from ..errors import BackendError, BackendUnavailable, BatchRejected, LeaseHeld, LeaseLost
+from ..routing.records import Table
+from ..routing.revision import Revision
+from ..routing.routes import Route
+from ..traefik_routers.throttle import Pace
+from .reconciler import StoredTable
+
+#: What passes by itself: a commit is then tried again.
+_PASSING = (BackendUnavailable, LeaseHeld, LeaseLost)
+_FIRST_REST, _LONGEST_REST = 0.1, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of a commit: the revision that it led to, and the routes that the store refused, by name."""
+
+    revision: Revision
+    rejected: Mapping[str, BatchRejected]
+
+
+class Writer:
+    """The only way to the store: one call at a time, whoever asks.
+
+    While the store is away, or another hub has the lease, it tries again; what is wanted is kept until the caller's
+    time is up. With a `pace`, commits keep to it; without one, each is made as soon as the one before has been.
+    """
+
+    def __init__(self, stored: StoredTable, pace: Pace | None = None) -> None:
+        self._stored = stored
+        self._pace = pace
+        self._io = asyncio.Lock()
+        self._wanted: dict[str, Route | None] = {}
+        self._in_flight: dict[str, Route | None] = {}
+        #: The routes in the table that those in flight take the place of.
+        self._replaced: dict[str, Route | None] = {}
+        #: The last call that wants something of a route, by name.
+        self._last_calls: dict[str, object] = {}
+        self._waiting: list[asyncio.Future[_Outcome]] = []
+        self._is_touched = False
+        self._committing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        #: Why the last commit has to be tried again.
+        self._trouble: BackendError | None = None
+
+    @property
+    def table(self) -> Table:
+        """What the store is known to hold, or is brought to."""
+        return self._stored.table
+
+    @property
+    def revision(self) -> Revision:
+        """The revision that the store is at."""
+        return self._stored.revision
+
+    async def put(self, route: Route, timeout: float) -> Revision:
+        """Store `route`. Returns the revision that holds it, or what a later call made of it.
+
+        Raises a BackendError; what passes by itself after `timeout` seconds only. Then nothing has changed, or is
+        changed back as soon as the store can be used.
+        """
+        return await self._want(route.name, route, timeout)
+
+    async def delete(self, name: str, timeout: float) -> Revision:
+        """Remove the route `name` if there is one, in the way of :meth:`put`."""
+        return await self._want(name, None, timeout)
+
+    async def take_back(self, route: Route, previous: Route | None, timeout: float) -> None:
+        """Put `previous` (None: nothing) in the place of `route`, unless another call has decided on it since.
+
+        If that takes longer than `timeout` seconds, it is done later.
+        """
+        if self.latest(route.name) is route:
+            self._wanted[route.name] = previous
+            with suppress(*_PASSING):
+                await self._outcome(timeout)
+
+    async def touch(self, timeout: float) -> Revision:
+        """Commit a new revision, and with it all that is wanted meanwhile."""
+        self._is_touched = True
+        return (await self._outcome(timeout)).revision
+
+    def latest(self, name: str) -> Route | None:
+        """The route `name` as the last call left it, committed or not."""
+        for routes in (self._wanted, self._in_flight):
+            if name in routes:
+                return routes[name]
+        return self.table.routes.get(name)
+
+    async def routes(self, *, from_memory: bool) -> Mapping[str, Route]:
+        """All routes, by name; if not `from_memory`, or in doubt, the store is compared first."""
+        async with self._io:
+            if not from_memory or self._stored.in_doubt:
+                await self._stored.check()
+            return self.table.routes.copy()
+
+    async def check(self) -> None:
+        """Compare the store with the table; repair the one, or take over the other."""
+        async with self._io:
+            await self._stored.check()
+
+    async def renew(self) -> None:
+        """Have the lease for longer. If it was lost meanwhile, or there is any other doubt, compare too."""
+        async with self._io:
+            await self._stored.ensure()
+
+    async def outdo(self, served: str) -> None:
+        """Bring the table to a revision newer than the one with the text `served`, which a Traefik of ours serves."""
+        async with self._io:
+            await self._stored.outdo(served)
+
+    async def close(self) -> None:
+        """Finish what is under way, and try nothing again."""
+        self._closing.set()
+        if self._committing:
+            await asyncio.wait([self._committing])
+        if self._pace:
+            await self._pace.close()
+        self._wanted.clear()
+        self._stored.leave()
+        self._closing.clear()
+
+    async def _want(self, name: str, route: Route | None, timeout: float) -> Revision:
+        call = self._last_calls[name] = object()
+        self._wanted[name] = route
+        try:
+            with metrics.COMMIT_DURATION.time():
+                outcome = await self._outcome(timeout)
+        except _PASSING:
+            if self._last_calls.get(name) is call:
+                self._withdraw(name)
+            raise
+        finally:
+            if self._last_calls.get(name) is call:
+                del self._last_calls[name]
+        if name in outcome.rejected:
+            raise outcome.rejected[name]
+        return outcome.revision
+
+    def _withdraw(self, name: str) -> None:
+        if name in self._replaced:
+            self._wanted[name] = self._replaced[name]  # it may be in the store by now
+        else:
+            self._wanted.pop(name, None)
+            self._in_flight.pop(name, None)
+
+    async def _outcome(self, timeout: float) -> _Outcome:
+        """What becomes of the next commit that does not have to be tried again."""
+        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            error = self._trouble or BackendUnavailable("The store has not taken the change yet, nor said why.")
+            kind = next(kind for kind in _PASSING if isinstance(error, kind))
+            raise kind(f"{error} The change was given up after {timeout:g} s.") from error
+
+    async def _commit_all(self) -> None:
+        self._trouble = None
+        rest = _FIRST_REST
+        try:
+            while self._waiting or self._wanted:
+                if self._pace:
+                    await self._pace.turn()
+                async with self._io:
+                    await self._commit()
+                if self._trouble is None:
+                    rest = _FIRST_REST
+                elif self._closing.is_set():
+                    break
+                else:
+                    metrics.COMMIT_RETRIES.inc()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(rest):
+                            await self._closing.wait()
+                    rest = min(rest * 2, _LONGEST_REST)
+                    self._waiting = [future for future in self._waiting if not future.done()]
+        finally:
+            self._committing = None
+            waiting, self._waiting = self._waiting, []
+            _settle(waiting, self._trouble)
+
+    async def _commit(self) -> None:
+        """Commit what is wanted, and tell who waits; if it has to be tried again, `_trouble` says why."""
+        waiting, self._waiting = self._waiting, []
+        wanted, self._wanted = self._wanted, {}
+        is_touched, self._is_touched = self._is_touched, False
+        self._in_flight, outcome = wanted, None
+        try:
+            await self._stored.ensure()
+            self._replaced = {name: self.table.routes.get(name) for name in wanted}
+            rejected = await self._stored.put(wanted, is_touched)
+            outcome = _Outcome(self.revision, rejected)
+            if wanted:
+                metrics.COMMIT_ROUTES.observe(len(wanted))
+            self._trouble = None
+        except _PASSING as error:
+            self._trouble = error
+            self._wanted = {**wanted, **self._wanted}
+            self._is_touched |= is_touched
+            self._waiting, waiting = waiting + self._waiting, []
+        except Exception as error:
+            self._trouble = None
+            _settle(waiting, error)
+        finally:
+            self._in_flight, self._replaced = {}, {}
+            _settle(waiting, outcome)
+
+
+def _settle(waiting: list[asyncio.Future[_Outcome]], outcome: _Outcome | Exception | None) -> None:
+    """Tell those of `waiting` who do not know yet; None: there is no outcome."""
+    for future in waiting:
+        if future.done():
+            continue
+        if outcome is None:
+            future.cancel()
+        elif isinstance(outcome, Exception):
+            future.set_exception(outcome)
+            future.exception()  # nobody may be left to hear of it
+        else:
+            future.set_result(outcome)
