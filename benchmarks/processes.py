@@ -32,14 +32,6 @@ def usage(pids: Sequence[int]) -> Usage:
     return Usage(cpu, memory)
 
 
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, which has not ended."""
-    try:
-        return _stat(pid)[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def descendants(pid: int) -> dict[int, str]:
     """The processes that `pid` started, and they started, by id, with their names."""
     parents: dict[int, int] = {}

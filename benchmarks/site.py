@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
+from servers.process import is_alive
 from servers.programs import find, peer_python
 
 from . import stores
 from .bare import BareTraefik
 from .origin import Origin
 from .probe import Probe
-from .processes import Usage, descendants, is_running, usage
+from .processes import Usage, descendants, usage
 from .routes import routespec, some, user
 from .variants import PEERS, Variant, configuration_of
 from .workers import Reply, Worker
@@ -142,7 +143,7 @@ class Site:
             before = now
 
     def _proxies(self) -> list[int]:
-        if not self._proxy_pids or not all(map(is_running, self._proxy_pids)):
+        if not self._proxy_pids or not all(map(is_alive, self._proxy_pids)):
             first = [self._bare.pid] if self._bare else []
             parent = self._bare or self._hub
             self._proxy_pids = first + list(descendants(parent.pid) if parent else [])

@@ -98,6 +98,19 @@ class EtcdServer(Process):
         message = {"key": encode(start), "range_end": encode(end_of(start))}
         self.ask("/v3/kv/deleterange", message, token=self._root_token())
 
+    def fill(self) -> None:
+        """Write until etcd refuses, at a quota of 2 MB. Raises Refused."""
+        for number in range(100):
+            self.write({f"foreign/{number}": "x" * 100_000})
+
+    def make_room(self) -> None:
+        self.delete("foreign/")
+        revision = self.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
+        self.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
+        self.ask("/v3/maintenance/defragment", {})
+        for alarm in self.ask("/v3/maintenance/alarm", {"action": "GET"})["alarms"]:
+            self.ask("/v3/maintenance/alarm", {"action": "DEACTIVATE", **alarm})
+
     def add_user(self, name: str, password: str, prefix: str | None = None, *, access: str = "READWRITE") -> None:
         """A user with `access` to the keys below `prefix`; None: no right to anything."""
         token = self._root_token()

@@ -153,6 +153,11 @@ def freeze(pid: int) -> None:
         time.sleep(0.001)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, which has not ended."""
+    return _state(pid, str(pid)) not in "XZ"
+
+
 def _state(pid: int, thread: str) -> str:
     try:
         return Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()[0]

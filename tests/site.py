@@ -75,6 +75,11 @@ async def count_commits(proxy: KVProxy, monkeypatch: pytest.MonkeyPatch) -> list
     return batches
 
 
+def pid_of(proxy: KVProxy) -> int:
+    """The process of the first Traefik that `proxy` started."""
+    return int(proxy._local.supervisors[0]._pid)
+
+
 async def is_served(site: Site, path: str) -> bool:
     return await site.client.server(path) is not None
 

@@ -131,7 +131,7 @@ def test_plain_requests_in_a_row_all_arrive(on_paths):
 
 
 @pytest.mark.fuzz
-def test_any_framing(on_paths):
+def test_any_framing_is_read_in_one_way(on_paths):
     seen = 0
 
     @given(

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.ports import is_free
 from servers.ports import free_port
 from servers.process import Process
+from tests.activity import a_tick_ago, later, now, time_of, used, websocket
 from tests.hub import until
 from tests.servers import Client, user_server
 from tests.site import count_commits, leave
@@ -31,45 +31,9 @@ CLOSING_SERVER = (
 )
 
 
-def time_of(route):
-    text = route["data"]["last_activity"]
-    assert text.endswith("Z")
-    return datetime.fromisoformat(text)
-
-
-async def used(proxy, spec="/user/a/"):
-    return time_of((await proxy.get_all_routes())[spec])
-
-
 def ask_anew(proxy):
     """Within a second, the kernel is not asked again."""
     proxy._activity._asked_at = float("-inf")
-
-
-def now():
-    return datetime.now(UTC)
-
-
-async def a_tick_ago():
-    """A time that is before all that comes, by the kernel's clock too, which has ticks of up to 10 ms."""
-    time = now()
-    await asyncio.sleep(0.02)
-    return time
-
-
-async def later(proxy, than, spec="/user/a/"):
-    await until(lambda: _is_later(proxy, than, spec), f"the use of {spec} was not seen")
-
-
-async def _is_later(proxy, than, spec):
-    return await used(proxy, spec) > than
-
-
-@asynccontextmanager
-async def websocket(site, path="/user/a/ws"):
-    url = f"http://127.0.0.1:{site.port}{path}"
-    async with aiohttp.ClientSession() as session, session.ws_connect(url) as websocket:
-        yield websocket
 
 
 @contextmanager

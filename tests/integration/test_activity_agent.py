@@ -20,8 +20,8 @@ from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.agent import Agent
 from jhub_kvproxy.activity.tracker import Activity
 from servers.ports import free_port, takes_connections
+from tests.activity import a_tick_ago, later, used, websocket
 from tests.hub import until
-from tests.integration.test_activity import a_tick_ago, later, used, websocket
 from tests.servers import serving
 
 TOKEN = "s3cret-token"

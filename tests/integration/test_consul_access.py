@@ -162,7 +162,7 @@ async def test_wrong_certificates_are_named(encrypted, mutual, authority, new_co
         assert words in await error_of(new_consul(**traits).open(), shown)
 
 
-async def test_http_and_https_mixed_up(encrypted, consul, new_consul, shown):
+async def test_http_in_the_place_of_https_is_named(encrypted, consul, new_consul, shown):
     said = await error_of(new_consul(url=encrypted.url.replace("https", "http")).open(), shown)
     assert "write https:// in ConsulBackend.url" in said
     said = await error_of(new_consul(url=consul.url.replace("http", "https")).open(), shown)
@@ -181,7 +181,7 @@ async def test_http_and_https_mixed_up(encrypted, consul, new_consul, shown):
         ("https://[2001:db8::1]", "[2001:db8::1]:8501"),
     ],
 )
-def test_forms_of_urls(url, endpoint):
+def test_forms_of_consul_urls(url, endpoint):
     config = ConsulBackend(url=url, prefix="hub").traefik_provider_config()["consul"]
     assert config["endpoints"] == [endpoint]
     assert config["rootKey"] == "hub/traefik"
@@ -211,7 +211,7 @@ async def test_what_is_no_url_is_refused(new_consul, shown, url):
         assert "secret" not in "".join(shown)
 
 
-async def test_ipv6(tmp_path, new_consul):
+async def test_consul_over_ipv6(tmp_path, new_consul):
     with ConsulServer(tmp_path, host="::1") as server:
         backend = new_consul(url=server.url)
         await backend.open()

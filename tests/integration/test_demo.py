@@ -65,7 +65,7 @@ def running_demo(directory: Path, port: int):
         print(demo.output)
 
 
-async def test_a_visit(tmp_path):
+async def test_a_visitor_of_the_demo_runs_code(tmp_path):
     port = free_port()
     with running_demo(tmp_path, port) as demo:
         await demo.says(f"Open http://127.0.0.1:{port} and log in")

@@ -84,7 +84,7 @@ async def works(backend):
     return (await backend.load()).keys == BATCH.changes
 
 
-async def test_tls(secure, authority, tmp_path):
+async def test_etcd_over_tls(secure, authority, tmp_path):
     async with opened(secure.url, ca_file=authority.ca_file) as backend:
         assert await works(backend)
     stranger = Authority(tmp_path / "stranger")
@@ -109,7 +109,7 @@ async def test_tls_with_the_authorities_of_the_machine(secure, authority, monkey
         assert await works(backend)
 
 
-async def test_mutual_tls(mutual, authority, client_certificate, tmp_path):
+async def test_etcd_asks_for_a_client_certificate(mutual, authority, client_certificate, tmp_path):
     ca = {"ca_file": authority.ca_file}
     async with opened(mutual.url, **ca, **pair(client_certificate)) as backend:
         assert await works(backend)
@@ -133,7 +133,7 @@ async def test_a_server_certificate_without_client_auth_is_named(tmp_path, autho
         assert "clientAuth" in said
 
 
-async def test_mutual_tls_and_a_password(mutual, authority, client_certificate):
+async def test_a_client_certificate_and_a_password(mutual, authority, client_certificate):
     mutual.add_user("hub", PASSWORD, "hub/")
     mutual.enable_auth(ROOT_PASSWORD)
     traits = {"ca_file": authority.ca_file, "username": "hub", "password": PASSWORD, "prefix": "hub"}
@@ -287,13 +287,13 @@ async def test_a_token_that_is_never_accepted_is_renewed_once(tmp_path):
         ("HTTP://[::1]", "[::1]:2379"),
     ],
 )
-def test_urls(url, endpoint):
+def test_forms_of_etcd_urls(url, endpoint):
     config = EtcdBackend(urls=[url], prefix="hub").traefik_provider_config()["etcd"]
     assert config["endpoints"] == [endpoint]
     assert ("tls" in config) == url.startswith("https")
 
 
-async def test_ipv6(tmp_path):
+async def test_etcd_over_ipv6(tmp_path):
     with EtcdServer(tmp_path, host="[::1]") as server:
         async with opened(server.url + "/") as backend:
             assert await works(backend)
@@ -313,7 +313,7 @@ async def test_ipv6(tmp_path):
         (["http://127.0.0.1", "https://127.0.0.2"], "all https:// or all http://"),
     ],
 )
-async def test_what_is_no_url(urls, words):
+async def test_an_etcd_url_that_is_none_is_refused(urls, words):
     said = await refusal(*urls)
     assert words in said
     assert "EtcdBackend.urls" in said

@@ -127,7 +127,7 @@ def etcd_of_the_page(tmp_path):
         yield server
 
 
-async def test_etcd(etcd_of_the_page):
+async def test_users_of_etcd_may_do_what_they_need_and_no_more(etcd_of_the_page):
     server = etcd_of_the_page
     server.delete("jupyterhub/")
     backend = EtcdBackend(urls=[server.url], prefix="jupyterhub", username="jupyterhub", password=PASSWORD)
@@ -207,7 +207,7 @@ class ConsulToken:
         return answers.pop()
 
 
-async def test_consul(tmp_path):
+async def test_tokens_of_consul_may_do_what_they_need_and_no_more(tmp_path):
     rules, traefiks_rules = texts(HOW_TO / "consul.md", "text")
     node_rule = 'session "{}" {{\n  policy = "write"\n}}'
     with ConsulServer(tmp_path, acl=True) as server:
@@ -252,7 +252,7 @@ def acl(user):
     return line, re.search(r">(\S+)", line)[1]
 
 
-async def test_redis(tmp_path):
+async def test_users_of_redis_may_do_what_they_need_and_no_more(tmp_path):
     (hub_line, hub_password), (line, password) = acl("hub"), acl("traefik")
     with RedisServer(tmp_path, "user default off", "user admin on >admin ~* &* +@all", hub_line, line) as server:
         backend = RedisBackend(url=f"{server.url}/1", prefix="jupyterhub", username="hub", password=hub_password)

@@ -42,7 +42,7 @@ def acl(user):
     return line, re.search(r">(\S+)", line)[1]
 
 
-async def test_a_password(start_redis, site):
+async def test_redis_with_a_password(start_redis, site):
     await serves(site, url=start_redis(f'requirepass "{SECRET}"').url, password=SECRET)
 
 
@@ -113,7 +113,7 @@ async def test_the_permissions_of_the_how_to_for_a_traefik_of_others(start_redis
         assert await site.client.server("/user/a/") is None
 
 
-async def test_tls(start_redis, site, authority, tls):
+async def test_redis_over_tls(start_redis, site, authority, tls):
     server = start_redis("tls-auth-clients no", tls=tls)
     proxy = await serves(site, url=server.url, ca_file=authority.ca_file)
     assert "password" not in str(proxy._backend.traefik_provider_config())
@@ -126,7 +126,7 @@ async def test_tls_with_the_authorities_of_the_machine(start_redis, site, author
     await serves(site, url=start_redis("tls-auth-clients no", tls=tls).url)
 
 
-async def test_tls_for_both(start_redis, site, authority, tls):
+async def test_redis_asks_for_a_client_certificate(start_redis, site, authority, tls):
     server = start_redis(tls=tls)
     cert_file, key_file = authority.issue("client")
     traits = {"url": server.url, "ca_file": authority.ca_file}
@@ -137,14 +137,14 @@ async def test_tls_for_both(start_redis, site, authority, tls):
         await use_redis(**traits, cert_file=cert_file)
 
 
-async def test_a_unix_socket(start_redis, site, tmp_path):
+async def test_redis_over_a_unix_socket(start_redis, site, tmp_path):
     start_redis("port 0", f'unixsocket "{tmp_path}/s"')
     await serves(site, url=f"unix://{tmp_path}/s?db=3")
     with pytest.raises(BackendUnavailable, match=r"Redis at /nowhere/s cannot be reached \(No such file"):
         await use_redis(url="unix:///nowhere/s", timeout=0.2)
 
 
-async def test_sentinels(start_redis, site, tmp_path, caplog):
+async def test_redis_found_by_sentinels(start_redis, site, tmp_path, caplog):
     """The master dies, a replica takes its place: the hub and Traefik go on."""
     lines = (f'requirepass "{SECRET}"', f'masterauth "{SECRET}"', "save 3600 1")
     master = start_redis(*lines, "repl-diskless-sync-delay 0", name="master")
@@ -204,7 +204,7 @@ async def test_sentinels(start_redis, site, tmp_path, caplog):
         ("unix://user:pass@/run/redis.sock?db=7", "/run/redis.sock", 7),
     ],
 )
-def test_forms_of_urls(url, endpoint, db):
+def test_forms_of_redis_urls(url, endpoint, db):
     config = RedisBackend(url=url, prefix="hub").traefik_provider_config()["redis"]
     assert (config["endpoints"], config["db"], config["rootKey"]) == ([endpoint], db, "hub/traefik")
     assert ("tls" in config) == url.startswith("rediss")

@@ -30,7 +30,7 @@ async def accepted(backend):
     assert (await backend.load()).keys == {key: value for key, value in AFTER.items() if value}
 
 
-async def test_no_memory_left(start_redis, open_redis):
+async def test_a_redis_without_memory_refuses_whole_batches(start_redis, open_redis):
     server = start_redis("maxmemory-policy noeviction")
     backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
@@ -61,7 +61,7 @@ async def test_a_redis_that_cannot_save_its_data(start_redis, open_redis):
     await accepted(backend)
 
 
-async def test_too_few_replicas(start_redis, open_redis):
+async def test_a_redis_with_too_few_replicas_refuses_whole_batches(start_redis, open_redis):
     server = start_redis()
     backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
@@ -71,7 +71,7 @@ async def test_too_few_replicas(start_redis, open_redis):
     await accepted(backend)
 
 
-async def test_a_replica(start_redis, open_redis):
+async def test_a_redis_that_became_a_replica_is_named(start_redis, open_redis):
     master = start_redis("repl-diskless-sync-delay 0", name="master")
     server = start_redis(name="replica")
     backend = await open_redis(server, timeout=1)
@@ -87,7 +87,7 @@ async def test_a_replica(start_redis, open_redis):
     await accepted(backend)
 
 
-async def test_loading_is_waited_for(start_redis, open_redis):
+async def test_a_redis_that_loads_its_data_is_waited_for(start_redis, open_redis):
     server = start_redis(
         "enable-debug-command local",
         "appendonly yes",
@@ -222,7 +222,7 @@ async def test_a_question_whose_answer_is_lost_is_asked_again(start_redis, open_
             assert broken
 
 
-async def test_a_frozen_redis(start_redis, open_redis):
+async def test_a_frozen_redis_is_given_up_in_time(start_redis, open_redis):
     server = start_redis()
     backend, other = await open_redis(server, timeout=1), await open_redis(server, timeout=1)
     await backend.apply(Batch(BEFORE))

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from tests.front import Certificates, started_with_tls
 from tests.http2 import Http2, ask, fields, packed
+from tests.public_tls import Certificates, started_with_tls
 from tests.slow_server import SlowServer, slow_server
 
 PATH = "/user/alice/"

@@ -15,7 +15,6 @@ from servers.consul import ConsulServer
 from servers.errors import Refused
 from servers.etcd import EtcdServer
 from servers.redis import RedisServer
-from tests.integration.test_etcd_faults import fill, make_room
 from tests.stores import Store
 
 TARGET = "http://127.0.0.1:1"
@@ -28,9 +27,9 @@ def full_etcd(directory):
 
         def refuse():
             with pytest.raises(Refused, match="space exceeded"):
-                fill(server)
+                server.fill()
 
-        yield {"urls": [server.url]}, refuse, lambda: make_room(server)
+        yield {"urls": [server.url]}, refuse, lambda: server.make_room()
 
 
 @contextmanager

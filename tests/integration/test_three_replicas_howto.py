@@ -202,7 +202,7 @@ async def all_are_healthy(machines: Machines) -> None:
 
 
 @pytest.mark.parametrize("hub", [*STORES, "etcd, pushed"], indirect=True)
-async def test_the_recipe(machines, hub):
+async def test_three_replicas_set_up_as_the_page_says_serve_the_table(machines, hub):
     async with user_server("hub") as server:
         await hub.add_route("/", server, {})
         await all_are_healthy(machines)

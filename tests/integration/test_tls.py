@@ -19,9 +19,9 @@ from traitlets import TraitError
 
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import renewal
-from tests.front import Certificates, copy_over, get, replace_link, served_name, started_with_tls, tls_proxy
 from tests.http2 import ask, fields
 from tests.hub import until
+from tests.public_tls import Certificates, copy_over, get, replace_link, served_name, started_with_tls, tls_proxy
 from tests.site import leave
 
 

@@ -16,9 +16,9 @@ from servers.ports import free_port
 from servers.programs import find
 from servers.traefik import Traefik
 from tests import command
-from tests.front import Certificates, served_name
 from tests.hub import until
 from tests.pages import HOW_TO, blocks, each, load, run
+from tests.public_tls import Certificates, served_name
 
 HTTPS = HOW_TO / "https.md"
 PORT = HOW_TO / "public-port.md"

@@ -17,8 +17,8 @@ from yarl import URL
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import renewal
 from servers.ports import free_port
-from tests.front import Certificates, get, served_name, started_with_tls, tls_proxy
 from tests.hub import until
+from tests.public_tls import Certificates, get, served_name, started_with_tls, tls_proxy
 from tests.stores import on_every_store
 
 SECRET = "Hush4Ever"

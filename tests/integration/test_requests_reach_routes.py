@@ -148,7 +148,7 @@ async def test_the_longest_routespec_wins(site, monkeypatch):
     assert seen["won by another than /"] > 200
 
 
-async def test_hosts(site):
+async def test_a_route_with_a_host_is_for_that_host_only(site):
     proxy = await site.started(host_routing=True)
     await proxy.add_route("/", await site.server("hub"), {})
     for host in ("sub.example.com", "Upper.Example.COM", "dotted.example.com.", "with-port.example.com:8443", "[::1]"):
@@ -263,7 +263,7 @@ async def test_connections_survive_route_changes(site):
         stream.close()
 
 
-async def test_forwarded_headers(site):
+async def test_servers_are_told_who_asked_and_how(site):
     """Told by Traefik, not by the client."""
     proxy = await site.started()
     await proxy.add_route("/", await site.server("hub"), {})

@@ -15,7 +15,7 @@ import pytest
 
 from jhub_kvproxy.traefik import hang, supervisor
 from tests.hub import until
-from tests.site import leave
+from tests.site import leave, pid_of
 
 TRAEFIK = str(Path(sys.executable).with_name("traefik"))
 FEW = 100
@@ -27,10 +27,6 @@ MOST_OUTPUT = 20_000
 
 def with_files(soft: int, hard: int) -> list[str]:
     return ["prlimit", f"--nofile={soft}:{hard}", TRAEFIK]
-
-
-def pid_of(proxy) -> int:
-    return proxy._local.supervisors[0]._pid
 
 
 @pytest.fixture

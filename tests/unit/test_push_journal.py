@@ -34,12 +34,12 @@ def route(spec, target="http://127.0.0.1:1", data=None):
         ("[::1]/a/", "::1/a"),
     ],
 )
-def test_keys(spec, key):
+def test_keys_of_routes(spec, key):
     assert key_of(Pattern.parse(spec)) == key
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\ufffd"), min_size=1), max_size=3), st.data())
-def test_different_patterns_have_different_keys(segments, data):
+def test_different_routes_have_different_keys_for_the_plugin(segments, data):
     one = Pattern(data.draw(st.sampled_from([None, "a.example"])), tuple(segments))
     joined = Pattern(one.host, tuple("/".join(segments).split("/"))) if segments else one
     assert (key_of(one) == key_of(joined)) == (one == joined)
@@ -55,7 +55,7 @@ def test_different_patterns_have_different_keys(segments, data):
         ({"hub": 1}, "other"),
     ],
 )
-def test_kinds(data, kind):
+def test_kinds_of_routes(data, kind):
     assert line_of(route("/a/", data=data), PLAIN)["k"] == kind
 
 
