@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers.calls import LINE_LIMIT, Calls, Gone
 from servers.process import last_words
 from servers.programs import ROOT
 
-from .calls import LINE_LIMIT, Calls, Gone
 from .errors import BenchmarkError
 from .processes import descendants
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..calls import Gone
-from ..errors import BenchmarkError
+from servers.calls import Gone
+from servers.errors import Unavailable
+
 from .judging import Bound, Marks
 from .site import Site
 
@@ -128,7 +129,7 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
         try:
             await old.call(do, timeout=_INTRUDER_TIMEOUT, **arguments)
             marks.notes.append(f"the first hub could still {do}")
-        except (BenchmarkError, Gone) as error:
+        except (Unavailable, Gone) as error:
             marks.notes.append(f"the first hub could not {do}: {error}")
     await old.kill()
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from jhub_kvproxy.store.registry import find_backend
+from servers.calls import Gone
 from servers.cluster import Cluster
+from servers.errors import Unavailable
 from servers.ports import free_port
 from servers.process import Process
 from servers.programs import ROOT
 
-from ..calls import Gone
 from ..errors import BenchmarkError
 from ..routes import user
 from .balancer import Balancer
@@ -103,7 +104,7 @@ class Site:
                 break
             except Gone:
                 raise BenchmarkError(f"{hub.name} ended while it booted") from None
-            except BenchmarkError:
+            except Unavailable:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
@@ -115,13 +116,13 @@ class Site:
         found = await sweep(self.replicas, expected, self.hub.name)
         try:
             compare_table(found, expected, await self.hub.call("routes", timeout=_TABLE_TIMEOUT))
-        except (BenchmarkError, Gone) as error:
+        except (Unavailable, Gone) as error:
             found.lost.append(f"the table cannot be read: {error or 'the hub is gone'}")
         return found
 
     async def mend(self) -> bool:
         """Have the hub check its routes, so that the next fault meets a whole site; whether it is one then."""
-        with contextlib.suppress(BenchmarkError, Gone):
+        with contextlib.suppress(Unavailable, Gone):
             await self.hub.call("poll", timeout=_TABLE_TIMEOUT)
             await self._until_steady()
             return True

@@ -12,20 +12,15 @@ import json
 import os
 import signal
 import sys
-from typing import Any, Protocol, TextIO
+import time
+import traceback
+from typing import Any, TextIO
 
 _LINE_LIMIT = 1 << 24
 
 
-class Runs(Protocol):
-    """What does the commands."""
-
-    async def run(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The answer to the command `name`, but for its id."""
-
-
-def serve(commands: Runs) -> None:
-    """Returns when standard input has ended."""
+def serve(commands: object) -> None:
+    """Do the commands by the methods of `commands`; returns when standard input has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, who then ends our input
     # What the proxy and its children print must not get between the answers.
     with os.fdopen(os.dup(1), "w") as replies:
@@ -33,14 +28,14 @@ def serve(commands: Runs) -> None:
         asyncio.run(_serve(commands, replies))
 
 
-async def _serve(commands: Runs, replies: TextIO) -> None:
+async def _serve(commands: object, replies: TextIO) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_LINE_LIMIT)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     tasks: set[asyncio.Task[None]] = set()
 
     async def answer(message: dict[str, Any]) -> None:
-        reply = {"id": message.pop("id"), **await commands.run(message.pop("do"), message)}
+        reply = {"id": message.pop("id"), **await _run(commands, message.pop("do"), message)}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
@@ -52,4 +47,15 @@ async def _serve(commands: Runs, replies: TextIO) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await commands.run("stop", {})
+        await _run(commands, "stop", {})
+
+
+async def _run(commands: object, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The answer to the command `name`: when it began and ended, and its result or the error."""
+    started = time.monotonic()
+    try:
+        answer = {"result": await getattr(commands, name)(**arguments)}
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    return {"started": started, "ended": time.monotonic(), **answer}

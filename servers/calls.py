@@ -1,4 +1,4 @@
-"""Calls of a child process: a line of JSON to its input for each, and one from its output with the answer."""
+"""Calls of a child process that runs :func:`.serve.serve`: for each call a line of JSON in, and one out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import json
 from typing import Any
 
-from .errors import BenchmarkError
+from .errors import Unavailable
 
 #: Bytes of the longest line.
 LINE_LIMIT = 1 << 24
@@ -29,7 +29,7 @@ class Calls:
         self._reading = asyncio.create_task(self._read())
 
     async def call(self, do: str, *, timeout: float, **arguments: Any) -> dict[str, Any]:
-        """Its answer. Raises :class:`Gone`, or BenchmarkError when it takes longer than `timeout` seconds."""
+        """Its answer. Raises :class:`Gone`, or Unavailable when it takes longer than `timeout` seconds."""
         if self.is_gone:
             raise Gone
         number = next(self._numbers)
@@ -40,7 +40,7 @@ class Calls:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            raise BenchmarkError(f"{self._name}: '{do}' was not done within {timeout:g} s") from None
+            raise Unavailable(f"{self._name}: '{do}' was not done within {timeout:g} s") from None
         finally:
             del self._waiting[number]
 
