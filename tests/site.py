@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from jhub_kvproxy.store.reconciler import StoredTable
 from jhub_kvproxy.store.writer import Writer
 from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 from servers.ports import free_port
+from tests.hub import until
 from tests.servers import Client, user_server
 from tests.stores import Store
 
@@ -78,6 +81,13 @@ async def count_commits(proxy: KVProxy, monkeypatch: pytest.MonkeyPatch) -> list
 def pid_of(proxy: KVProxy) -> int:
     """The process of the first Traefik that `proxy` started."""
     return int(proxy._local.supervisors[0]._pid)
+
+
+async def restart_traefik(proxy: KVProxy) -> None:
+    """Kill the first Traefik that `proxy` started, and wait until it is started again."""
+    killed = pid_of(proxy)
+    os.kill(killed, signal.SIGKILL)
+    await until(lambda: pid_of(proxy) != killed, "Traefik was not started again")
 
 
 async def is_served(site: Site, path: str) -> bool:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 
 import pytest
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from jhub_kvproxy.traefik.certificate import self_signed
-from servers.ports import free_port
-from servers.traefik import Traefik
-from tests.command import run
 from tests.hub import until
+from tests.others_traefik import PASSWORD, others_traefik
 from tests.site import is_served
 from tests.stores import on_every_store
 from tests.wire import exchange, request
@@ -93,40 +89,6 @@ async def test_no_route_can_take_its_place_and_no_other_path_is_it(site, deliver
     assert await health(site.port) == (200, b"OK")
 
 
-def traefik_of_others(directory, store, public, api, delivery):
-    """A Traefik that the hub does not start, with what ``jhub-kvproxy traefik-config`` prints for `directory`'s hub."""
-
-    lines = f"""
-c.JupyterHub.proxy_class = "kvproxy"
-c.JupyterHub.bind_url = "http://127.0.0.1:{public}"
-c.KVProxy.should_start = False
-c.KVProxy.delivery = "{delivery}"
-c.KVProxy.traefik_api_urls = ["http://127.0.0.1:{api}"]
-c.KVProxy.traefik_api_password = "a-password-of-the-api"
-c.KVProxy.prefix = "{store.prefix}"
-"""
-    (directory / "jupyterhub_config.py").write_text(lines + store.config_lines)
-    (directory / "dynamic").mkdir()
-
-    def printed(*words):
-        result = run(
-            "traefik-config", "--directory", directory, "--api-address", f"127.0.0.1:{api}", *words, cwd=directory
-        )
-        assert result.status == 0, result.err
-        return result.out
-
-    table = directory / "table" / store.prefix / "traefik"
-    base = table if store.name == "toml" and delivery == "store" else directory / "dynamic"
-    base.mkdir(parents=True, exist_ok=True)
-    (base / "base.toml").write_text(printed("--dynamic"))
-    (directory / "traefik.toml").write_text(printed("--secrets"))
-    for name, content in zip(("cert", "key"), self_signed(), strict=True):
-        (directory / f"default-{name}.pem").write_bytes(content)
-    if delivery == "push":
-        printed("--plugin", directory)
-    return Traefik(directory / "traefik.toml", env=dict([shlex.split(printed("--env"))[0].split("=", 1)]))
-
-
 @on_every_store
 async def test_a_traefik_that_others_start_and_that_reads_the_store(site, tmp_path):
     await others_start_a_traefik(site, tmp_path, "store")
@@ -137,10 +99,10 @@ async def test_a_traefik_that_others_start_and_that_is_pushed_the_table(site, tm
 
 
 async def others_start_a_traefik(site, tmp_path, delivery):
-    port, api = site.port, free_port()
-    traefik = traefik_of_others(tmp_path, site.store, port, api, delivery)
-    options = {"should_start": False, "traefik_api_urls": [f"http://127.0.0.1:{api}"], "delivery": delivery}
-    options["traefik_api_password"] = "a-password-of-the-api"
+    port, others = site.port, others_traefik(site, tmp_path, delivery)
+    traefik = others.traefik
+    options = {"should_start": False, "traefik_api_urls": [others.api_url], "delivery": delivery}
+    options["traefik_api_password"] = PASSWORD
     traefik.launch()
     try:
         await until(lambda: is_up_without_a_table(port), "it calls itself healthy without a table")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from jhub_kvproxy import RouteNotReady
@@ -12,18 +9,15 @@ from jhub_kvproxy.push import plugin
 from jhub_kvproxy.routing.revision import Revision
 from tests.hub import until
 from tests.plugin import told
-from tests.site import count_commits, is_served, leave
+from tests.site import count_commits, is_served, leave, restart_traefik
 
 
 async def test_a_hub_that_lost_its_lease_gives_its_own_traefik_the_table_again(site, monkeypatch):
     """As when the store is away for longer than the lease, and Traefik dies meanwhile."""
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    supervisor = proxy._local.supervisors[0]
     monkeypatch.setattr(type(proxy._lease), "is_held", False)
-    pid = supervisor._pid
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: supervisor._pid != pid, "Traefik was not started again")
+    await restart_traefik(proxy)
     await site.client.close()
     await until(lambda: served_again(site, "/user/a/"), "its routes were lost")
 
@@ -140,10 +134,7 @@ async def test_a_traefik_that_another_hub_has_left_is_ours_when_it_was_started_a
         owner._pusher._owns_replicas = False  # as of a Traefik that others start
         await tell("PUT", revision="ffffffffffff-another.7", form=served.form, put={})
         await until(lambda: owner._readiness.replicas[0].refusal, "the other table is not noticed")
-    supervisor = owner._local.supervisors[0]
-    pid = supervisor._pid
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: supervisor._pid != pid, "Traefik was not started again")
+    await restart_traefik(owner)
     await site.client.close()
     await until(lambda: served_again(site, "/user/a/"), "it is not given our table")
 

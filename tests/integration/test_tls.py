@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import shutil
-import signal
 import ssl
 import stat
 import tomllib
@@ -22,7 +20,7 @@ from jhub_kvproxy.traefik import renewal
 from tests.http2 import ask, fields
 from tests.hub import until
 from tests.public_tls import Certificates, copy_over, get, replace_link, served_name, started_with_tls, tls_proxy
-from tests.site import leave
+from tests.site import leave, restart_traefik
 
 
 @pytest.fixture
@@ -110,9 +108,7 @@ async def test_a_traefik_that_is_started_again_has_the_renewed_certificate(site,
     certificates.renew("second")
     await until_served(site, "second")
     replace_link(certificates.cert, "/dev/null")
-    pid = proxy._local.supervisors[0]._pid
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik is not started again")
+    await restart_traefik(proxy)
     await until_served(site, "second")
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import binary
 from jhub_kvproxy.traefik.binary import check_version, find_traefik
-from tests.hub import until
+from tests.site import restart_traefik
 
 # Fake: no release below the floor need be installed to see it refused.
 OLD_TRAEFIK = "#!/bin/sh\necho 'Version:      3.6.5'\n"
@@ -46,8 +43,6 @@ async def test_a_traefik_that_strangers_can_crash_is_named_once(site, monkeypatc
     monkeypatch.setattr(binary, "_ADVISED", (99, 0, 0))
     proxy = await site.started(delivery=delivery)
     await proxy.add_route("/user/a/", await site.server("a"), {})
-    pid = proxy._local.supervisors[0]._pid
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy._local.supervisors[0]._pid != pid, "Traefik was not started again")
+    await restart_traefik(proxy)
     await proxy.add_route("/user/b/", await site.server("b"), {})
     assert caplog.text.count("CVE-2026-97032") == 1

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
-from servers.ports import free_port
+from servers.ports import free_port, is_free
 from tests import command
 from tests.hub import answers, processes_of, until
 from tests.metrics import rising, series, value
@@ -118,19 +118,10 @@ async def test_traefik_has_none_unless_it_is_told(site):
 
 async def test_local_replicas_have_ports_of_their_own_for_it(site):
     base = site.port
-    while not all(map(_is_free, (base + 20, base + 21, base + 1))):
+    while not all(map(is_free, (base + 20, base + 21, base + 1))):
         base = site.port = free_port()
     await site.started(local_replicas=2, traefik_metrics=base + 20)
     assert [(await page(base + 20 + number))[0] for number in (0, 1)] == [200, 200]
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 async def test_a_port_that_is_taken_ends_the_start_with_a_sentence(site):

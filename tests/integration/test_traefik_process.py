@@ -20,7 +20,7 @@ from servers.ports import free_port
 from servers.process import is_alive
 from tests.hub import until
 from tests.servers import user_server
-from tests.site import leave, pid_of
+from tests.site import leave, pid_of, restart_traefik
 
 
 @pytest.mark.parametrize("delivery", ["push", "store"])
@@ -28,9 +28,7 @@ async def test_a_killed_traefik_comes_back_with_its_routes(site, caplog, deliver
     proxy = await site.started(delivery=delivery)
     await proxy.add_route("/user/a/", await site.server("a"), {})
     for _ in range(2):
-        pid = pid_of(proxy)
-        os.kill(pid, signal.SIGKILL)
-        await until(lambda pid=pid: pid_of(proxy) != pid, "Traefik was not started again")
+        await restart_traefik(proxy)
         await proxy.add_route("/user/b/", await site.server("b"), {})
         await site.client.close()
         assert await site.client.server("/user/a/") == "a"

@@ -1,4 +1,4 @@
-"""Hubs without Traefik, for each way in which Traefik would get the table."""
+"""Hubs without Traefik, for each way in which Traefik would get the table, and trees that are soon deep."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from traitlets.config import Config
 
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.testing import MemoryBackend
+from jhub_kvproxy.traefik_routers import tree
 from tests.hubs_in_memory import PREFIX, Store
 
 
@@ -31,3 +32,12 @@ async def hubs(request):
     for hub in made:
         await hub.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture(scope="module")
+def small_nodes():
+    """Nodes that a few routes suffice for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "SPLIT", 2)
+        patch.setattr(tree, "GROUP", 2)
+        yield
