@@ -33,7 +33,8 @@ class Calls:
         if self.is_gone:
             raise Gone
         number = next(self._numbers)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"id": number, "do": do, **arguments}).encode() + b"\n")
         try:

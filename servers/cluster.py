@@ -16,9 +16,9 @@ class Cluster(ABC):
     traits: dict[str, Any]
 
     def __init__(self, members: Sequence[Process], helpers: Sequence[Process] = ()) -> None:
-        self.members = list(members)
+        self.members: Sequence[Process] = members
         #: Those that must run for it, but are no part of it.
-        self.helpers = list(helpers)
+        self.helpers = helpers
 
     def __enter__(self) -> Self:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class EtcdCluster(Cluster):
             # Of an argument that is given twice, etcd heeds the last.
             member.command.append("--initial-cluster=" + ",".join(other.peer for other in members))
         super().__init__(members)
-        self.members: list[EtcdServer] = members
+        self.members: Sequence[EtcdServer] = members
         self.urls = [member.url for member in members]
         self.traits = {"urls": self.urls}
 

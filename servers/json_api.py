@@ -45,6 +45,6 @@ class JsonApi:
     def _answer(self, request: urllib.request.Request, timeout: float) -> str:
         try:
             with urllib.request.urlopen(request, timeout=timeout, context=self._tls) as answer:
-                return answer.read().decode()
+                return str(answer.read(), "utf-8")
         except urllib.error.HTTPError as error:
             raise Refused(f"{request.selector}: {error.code} {error.read().decode()}", error.code) from None
