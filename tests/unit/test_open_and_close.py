@@ -18,8 +18,8 @@ from jhub_kvproxy.hub.gauges import GAUGES
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.push.keepers import Keepers
 from jhub_kvproxy.testing import MemoryBackend
+from servers.ports import free_port
 from tests.hub import until
-from tests.servers import free_port
 
 TARGET = "http://127.0.0.1:1"
 
