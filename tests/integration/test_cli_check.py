@@ -267,7 +267,7 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
     assert (result.status, result.err) == (0, "hello\n")
     assert result.json["prefix"] == "from-me"
     assert f"{tmp_path}/from-json/from-me/traefik" == result.json["traefik"]["static"]["providers"]["file"]["directory"]
-    assert "c.EtcdBackend has no effect: KVProxy.backend_class stands for TomlBackend." in result.out
+    assert "c.EtcdBackend has no effect: KVProxy.backend_class is TomlBackend." in result.out
     (tmp_path / "jupyterhub_config.py").write_text("")
     result = run("check", cwd=tmp_path)
     assert 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.' in result.out
