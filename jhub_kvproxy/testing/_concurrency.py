@@ -31,7 +31,7 @@ class ConcurrencyTests(Suite):
             await kit.fill(others)
         with longest_block() as loading:
             assert (await kit.backend.load()).keys == others, "A large table must come back whole."
-        print(f"The event loop stood still for {loading.seconds:.3f} s at most while {_MANY} keys were loaded,")
+        print(f"The event loop was blocked for {loading.seconds:.3f} s at most while {_MANY} keys were loaded,")
         print(f"and for {filling.seconds:.3f} s while they were applied.")
         keys = ["routes/!first", "routes/p.user.03000-", "routes/~last"]
         await _read_while_writing(kit, keys, others, reads_at_least=6)
