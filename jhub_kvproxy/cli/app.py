@@ -21,7 +21,7 @@ _COMMANDS = {
     "backends": "list the stores that can keep the routing table",
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",
-    "traefik-config": "print the configuration of a Traefik that the hub does not start",
+    "traefik-config": "print the configuration of a Traefik that you start",
 }
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def faulty(tmp_path: Path) -> Path:
 
 
 def start_with(name: str, directory: Path, **options: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(directory.parent / "installed"), "COLUMNS": "80"}
+    path = os.pathsep.join([str(directory.parent / "installed"), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "80"}
     return start("check", f"--KVProxy.backend_class={name}", cwd=directory, env=environment, **options)
 
 
