@@ -74,7 +74,7 @@ def load(file: str) -> Config:
         found = True
     if not found:
         raise ConfigurationError(
-            f"JupyterHub reads {path.with_suffix('.py')} or {path.with_suffix('.json')} in the place of {path}, "
+            f"JupyterHub reads {path.with_suffix('.py')} or {path.with_suffix('.json')} instead of {path}, "
             "and neither exists."
         )
     return config

@@ -246,7 +246,7 @@ def test_configuration_files_that_are_not_there(tmp_path):
     assert (result.status, result.out) == (1, f"FAILED  config  There is no file {tmp_path}/nope.py.\n")
     (tmp_path / "hub.conf").touch()
     result = run("check", "-f", "hub.conf", cwd=tmp_path)
-    assert f"JupyterHub reads {tmp_path}/hub.py or {tmp_path}/hub.json in the place of" in result.out
+    assert f"JupyterHub reads {tmp_path}/hub.py or {tmp_path}/hub.json instead of" in result.out
     assert (
         "ok      config  No jupyterhub_config.py here: TomlBackend, prefix 'jupyterhub'."
         in run("check", cwd=tmp_path).out
