@@ -1,4 +1,4 @@
-"""The command ``jhub-kvproxy``: what an admin asks about a hub, whether it runs or not."""
+"""The command ``jhub-kvproxy``: answers an admin's questions about a hub, whether the hub runs or not."""
 
 from .app import main
 

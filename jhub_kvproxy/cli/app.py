@@ -1,4 +1,4 @@
-"""The command line: which commands there are, what is wrong with an unknown word, and the exit status."""
+"""The command line: its commands, the messages about unknown words, and the exit status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _NAME = "jhub-kvproxy"
 _COMMANDS = {
     "backends": "list the stores that can keep the routing table",
     "options": "list the options of KVProxy, or of a backend",
-    "check": "try the store and Traefik with a hub's configuration",
-    "traefik-config": "print the configuration of a Traefik of yours",
+    "check": "test the store and Traefik with a hub's configuration",
+    "traefik-config": "print the configuration of a Traefik that you start",
 }
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")
@@ -33,21 +33,21 @@ def _formatter(prog: str) -> HelpFormatter:
 
 
 class _Parser(ArgumentParser):
-    """Reports a mistake in one sentence, and names the command whose help shows what is right."""
+    """Reports a mistake in one sentence, and names the command that shows the help."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_WRONG_USAGE, f"{_NAME}: {message}\n{self.prog} --help tells more.\n")
+        self.exit(_WRONG_USAGE, f"{_NAME}: {message}\nSee {self.prog} --help.\n")
 
     def check_unknown(self, words: list[str], *, takes_configuration: bool) -> None:
-        """Refuse `words`, which argparse does not know, unless they set options of the configuration."""
+        """Refuse `words`, which argparse left over, unless they set options of the configuration."""
         iterator = iter(words)
         for word in iterator:
             name, is_assigned, _ = word.partition("=")
             if not word.startswith("-"):
-                self.error(f"{word!r} is one word too many.")
+                self.error(f"unexpected argument {word!r}.")
             if not _CONFIGURATION.fullmatch(name):
                 known = re.findall("--([a-z-]+)", self.format_help())
                 self.error(f"there is no option {name}{did_you_mean(name.lstrip('-'), known, '--')}")
@@ -58,13 +58,13 @@ class _Parser(ArgumentParser):
 
 
 def _parser(chosen: str) -> _Parser:
-    """Knows all commands; only the module of the one that is `chosen`, which may take a second, is imported."""
+    """A parser that knows all commands, and the arguments of `chosen`: importing a command may take a second."""
     listed = "\n".join(f"  {line}" for line in aligned([*_COMMANDS.items()]))
     parser = _Parser(
         prog=_NAME,
         usage=f"{_NAME} COMMAND [options]",
-        description="What jhub-kvproxy can keep its routing table in, and whether that works.\n\n"
-        f"commands:\n{listed}\n\n{_NAME} COMMAND --help tells more.",
+        description="Show and test where jhub-kvproxy keeps its routing table.\n\n"
+        f"commands:\n{listed}\n\nSee {_NAME} COMMAND --help.",
     )
     parser.add_argument("--version", "-V", action="version", version=__version__)
     parser.set_defaults(parser=parser)
@@ -86,7 +86,7 @@ def _run(words: list[str]) -> int:
         parser.error(f"there is no command {words[0]!r}{did_you_mean(words[0], _COMMANDS)}")
     options, unknown = parser.parse_known_args(words)
     if "run" not in options:
-        # Without a command, only --help and --version are known, and they have ended the program.
+        # There is no command. --help and --version have ended the program already.
         unknown = words
     options.parser.check_unknown(unknown, takes_configuration="configuration" in options)
     options.configuration = unknown
@@ -95,7 +95,7 @@ def _run(words: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command that `argv`, or else the process's command line, asks for; its exit status."""
+    """Run the command in `argv`, by default the process's arguments; return the exit status."""
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     except KVProxyError as error:
         print(f"{_NAME}: {error}", file=sys.stderr)
     except BrokenPipeError:
-        # Whoever read us, such as head, has seen enough; Python would complain when it flushes at its end.
+        # The reader, such as head, has closed the pipe. Without this, Python complains when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""``jhub-kvproxy backends``: the stores that can keep the routing table."""
+"""``jhub-kvproxy backends``: list the stores that can keep the routing table."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _HEADINGS = ("NAME", "FROM", "TRAEFIK", "WATCH", "LEASE", "TRANSACTION")
 
 @dataclass(frozen=True, slots=True)
 class Powers:
-    """What a backend's class tells of the store."""
+    """What a backend's class says about the store."""
 
-    #: Traefik's name for the provider that reads it.
+    #: Traefik's name for the provider that reads it; None: Traefik cannot read it.
     provider: str | None
     watch: bool
     lease: bool
-    #: The most keys, and bytes of keys and values, that one transaction changes; None: no limit.
+    #: The most keys that one transaction changes, and the most bytes of keys and values; None: no limit.
     max_txn_ops: int | None
     max_txn_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A registered backend."""
+    """What is known about a registered backend."""
 
     name: str
     #: The class, as ``module:Class``.
     value: str
     package: str | None
     version: str | None
-    #: What it needs and is not installed, and the command that installs that.
+    #: Packages that it needs and that are not installed, and the command that installs them.
     missing: list[str]
     install: str | None
     #: Why it cannot be used.
@@ -50,7 +50,7 @@ class Entry:
 
 
 def entry_of(point: EntryPoint) -> Entry:
-    """What is known of the backend that `point` registers; a broken one is an entry too."""
+    """The entry for the backend that `point` registers; a broken backend has an entry too."""
     error, powers = None, None
     try:
         powers = _powers(find_backend(point.name))
@@ -86,18 +86,17 @@ def _limit(value: Any) -> int | None:
 
 
 DESCRIPTION = """
-List the stores that can keep the routing table: what KVProxy.backend_class may be.
+List the stores that can keep the routing table: the values for KVProxy.backend_class.
 
-FROM is the package that brings it. TRAEFIK is Traefik's name for the provider that
-reads it with KVProxy.delivery = "store". WATCH: it
-tells the hub of changes that others make. LEASE: it lets one hub at a time write. TRANSACTION: how much
-one transaction changes; some stores tell more when they are asked. A change that is larger is cut,
-between routes.
+FROM: the package that contains the backend. TRAEFIK: Traefik's name for the provider that reads the
+store with KVProxy.delivery = "store". WATCH: the store reports changes that others make. LEASE: it lets
+one hub at a time write. TRANSACTION: how much one transaction may change; for some stores only
+jhub-kvproxy check can tell. The hub cuts larger changes between routes.
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """It has none of its own."""
+    """There are none."""
 
 
 def run(options: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``jhub-kvproxy check``: whether a hub's configuration works, before the hub finds out."""
+"""``jhub-kvproxy check``: test a hub's configuration before the hub runs with it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from .config import (
 from .replicas import Needs, try_binary, try_replicas
 from .report import Report, StepFailed
 from .secrets import Secrets
-from .store import Table, backend_for, open_table, try_store, whole
+from .store import Table, backend_for, open_table, run_to_end, try_store
 from .text import as_json
 
 DESCRIPTION = f"""
-Try the store and Traefik with the configuration of a hub; exit with 0 if all is well, with 1 if not.
+Test the store and Traefik with the configuration of a hub. Exit status 0: all is well; 1: a step failed.
 
-The file (by default {DEFAULT_FILE}, if it is here) is loaded as JupyterHub does it. Then the store is
-opened; below a prefix of its own, the check writes, reads, deletes, watches and leases, as far as the
-store can, and removes everything again. It looks whether the Traefik that the hub will start is there
-and new enough; or, with KVProxy.should_start off, whether each Traefik serves this hub's table, and
-shows what its static configuration needs.
+The check loads the file (by default {DEFAULT_FILE}, if it is here) as JupyterHub does, and opens the
+store. Below a prefix of its own it writes, reads, deletes, and tests the watch and the lease, if the
+store has them. It removes everything again. If the hub starts Traefik, the check tests whether Traefik
+is there and new enough. If not (KVProxy.should_start = False), it asks each Traefik whether it serves
+this hub's table, and shows what its static configuration needs.
 
-Run it as the hub's user, in its working directory and with its environment. A running hub is not disturbed.
+Run it as the hub's user, in the hub's working directory and environment. It does not disturb a running hub.
 """
 _EXAMPLES = """examples:
   jhub-kvproxy check --config /etc/jupyterhub/jupyterhub_config.py
@@ -62,7 +62,7 @@ def run(options: Namespace) -> int:
         asyncio.run(_check(options, report))
     except (KeyboardInterrupt, asyncio.CancelledError):
         is_clean = all(step.step != "cleanup" for step in report.steps)
-        report.failed("check", "It was interrupted" + (", and has removed what it wrote." if is_clean else "."))
+        report.failed("check", "The check was interrupted" + (", and has removed what it wrote." if is_clean else "."))
     if options.json:
         steps = [asdict(step) for step in report.steps]
         print(as_json({"ok": report.is_ok, "steps": steps, **report.facts}))
@@ -70,7 +70,7 @@ def run(options: Namespace) -> int:
 
 
 def _silent(text: str) -> None:
-    """Where one object of JSON is printed at the end."""
+    """Print nothing: with --json, one object is printed at the end."""
 
 
 async def _check(options: Namespace, report: Report) -> None:
@@ -89,11 +89,11 @@ async def _check(options: Namespace, report: Report) -> None:
                 await try_store(proxy, table, report)
             await _try_traefik(proxy, table, report)
         finally:
-            await whole(backend.close())
+            await run_to_end(backend.close())
 
 
 def _configured(options: Namespace, report: Report) -> KVProxy:
-    """The proxy as the hub would make it; nothing is started, and nothing opened."""
+    """The proxy as the hub would make it. Nothing is started or opened yet."""
     file, config = load_for_hub(options.config, options.configuration)
     for section in config.values():
         report.secrets.learn(section)
@@ -108,7 +108,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     with suppress(BackendError):
         if isinstance(backend, SupportsTraefik):
             report.secrets.learn_provider(backend.traefik_provider_secrets())
-    # From here on; traitlets has warned of what `mistakes` tells better.
+    # Not earlier: `mistakes` explains unknown options better than the warnings of traitlets.
     report.listen_to(log)
     others = {point.attr for point in installed_backends().values()} - {type(backend).__name__}
     for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend)], others))):
@@ -120,7 +120,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     if file and chosen_proxy(config) is not proxy_class:
         report.note("config", 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.')
     for section in sorted(others & config.keys()):
-        report.note("config", f"c.{section} has no effect: KVProxy.backend_class stands for {type(backend).__name__}.")
+        report.note("config", f"c.{section} has no effect: KVProxy.backend_class is {type(backend).__name__}.")
     report.facts |= {"backend": type(backend).__name__, "prefix": proxy.prefix}
     return proxy
 

@@ -1,4 +1,4 @@
-"""A hub's configuration, loaded as JupyterHub loads it, and what is wrong with it."""
+"""Load a hub's configuration as JupyterHub does, and find mistakes in it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SURELY_MEANT = 0.85
 
 
 class ConfigurationError(KVProxyError):
-    """The configuration cannot be loaded, or says what nothing reads."""
+    """The configuration cannot be loaded, or sets what does not exist."""
 
 
 def add_hub_arguments(parser: ArgumentParser) -> None:
-    """What the commands take that need a hub's configuration."""
+    """Add the arguments of commands that load a hub's configuration."""
     parser.add_argument(
         "--config",
         "-f",
@@ -42,20 +42,20 @@ def add_hub_arguments(parser: ArgumentParser) -> None:
         type=expanduser,
         help=f"the hub's configuration file (default: {DEFAULT_FILE}, if it is here)",
     )
-    # For the help only: argparse leaves such words over.
+    # For the help only: argparse does not parse such words.
     parser.add_argument(
         "--CLASS.OPTION=VALUE",
         dest="configuration",
         action="store_true",
-        help="an option of the configuration, as jupyterhub takes them",
+        help="set an option of the configuration, as with jupyterhub",
     )
 
 
 def load(file: str) -> Config:
-    """What the hub's configuration `file` sets.
+    """Load the hub's configuration `file`.
 
-    Like JupyterHub (``Application.load_config_file``) it runs the file's name with ``.py``, and the same
-    with ``.json`` where there is one. Raises :class:`ConfigurationError`.
+    Like JupyterHub (``Application.load_config_file``), run the file with the suffix ``.py``, then read the one with
+    ``.json``, where they exist. Raises :class:`ConfigurationError`.
     """
     path = Path(file).absolute()
     if not path.is_file():
@@ -74,16 +74,17 @@ def load(file: str) -> Config:
         found = True
     if not found:
         raise ConfigurationError(
-            f"JupyterHub reads {path.with_suffix('.py')} or {path.with_suffix('.json')} in the place of {path}, "
-            "and there is neither."
+            f"JupyterHub reads {path.with_suffix('.py')} or {path.with_suffix('.json')} instead of {path}, "
+            "and neither exists."
         )
     return config
 
 
 def load_for_hub(file: str, words: list[str]) -> tuple[str, Config]:
-    """The file that the hub reads (`file`, or else the default one if it is here, or else none), and what it sets.
+    """The file that the hub reads, and the configuration.
 
-    `words`, such as ``--KVProxy.prefix=x``, come before what the file sets. Raises :class:`ConfigurationError`.
+    The file is `file`, or else the default one if it exists, or else none (an empty string). `words`, such as
+    ``--KVProxy.prefix=x``, override the file. Raises :class:`ConfigurationError`.
     """
     file = file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
     config = load(file) if file else Config()
@@ -92,13 +93,13 @@ def load_for_hub(file: str, words: list[str]) -> tuple[str, Config]:
 
 
 def proxy_class_for(config: Config) -> type[KVProxy]:
-    """The class that `config` chooses, if it is one of ours."""
+    """The proxy class in `config` if it is KVProxy or a subclass; otherwise KVProxy."""
     chosen = chosen_proxy(config)
     return chosen if chosen is not None and issubclass(chosen, KVProxy) else KVProxy
 
 
 def silent_log() -> logging.Logger:
-    """For a proxy that no hub runs."""
+    """A log without output, for a proxy that no hub runs."""
     log = logging.Logger("jhub-kvproxy")
     log.addHandler(logging.NullHandler())
     return log
@@ -122,10 +123,7 @@ class _Chosen(HasTraits):
 
 
 def chosen_proxy(config: Config) -> type[Proxy] | None:
-    """The class that ``JupyterHub.proxy_class`` stands for; None when it is not set.
-
-    Raises :class:`ConfigurationError`.
-    """
+    """The class that ``JupyterHub.proxy_class`` names; None if it is not set. Raises :class:`ConfigurationError`."""
     value = config.JupyterHub.get("proxy_class")
     if value is None:
         return None
@@ -140,9 +138,9 @@ def chosen_proxy(config: Config) -> type[Proxy] | None:
 
 
 def mistakes(config: Config, read: Iterable[type[Configurable]], others: Iterable[str]) -> Iterator[str]:
-    """A sentence for each section or option that nothing reads, and that was probably meant for a class of `read`.
+    """A sentence for each option that does not exist, and for each section that looks like a misspelled class.
 
-    `others` are names of further classes that there are.
+    `read` are the classes whose sections are checked, `others` the names of further classes that exist.
     """
     sections = {name: cls for cls in read for name in cls.section_names()}
     classes = {cls.__name__: cls for cls in read}

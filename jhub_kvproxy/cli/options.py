@@ -1,4 +1,4 @@
-"""``jhub-kvproxy options``: what can be set in the configuration, told by the traits."""
+"""``jhub-kvproxy options``: list the options of a class, from its traits."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Option:
     #: In Python's words, such as ``list of str``.
     type: str
     default: Any
-    #: The environment variable that the default comes from, as the help tells.
+    #: The environment variable that the default comes from, according to the help.
     environment: str | None
     help: str
 
 
 def options_of(configurable: type[HasTraits]) -> list[Option]:
-    """All options of a class, those that it inherits too, by name."""
+    """All options of a class, inherited ones too, sorted by name."""
     return [
         _option(f"{configurable.__name__}.{name}", trait)
         for name, trait in sorted(configurable.class_traits(config=True, renamed_to=None).items())
@@ -53,7 +53,7 @@ def options_of(configurable: type[HasTraits]) -> list[Option]:
 
 def _option(name: str, trait: TraitType[Any, Any]) -> Option:
     variable = _VARIABLE.search(trait.help)
-    # Without an object: what this process's environment holds is not asked, and may be secret.
+    # The class's default, not an object's: that may come from the environment, and be secret.
     default = trait.default()
     default = None if default is Undefined else default
     help = inspect.cleandoc(trait.help)
@@ -75,17 +75,17 @@ def _type(trait: TraitType[Any, Any]) -> str:
 
 
 def _literal(value: Any) -> str:
-    """`value` as it is written in the configuration file."""
+    """`value`, as one writes it in the configuration file."""
     if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 DESCRIPTION = """
-List the options of a backend, or without a name those of KVProxy, with their defaults.
+List the options of a backend with their defaults; without a name, those of KVProxy.
 
-A backend is given by its name (jhub-kvproxy backends lists them) or by the import path of its class.
-Options are set in jupyterhub_config.py, or on the command line: --KVProxy.prefix=hub1.
+Give the backend's name (jhub-kvproxy backends lists them), or the import path of its class.
+Set options in jupyterhub_config.py, or on JupyterHub's command line: --KVProxy.prefix=hub1.
 """
 
 
@@ -105,7 +105,7 @@ def run(options: Namespace) -> int:
 
 def _find(name: str) -> type[HasTraits]:
     if name.lower() == _PROXY:
-        from ..hub.proxy import KVProxy  # half a second, which the other commands need not wait
+        from ..hub.proxy import KVProxy  # takes half a second, so only here
 
         return KVProxy
     names = [*installed_backends(), _PROXY]

@@ -1,4 +1,4 @@
-"""What a check tells about Traefik: what it needs, and whether it reads the table."""
+"""The check of Traefik: what its configuration needs, and whether it serves the hub's table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..traefik.plugin_files import plugin_static
 from ..traefik_routers.provider import readable_by_traefik
 from .report import Report, StepFailed
 from .secrets import Secrets
-from .store import whole
+from .store import run_to_end
 from .text import aligned, wrapped
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Needs:
     """What a Traefik that others start needs in its static configuration."""
 
     static: dict[str, Any]
-    #: The options that are secret, such as ``providers.etcd.password``, and the environment variable of each.
+    #: The secret options, such as ``providers.etcd.password``, and the environment variable of each.
     secrets: dict[str, str]
 
     @classmethod
@@ -55,7 +55,7 @@ class Needs:
         return cls({"providers": providers}, {name: f"TRAEFIK_{name.replace('.', '_').upper()}" for name in options})
 
     def lines(self) -> Iterator[str]:
-        """The same for people."""
+        """The text for an admin."""
         yield from wrapped("Each Traefik needs this in its static configuration, beside its entry points:")
         yield ""
         yield from textwrap.indent(tomli_w.dumps(self.static), "    ").splitlines()
@@ -63,19 +63,19 @@ class Needs:
             yield ""
             yield from wrapped(
                 "and the plugin's files below its working directory: jhub-kvproxy traefik-config --plugin DIRECTORY. "
-                "The whole configuration, with the routers that the plugin needs, is printed by jhub-kvproxy "
-                "traefik-config."
+                "jhub-kvproxy traefik-config prints the whole static configuration; with --dynamic, the dynamic one, "
+                "with the routers that the plugin needs."
             )
         if not self.secrets:
             return
         yield ""
-        yield from wrapped("and these, which are secret and not shown:")
+        yield from wrapped("and these secrets, which are not shown:")
         yield ""
         yield from (f"    {line}" for line in aligned([*self.secrets.items()]))
         yield ""
         yield from wrapped(
-            "A Traefik with a configuration file does not read such variables: put the secrets into that file, and "
-            "let only Traefik's user read it. The variables are for one that has all its static configuration in "
+            "A Traefik with a configuration file does not read these variables: put the secrets into that file, and "
+            "let only Traefik's user read it. The variables are for a Traefik that has all its static configuration in "
             "its environment."
         )
 
@@ -91,7 +91,7 @@ def secret_options(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 @dataclass(slots=True)
 class Replica:
-    """A Traefik that others start. What is not known is None."""
+    """A Traefik that others start. None: not known."""
 
     api: TraefikAPI
     version: str | None = None
@@ -107,7 +107,7 @@ class Replica:
 
 
 async def try_binary(proxy: KVProxy, report: Report) -> None:
-    """Whether there is a Traefik that the hub can start."""
+    """Report whether there is a Traefik that the hub can start."""
     with suppress(StepFailed), report.step("traefik"):
         command = find_traefik(proxy.traefik_cmd)
         version = await installed_version(command)
@@ -116,7 +116,7 @@ async def try_binary(proxy: KVProxy, report: Report) -> None:
 
 
 async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) -> None:
-    """Whether each replica that others start can be asked, and serves what `table`, if it is open, holds."""
+    """Report whether each replica that others start answers, and serves what `table` holds (None: it is not open)."""
     with suppress(StepFailed):
         with report.step("traefik"):
             if not proxy.traefik_api_urls:
@@ -137,7 +137,7 @@ async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) ->
 
 
 async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, report: Report) -> list[Replica]:
-    """Those of `replicas` that are a Traefik that we can use."""
+    """The `replicas` that answer, and have a Traefik that is new enough; report the others."""
     versions = [_answer(replica, replica.api.version(session)) for replica in replicas]
     reached = []
     for replica, version in zip(replicas, await asyncio.gather(*versions, return_exceptions=True), strict=True):
@@ -153,16 +153,14 @@ async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, repo
 async def _compare(
     replicas: list[Replica], table: Backend | None, proxy: KVProxy, session: aiohttp.ClientSession, report: Report
 ) -> None:
-    """Wait until each of `replicas` serves what `table` holds, for as long as `proxy` would."""
+    """Wait until each of `replicas` serves what `table` holds, up to ``ready_timeout`` of `proxy`."""
     deadline = time.monotonic() + proxy.ready_timeout
     while replicas:
-        keys = (await whole(table.load())).keys if table else {}
+        keys = (await run_to_end(table.load())).keys if table else {}
         stored = revision_in(keys)
         if not stored:
             for replica in replicas:
-                report.note(
-                    "traefik", f"{replica} answers. Whether it reads the table shows when the hub has made one."
-                )
+                report.note("traefik", f"{replica} answers. Check again after the hub has made its table.")
             return
         is_last = time.monotonic() > deadline
         left = []
@@ -192,7 +190,7 @@ def _provider(proxy: KVProxy) -> str:
 
 
 async def _served(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> str | None:
-    """The revision of the table that it serves."""
+    """The revision of the table that the replica serves; None: it serves none."""
     if _is_pushed(proxy):
         return (await plugin.ask(replica.api, session)).served.revision or None
     return await replica.api.revision(session, _provider(proxy))
@@ -216,15 +214,15 @@ async def _answer(replica: Replica, question: Awaitable[T]) -> T:
 
 def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) -> str:
     if served is None and _is_pushed(proxy):
-        return f"{replica} has our plugin, and no table yet: no hub sends it one. Is the hub running?"
+        return f"{replica} has our plugin, but no hub has sent it a table yet. Is the hub running?"
     if served is None:
         return f"{replica} serves no table of its provider {_provider(proxy)!r}; it needs what is shown below."
     if served.partition(".")[0] == stored.partition(".")[0]:
         return (
             f"{replica} serves revision {served} of this table, and after {proxy.ready_timeout:g} s not yet {stored}."
         )
-    return f"{replica} serves a table at revision {served}, and this one is at {stored}: " + (
-        "an earlier hub has sent it, or another one does."
+    return f"{replica} serves a table at revision {served}, but this table is at {stored}: " + (
+        "an earlier hub or another one has sent it."
         if _is_pushed(proxy)
         else "it reads another prefix or store, or has lost this one."
     )

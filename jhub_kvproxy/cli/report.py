@@ -1,4 +1,4 @@
-"""The steps of a check, told as they come."""
+"""The steps of a check, printed as they end."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _INDENT = " " * 16
 
 
 class StepFailed(Exception):
-    """A step failed, which is reported already; what depends on it cannot be done."""
+    """A step failed and is reported. The steps that depend on it are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was tried."""
+    """The result of one test."""
 
     step: str
     status: Status
@@ -33,11 +33,11 @@ class Step:
 
 
 class Report:
-    """The steps so far, in which `secrets` are hidden; `tell` is called with each one's text."""
+    """The steps so far. It hides `secrets`, and calls `tell` with the line of each step."""
 
     def __init__(self, tell: Callable[[str], None], secrets: Secrets, *, debug: bool) -> None:
         self.steps: list[Step] = []
-        #: What was found out, for programs.
+        #: Findings for the JSON.
         self.facts: dict[str, Any] = {}
         self.secrets = secrets
         self._heard: set[str] = set()
@@ -52,14 +52,14 @@ class Report:
         self._add(step, "ok", text)
 
     def note(self, step: str, text: str, error: Exception | None = None) -> None:
-        """Something that an admin should know, and that is no failure."""
+        """Report what an admin should know, and what is no failure."""
         self._add(step, "note", text, error)
 
     def failed(self, step: str, text: str, error: Exception | None = None) -> None:
         self._add(step, "FAILED", text, error)
 
     def listen_to(self, log: logging.Logger) -> None:
-        """Take what a backend writes into `log`, each once: errors as failures, warnings as notes."""
+        """Report what a backend logs to `log`, each message once: errors as failures, warnings as notes."""
         handler = logging.Handler(logging.WARNING)
         handler.emit = self._hear  # type: ignore[method-assign]
         log.addHandler(handler)
@@ -84,21 +84,21 @@ class Report:
         text = self.secrets.hide(" ".join(text.split()))
         self.steps.append(Step(step, status, text))
         line = f"{status:<6}  {step:<7} {text}"
-        # A line each for programs; people have them folded.
+        # Programs get one line for each step; on a terminal it is wrapped.
         self.tell("\n".join(wrapped(line, hanging=_INDENT)) if sys.stdout.isatty() else line)
         if error and self._debug:
             print(self.secrets.hide("\n".join(_trace(error))), file=sys.stderr, flush=True)
 
 
 def in_words(error: Exception) -> str:
-    """A sentence for an admin, if there is one."""
+    """`error` as a sentence for an admin."""
     if isinstance(error, KVProxyError):
         return str(error)
-    return f"{describe(error)}. This is a fault of the program; --debug shows where."
+    return f"{describe(error)}. This is a bug in the program; --debug shows where."
 
 
 def _trace(error: BaseException) -> Iterator[str]:
-    """Where `error` came from, the first cause first. No line of source: one of a configuration may hold a secret."""
+    """The traceback of `error`, the first cause first, without source lines: a configuration's may hold a secret."""
     if cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         yield from _trace(cause)
     for frame in traceback.extract_tb(error.__traceback__):

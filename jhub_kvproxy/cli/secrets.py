@@ -1,4 +1,4 @@
-"""Secrets that an admin configured: none may be in what we print, whoever wrote the sentence."""
+"""Secrets of a configuration, and how to hide them: no output may contain one, whoever wrote its text."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HIDDEN = "***"
 
 
 class Secrets:
-    """The secrets that are known so far."""
+    """The secrets found so far."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
 
     def hide(self, text: str) -> str:
-        """`text` with asterisks in the place of every secret that stands in it as a word."""
+        """Replace every secret that is a word of `text` by asterisks."""
         for value in sorted(self._values, key=len, reverse=True):
             before = r"(?<!\w)" if value[0].isalnum() else ""
             after = r"(?!\w)" if value[-1].isalnum() else ""
@@ -29,7 +29,7 @@ class Secrets:
         return text
 
     def hide_leaves(self, value: Any) -> Any:
-        """`value`, of JSON's types, with its texts as :meth:`hide` leaves them; the keys stay."""
+        """Apply :meth:`hide` to all strings in `value`, which has JSON's types; keys stay."""
         if isinstance(value, Mapping):
             return {key: self.hide_leaves(below) for key, below in value.items()}
         if isinstance(value, list):
@@ -37,7 +37,7 @@ class Secrets:
         return self.hide(value) if isinstance(value, str) else value
 
     def learn(self, settings: Mapping[str, Any]) -> None:
-        """Take in what is secret in a section: the values of such names, and passwords in URLs."""
+        """Find the secrets in a section: values of options such as `password`, and passwords in URLs."""
         for name, value in settings.items():
             if _NAME.search(str(name)):
                 self.add(_leaves(value))
@@ -45,11 +45,11 @@ class Secrets:
                 self.add(_in_urls(value))
 
     def learn_traits(self, configurable: HasTraits) -> None:
-        """The same for an object, whose options may come from the environment."""
+        """Find the secrets among an object's options, which may come from the environment."""
         self.learn({name: getattr(configurable, name) for name in configurable.trait_names(config=True)})
 
     def learn_provider(self, tree: Mapping[str, Any]) -> None:
-        """The same for what ``Backend.traefik_provider_secrets`` tells; a user name may stand there too."""
+        """Find the secrets in what ``Backend.traefik_provider_secrets`` returns; a user name there is none."""
         for name, value in tree.items():
             if isinstance(value, Mapping):
                 self.learn_provider(value)
@@ -61,7 +61,7 @@ class Secrets:
 
 
 def _leaves(value: Any) -> Iterable[object]:
-    """What `value` holds, however deep."""
+    """All values in `value`, at any depth."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple, set)):

@@ -1,4 +1,4 @@
-"""What a check does with the store. All that it writes is removed again, however it ends."""
+"""The check of the store. However it ends, it removes all that it wrote."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ T = TypeVar("T")
 
 _PATIENCE = 10.0
 _LEASE = 30.0
-#: Keys of the hub's own table that are ours; the core leaves them alone (``records.py``, Table.drift).
+#: Prefix of the check's keys in the hub's own table; the core ignores them (``routing/records.py``, Table.drift).
 _OURS = "check/"
 
 
 class Table(Enum):
-    """What became of the hub's own table."""
+    """Whether the hub's own table is open."""
 
     OPEN = auto()
-    #: It is in files, and no hub has made them yet.
+    #: The table is in files, and no hub has made them yet.
     ABSENT = auto()
     FAILED = auto()
 
 
 def backend_for(proxy: KVProxy, prefix: str) -> Backend:
-    """The backend that `proxy` is configured with, on `prefix`; not opened."""
+    """The backend of `proxy`, on `prefix`; not opened."""
     return cast(Backend, proxy.backend_class(parent=proxy, prefix=prefix))
 
 
-async def whole(call: Coroutine[Any, Any, T]) -> T:
-    """What `call` returns. If we are cancelled it ends first: what it did to the store can then be undone."""
+async def run_to_end(call: Coroutine[Any, Any, T]) -> T:
+    """Await `call` to its end, even if the caller is cancelled: then the caller can undo what it did to the store."""
     task = asyncio.ensure_future(call)
     try:
         return await asyncio.shield(task)
@@ -53,7 +53,7 @@ async def whole(call: Coroutine[Any, Any, T]) -> T:
 
 
 async def open_table(backend: Backend, report: Report) -> Table:
-    """Open the hub's own table and look at it; nothing in it is changed, and none is made."""
+    """Open the hub's own table and read it, without a change. If there is no table, make none."""
     try:
         with report.step("open"):
             if directory := _missing_directory(backend):
@@ -61,15 +61,15 @@ async def open_table(backend: Backend, report: Report) -> Table:
                     "table", f"{backend.prefix!r} holds no table yet; the hub makes {directory} when it starts."
                 )
                 return Table.ABSENT
-            await whole(backend.open())
+            await run_to_end(backend.open())
             limits = limits_in_words(backend.max_txn_ops, backend.max_txn_bytes)
             report.ok("open", f"The store answers{f'; a transaction changes up to {limits}' if limits else ''}.")
         with report.step("table"):
-            keys = (await whole(backend.load())).keys
+            keys = (await run_to_end(backend.load())).keys
             report.facts["routes"] = sum(key.startswith(RECORDS) for key in keys)
             if keys:
-                # Whether we may write shows also where there is nothing to delete.
-                await whole(backend.apply(Batch({_OURS + secrets.token_hex(4): None})))
+                # Deleting an absent key changes nothing, but shows whether we may write.
+                await run_to_end(backend.apply(Batch({_OURS + secrets.token_hex(4): None})))
             report.ok("table", _describe(backend.prefix, report.facts["routes"] if keys else None))
     except StepFailed:
         return Table.FAILED
@@ -83,7 +83,7 @@ def _describe(prefix: str, routes: int | None) -> str:
 
 
 def _missing_directory(backend: Backend) -> Path | None:
-    """Where Traefik will read a table in files that no hub has made yet."""
+    """The directory of a table in files, if no hub has made it yet; otherwise None."""
     if not isinstance(backend, SupportsTraefik) or backend.provider != "file":
         return None
     directory = Path(backend.traefik_provider_config()["file"]["directory"])
@@ -91,9 +91,9 @@ def _missing_directory(backend: Backend) -> Path | None:
 
 
 async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None:
-    """Write, read, delete, watch and lease, below a prefix that nobody else uses.
+    """Test writing, reading, deleting, the watch and the lease, below a prefix that nobody else uses.
 
-    If the store refuses that prefix, `own`, the hub's own table, gets a key of ours for a moment.
+    If the store refuses that prefix, write a key into `own`, the hub's own table, for a moment.
     """
     prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
     scratch = backend_for(proxy, prefix)
@@ -102,17 +102,17 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
     try:
         with suppress(StepFailed), report.step("write"):
             try:
-                await whole(scratch.open())
+                await run_to_end(scratch.open())
                 may_be_written = True
-                await whole(scratch.apply(Batch(keys)))
+                await run_to_end(scratch.apply(Batch(keys)))
             except BackendRejected as error:
                 may_be_written = False
                 if own is None:
                     raise
                 report.note(
                     "write",
-                    f"The store lets us use {own.prefix!r} only. So a key in the hub's own table is used, and "
-                    "watch and lease are not tried.",
+                    f"The store lets us use {own.prefix!r} only. So the check uses a key in the hub's own table, and "
+                    "skips watch and lease.",
                     error,
                 )
                 await _try_own(own, report)
@@ -123,22 +123,22 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
             await _try_lease(scratch, backend_for(proxy, prefix), report)
     finally:
         try:
-            await whole(scratch.remove())
+            await run_to_end(scratch.remove())
         except Exception as error:
             if may_be_written:
                 report.failed("cleanup", f"Below {prefix!r} something may be left: {in_words(error)}", error)
         finally:
-            await whole(scratch.close())
+            await run_to_end(scratch.close())
 
 
 async def _try_own(own: Backend, report: Report) -> None:
     keys = {_OURS + secrets.token_hex(4): "jhub-kvproxy check"}
     try:
-        await whole(own.apply(Batch(keys)))
+        await run_to_end(own.apply(Batch(keys)))
         await _read_and_delete(own, keys)
     except BaseException:
         try:
-            await whole(own.apply(Batch(dict.fromkeys(keys))))
+            await run_to_end(own.apply(Batch(dict.fromkeys(keys))))
         except BackendError as error:
             report.failed("cleanup", f"{', '.join(keys)} may be left in the table; the hub ignores it. {error}", error)
         raise
@@ -146,13 +146,13 @@ async def _try_own(own: Backend, report: Report) -> None:
 
 
 async def _read_and_delete(backend: Backend, keys: Mapping[str, str]) -> None:
-    stored = (await whole(backend.load())).keys
+    stored = (await run_to_end(backend.load())).keys
     if wrong := [key for key, value in keys.items() if stored.get(key) != value]:
-        raise KVProxyError(f"{wrong[0]!r} was written below {backend.prefix!r} and is not read from there.")
-    await whole(backend.apply(Batch(dict.fromkeys(keys))))
-    stored = (await whole(backend.load())).keys
+        raise KVProxyError(f"{wrong[0]!r} was written below {backend.prefix!r}, but reading does not return it.")
+    await run_to_end(backend.apply(Batch(dict.fromkeys(keys))))
+    stored = (await run_to_end(backend.load())).keys
     if left := [key for key in keys if key in stored]:
-        raise KVProxyError(f"{left[0]!r} was deleted below {backend.prefix!r} and is still read from there.")
+        raise KVProxyError(f"{left[0]!r} was deleted below {backend.prefix!r}, but is still there.")
 
 
 async def _try_watch(backend: Backend, report: Report) -> None:
@@ -162,11 +162,11 @@ async def _try_watch(backend: Backend, report: Report) -> None:
         try:
             async with asyncio.timeout(_PATIENCE), aclosing(cast(AsyncGenerator[None], backend.watch())) as changes:
                 await anext(changes)
-                await whole(backend.apply(Batch({_OURS + "watch": "changed"})))
+                await run_to_end(backend.apply(Batch({_OURS + "watch": "changed"})))
                 await anext(changes)
         except (TimeoutError, StopAsyncIteration):
-            raise KVProxyError(f"The store did not tell of a change within {_PATIENCE:g} s.") from None
-        report.ok("watch", "The store tells of changes.")
+            raise KVProxyError(f"The store did not report a change within {_PATIENCE:g} s.") from None
+        report.ok("watch", "The store reports changes.")
 
 
 async def _try_lease(backend: Backend, other: Backend, report: Report) -> None:
@@ -175,17 +175,17 @@ async def _try_lease(backend: Backend, other: Backend, report: Report) -> None:
     holder = f"jhub-kvproxy check on {socket.gethostname()}"
     with suppress(StepFailed), report.step("lease"):
         try:
-            await whole(other.open())
-            await whole(backend.acquire_lease(holder, _LEASE))
+            await run_to_end(other.open())
+            await run_to_end(backend.acquire_lease(holder, _LEASE))
             with suppress(LeaseHeld):
-                await whole(other.acquire_lease(holder, _LEASE))
+                await run_to_end(other.acquire_lease(holder, _LEASE))
                 raise KVProxyError("The store gave the lease to two writers at once.")
-            await whole(backend.apply(Batch({_OURS + "lease": holder})))
-            await whole(backend.release_lease())
-            await whole(other.acquire_lease(holder, _LEASE))
-            await whole(other.release_lease())
+            await run_to_end(backend.apply(Batch({_OURS + "lease": holder})))
+            await run_to_end(backend.release_lease())
+            await run_to_end(other.acquire_lease(holder, _LEASE))
+            await run_to_end(other.release_lease())
         finally:
-            await whole(other.close())
+            await run_to_end(other.close())
             with suppress(BackendError):
-                await whole(backend.release_lease())
+                await run_to_end(backend.release_lease())
         report.ok("lease", "The store lets one hub at a time write.")

@@ -1,4 +1,4 @@
-"""Text for a terminal: tables, wrapped paragraphs, JSON. Pure functions."""
+"""Format text for a terminal: tables, wrapped paragraphs, JSON. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _WIDEST = 100
 
 
 def width() -> int:
-    """Columns to fill: those of the terminal, 80 without one, and no more than a person reads with ease."""
+    """Columns for text: those of the terminal (80 without one), but at most as many as are easy to read."""
     return min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
 
 
 def wrapped(text: str, indent: str = "", hanging: str | None = None) -> list[str]:
-    """`text` as lines that fit, after `indent`; those after the first after `hanging`."""
+    """Wrap `text` into lines. The first starts with `indent`, the others with `hanging` (default: `indent`)."""
     return textwrap.wrap(
         text,
         width(),
@@ -29,7 +29,7 @@ def wrapped(text: str, indent: str = "", hanging: str | None = None) -> list[str
 
 
 def paragraphs(text: str, indent: str = "") -> Iterator[str]:
-    """The lines of `text`, wrapped anew; an indented paragraph or a list stays as it is."""
+    """Wrap each paragraph of `text`. Indented paragraphs and lists keep their lines."""
     for number, paragraph in enumerate(text.split("\n\n")):
         if number:
             yield ""
@@ -40,7 +40,7 @@ def paragraphs(text: str, indent: str = "") -> Iterator[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterator[str]:
-    """`rows` as lines whose columns are aligned."""
+    """`rows` as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield gap.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
@@ -51,7 +51,7 @@ def as_json(value: Any) -> str:
 
 
 def limits_in_words(keys: int | None, size: int | None) -> str:
-    """How much a transaction takes, `size` in bytes; empty: as much as one likes."""
+    """The limits of a transaction: `keys`, and `size` in bytes. Empty if there is none."""
     limits = [f"{keys} keys"] if keys is not None else []
     if size is not None:
         limits.append(f"{size // 1024} KiB")

@@ -1,4 +1,4 @@
-"""``jhub-kvproxy traefik-config``: the configuration of a Traefik that others start, from the hub's."""
+"""``jhub-kvproxy traefik-config``: print the configuration of a Traefik that the hub does not start."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _API_PORT = 8099
 
 DESCRIPTION = f"""
 Print the static configuration of a Traefik that the hub does not start, made from the hub's
-configuration; with --dynamic, the dynamic configuration that goes beside it; with --env, its
-environment, which has the credential of its API and always is secret. With --plugin, write the files
-of the plugin that KVProxy.delivery = "push" needs; DIRECTORY must be the one that Traefik is started in.
+configuration. With --dynamic, print the dynamic configuration that it needs too. With --env, print its
+environment: it has the credential of Traefik's API, so keep it secret. With --plugin, write the files of
+the plugin that KVProxy.delivery = "push" needs; start Traefik in that DIRECTORY.
 
-The file (by default {DEFAULT_FILE}, if it is here) is loaded as JupyterHub does it. The store's
-secrets are left out, and named in a comment, unless --secrets is given.
+The command loads the file (by default {DEFAULT_FILE}, if it is here) as JupyterHub does. It leaves out
+the store's secrets, and names them in a comment, unless you give --secrets.
 """
 _EXAMPLES = """examples:
   jhub-kvproxy traefik-config --secrets > /etc/traefik/traefik.toml
@@ -50,12 +50,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_hub_arguments(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dynamic", action="store_true", help="print the dynamic configuration")
-    what.add_argument("--env", action="store_true", help="print the environment, for a unit's EnvironmentFile")
+    what.add_argument("--env", action="store_true", help="print the environment, for systemd's EnvironmentFile")
     what.add_argument("--plugin", metavar="DIRECTORY", type=expanduser, help="write the plugin's files below it")
     parser.add_argument("--secrets", action="store_true", help="print the store's secrets too")
-    parser.add_argument("--api-address", metavar="ADDRESS", help="where its API listens (default: as the hub asks)")
     parser.add_argument(
-        "--directory", default="/etc/traefik", type=expanduser, help="where its files are (default: %(default)s)"
+        "--api-address",
+        metavar="ADDRESS",
+        help="where Traefik's API listens (default: the port in KVProxy.traefik_api_urls)",
+    )
+    parser.add_argument(
+        "--directory", default="/etc/traefik", type=expanduser, help="where Traefik's files are (default: %(default)s)"
     )
     parser.epilog = _EXAMPLES
 
@@ -66,7 +70,7 @@ def run(options: Namespace) -> int:
         return 0
     try:
         _, config = load_for_hub(options.config, options.configuration)
-        # JupyterHub's part of the configuration, and the proxy as the hub would make it.
+        # JupyterHub's section of the configuration, and the proxy as the hub would make it.
         hub, proxy = config.JupyterHub, proxy_class_for(config)(config=config, log=silent_log())
         settings = _settings(hub, proxy)
         if options.env:
@@ -83,7 +87,7 @@ def run(options: Namespace) -> int:
 
 
 def _settings(hub: Config, proxy: KVProxy) -> TraefikSettings:
-    """What is chosen for `proxy`, which is no part of a running hub, and in JupyterHub's own part, `hub`."""
+    """Traefik's settings, from `proxy`, which no hub runs, and from `hub`, JupyterHub's section."""
     return replace(
         traefik_settings_of(proxy, hub.get("trusted_downstream_ips", [])),
         public_url=str(hub.get("bind_url", "http://:8000")),
@@ -100,7 +104,7 @@ def _print_static(options: Namespace, proxy: KVProxy, settings: TraefikSettings)
         static = merge(static, hidden)
     elif not options.json:
         for option in secret_options(hidden):
-            print(f"# Secret, and shown by --secrets only: {option}")
+            print(f"# Secret, shown only with --secrets: {option}")
     _print_config(options, static)
 
 
@@ -139,5 +143,5 @@ def _print_config(options: Namespace, config: dict[str, Any]) -> None:
 
 
 def _api_port(urls: list[str]) -> int:
-    """The port that the hub asks at; the first URL is as good as the others."""
+    """The port of the first URL: all replicas have the same configuration."""
     return (urlsplit(urls[0]).port if urls else None) or _API_PORT

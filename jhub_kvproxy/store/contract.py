@@ -14,16 +14,17 @@ from traitlets.config import LoggingConfigurable
 from .batches import Limits, cut_anywhere
 
 CONTRACT = 1
-"""The version of this contract. It rises when drivers that kept the last one may fail; :attr:`Backend.contract`."""
+"""The version of this contract, which :attr:`Backend.contract` states. It rises only when a driver that fulfils the
+previous version may fail with the new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changes that belong together: each key with its new value, or None to delete it.
+    """Changes that are applied together: each key with its new value, or None to delete the key.
 
-    Keys are relative to :attr:`Backend.prefix`, without a leading slash: ``traefik/...`` is what
-    Traefik reads, in the layout of its KV providers (Traefik docs, "Routing & Load Balancing:
-    KV"); everything else is the core's own. Keys and values are text, mostly ASCII.
+    Keys are relative to :attr:`Backend.prefix`, without a leading slash. Traefik reads the keys below ``traefik/``, in
+    the layout of its KV providers (Traefik docs, "Routing & Load Balancing: KV"). The core uses all others for itself.
+    Keys and values are text, mostly ASCII.
     """
 
     changes: Mapping[str, str | None]
@@ -31,87 +32,86 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All keys below the prefix and their values, as they were at one moment."""
+    """All keys below the prefix and their values, as they stood in the store at one moment."""
 
     keys: Mapping[str, str]
 
 
 class _MetaBackend(MetaHasTraits, ABCMeta):
-    """Lets a class with traits have abstract methods."""
+    """Allows abstract methods in a class with traits."""
 
 
 class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     """A store that keeps the routing table.
 
-    Lifecycle: the core constructs it (which does no I/O), awaits :meth:`open`, calls :meth:`apply`
-    and :meth:`load` serially, never two at once, and awaits :meth:`close`. After `close`, `open`
-    may be called again.
+    Lifecycle: the core constructs the backend (which does no I/O), awaits :meth:`open`, calls :meth:`apply` and
+    :meth:`load` one at a time, and awaits :meth:`close`. After `close` it may call `open` again.
 
-    Errors: only :class:`~jhub_kvproxy.errors.BackendError` leaves a driver:
-    :class:`~jhub_kvproxy.errors.BackendUnavailable` when the same call may succeed later,
-    :class:`~jhub_kvproxy.errors.BackendRejected` when it will not (its subclass
-    :class:`~jhub_kvproxy.errors.BatchRejected` when another batch may), each raised ``from`` its
-    cause, with a text that names the place and what to do, and no secret.
+    Errors: a driver raises only :class:`~jhub_kvproxy.errors.BackendError`:
+    :class:`~jhub_kvproxy.errors.BackendUnavailable` if the same call may succeed later,
+    :class:`~jhub_kvproxy.errors.BackendRejected` if it will not, and its subclass
+    :class:`~jhub_kvproxy.errors.BatchRejected` if another batch may. It raises each ``from`` its cause. The text says
+    where the error is and what to do, and contains no secret.
 
-    Time: every call ends within a limit of the driver's choice, and nothing in it blocks the event
-    loop, which JupyterHub shares, for 50 ms.
+    Time: every call ends within a limit that the driver chooses. No call blocks the event loop, which it shares with
+    JupyterHub, for 50 ms.
     """
 
     contract: ClassVar[int]
-    """The version of the contract that the driver is written to, as a number: ``contract = 1``.
+    """The version of the contract that the driver fulfils, as a number: ``contract = 1``.
 
-    A driver with another version than :data:`jhub_kvproxy.CONTRACT`, or with none, is refused before it is used.
+    jhub-kvproxy refuses a driver that states another version than :data:`jhub_kvproxy.CONTRACT`, or none.
     """
 
     max_txn_ops: int | None = None
-    """How many keys one :meth:`apply` may change; None: no limit. :meth:`open` may set it to what it finds out.
+    """The most keys that one :meth:`apply` may change; None: no limit. :meth:`open` may set it from the store's answer.
 
-    The core cuts larger changes into several, between routes where it can.
+    The core cuts larger changes into several batches, between routes where it can.
     """
 
     max_txn_bytes: int | None = None
-    """How long the keys (without prefix) and values of one :meth:`apply` may be together, in UTF-8; None: no limit."""
+    """The most bytes of one :meth:`apply`: its keys (without prefix) and values together, in UTF-8; None: no limit."""
 
-    prefix = Unicode(help="Below which keys this hub's table lives; set from KVProxy.prefix.")
+    prefix = Unicode(help="The part of the store that belongs to this hub; set from KVProxy.prefix.")
 
     @property
     def root(self) -> str:
-        """:attr:`prefix` as one segment of a key or a path, for stores that many hubs share.
+        """:attr:`prefix`, quoted for use as one segment of a key or a path.
 
-        Different prefixes have different roots, none with a slash, a dot, or a character that means
-        something in a glob pattern or a URL.
+        Different prefixes have different roots. A root has no slash, no dot, and no character that is special in a glob
+        pattern or a URL.
         """
         return quote(self.prefix, safe="").replace(".", "%2E")
 
     async def open(self) -> None:
-        """Make ready: import client libraries, connect, check permissions. Calling it twice is harmless."""
+        """Import client libraries, connect, and check permissions. A second call changes nothing."""
 
     async def close(self) -> None:
-        """Release what :meth:`open` took. Calling it twice, or without `open`, is harmless."""
+        """Release what :meth:`open` took, and the lease. A call without `open`, or a second one, changes nothing."""
 
     @abstractmethod
     async def apply(self, batch: Batch) -> None:
-        """Make all of `batch`'s changes, or none.
+        """Make all changes of `batch`, or none.
 
-        When it returns they are durable, and every later :meth:`load` sees them. Doing it again
-        changes nothing; deleting an absent key succeeds. When it raises
-        :class:`~jhub_kvproxy.errors.BackendUnavailable` the outcome may be unknown: the core loads
-        before it applies again. Keys outside the batch stay as they are, whoever wrote them.
+        When it returns, the changes are durable, and every later :meth:`load` returns them. Applying the same batch
+        again changes nothing. Deleting an absent key succeeds. Keys that are not in the batch stay as they are, whoever
+        wrote them. When it raises :class:`~jhub_kvproxy.errors.BackendUnavailable`, the changes may have been made or
+        not: the core loads before it applies again.
         """
 
     @abstractmethod
     async def load(self) -> Snapshot:
-        """The table as the store has it now, whoever wrote it; empty when there is none.
+        """Return the table as the store has it now, whoever wrote it; empty if the store has none.
 
-        A table that cannot be read (damaged, no permission, unreachable) is an error, never an
-        empty table.
+        Raise an error if the table cannot be read (damaged, no permission, unreachable): never return an empty one
+        then.
         """
 
     async def remove(self) -> None:
-        """Remove the table and all that was made to keep it; after it only :meth:`close` may be called.
+        """Remove the table and all that the driver made to keep it. Afterwards the core calls only :meth:`close`.
 
-        For a prefix that nobody uses, such as one made to try the store. A driver that makes more than
-        keys, such as files, removes that too.
+        The core calls it for a prefix that no hub uses, such as that of ``jhub-kvproxy check``. A driver that makes
+        more than keys, such as files, removes that too.
         """
         keys = (await self.load()).keys
         for part in cut_anywhere(dict.fromkeys(keys), Limits(self.max_txn_ops, self.max_txn_bytes)):
@@ -120,54 +120,59 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 
 @runtime_checkable
 class SupportsWatch(Protocol):
-    """A backend that tells when its table changes. Optional: a backend has it by having the method."""
+    """A backend that reports changes of its table. Optional: a backend that has the method supports it."""
 
     def watch(self) -> AsyncIterator[None]:
         """Yield once when the watch has begun, then after each change of the table, whoever made it.
 
-        Changes in quick succession may be told as one. A lease is not a part of the table. Other
-        methods may be called meanwhile. It ends by ``aclose()``, or by raising
-        :class:`~jhub_kvproxy.errors.BackendUnavailable` when changes may have been missed: the caller
-        then watches anew.
+        One yield may stand for several changes in quick succession. The lease is not part of the table. The core may
+        call other methods meanwhile. The watch ends by ``aclose()``, or raises
+        :class:`~jhub_kvproxy.errors.BackendUnavailable` if it may have missed changes: the core then starts a new one.
         """
 
 
 @runtime_checkable
 class SupportsLease(Protocol):
-    """A backend that can hold the prefix for one writer at a time. Optional: a backend has it by having the methods."""
+    """A backend that lets one writer at a time write. Optional: a backend that has both methods supports it."""
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        """Become the only writer for `ttl` seconds, or stay it for `ttl` seconds from now.
+        """Acquire the lease of the prefix, or renew it: for `ttl` seconds from now, this object is the only writer.
 
-        `holder` says for people who it is. From the first call until :meth:`release_lease`, every
-        :meth:`~Backend.apply` of this object is made only while the lease is still its own, which
-        the store checks in the same transaction; otherwise it raises
-        :class:`~jhub_kvproxy.errors.LeaseLost` and changes nothing. Raises
-        :class:`~jhub_kvproxy.errors.LeaseHeld` when another object has it, in this process or another.
+        `holder` describes this writer for people. From the first call until :meth:`release_lease`, each
+        :meth:`~Backend.apply` of this object makes its changes only while the object has the lease, which the store
+        checks in the same transaction. Otherwise `apply` raises :class:`~jhub_kvproxy.errors.LeaseLost` and changes
+        nothing. `acquire_lease` raises :class:`~jhub_kvproxy.errors.LeaseHeld`, which says who and since when, if
+        another object has the lease, in this process or another.
         """
 
     async def release_lease(self) -> None:
-        """Let another writer have it at once. Harmless without one. :meth:`~Backend.close` does it too."""
+        """Release the lease, so that another writer gets it at once. Without a lease, change nothing.
+
+        :meth:`~Backend.close` releases it too.
+        """
 
 
 @runtime_checkable
 class SupportsTraefik(Protocol):
-    """A backend whose store Traefik can read by itself, with ``KVProxy.delivery = "store"``. Optional, as the others.
+    """A backend whose store Traefik can read by itself, with ``KVProxy.delivery = "store"``.
 
-    Traefik reads the keys below ``traefik/``. A backend has this by having all four members.
+    Optional: a backend that has all four members supports it. Traefik reads the keys below ``traefik/``.
     """
 
     provider: str
-    """Suffix of the names that Traefik's API gives to what it read from this store: ``file``, ``etcd``."""
+    """Name of the Traefik provider that reads this store, such as ``file`` or ``etcd``.
+
+    Traefik's API appends it to the names of what it read there, such as ``name@etcd``.
+    """
 
     lists_at_once: bool
-    """Whether Traefik reads all keys of this store as they were at one moment.
+    """Whether Traefik reads all keys of this store as they stood at one moment.
 
-    Otherwise what it serves may miss a part of a commit, so the core confirms each one by another.
+    If not, Traefik may serve only a part of a commit, so the core confirms each commit by another.
     """
 
     def traefik_provider_config(self) -> dict[str, Any]:
-        """What to put under ``providers`` in Traefik's static configuration, without secrets."""
+        """Return the section ``providers`` of Traefik's static configuration, without secrets."""
 
     def traefik_provider_secrets(self) -> dict[str, Any]:
-        """What must be merged over :meth:`traefik_provider_config` and stand in no file or argument."""
+        """Return the secrets to merge over :meth:`traefik_provider_config`. They get into no file and no argument."""

@@ -1,6 +1,6 @@
-"""The conformance kit: tests that a driver must pass, and backends for tests of what uses one.
+"""The conformance kit: tests that a driver must pass, and backends for testing code that uses a backend.
 
-It needs what ``pip install "jhub-kvproxy[testing]"`` brings.
+``pip install "jhub-kvproxy[testing]"`` installs what it needs.
 """
 # ruff: noqa: E402
 

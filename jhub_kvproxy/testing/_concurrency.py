@@ -1,4 +1,4 @@
-"""Several objects at once: all or nothing, and nothing lost."""
+"""Tests with several objects at once: a batch is applied whole or not at all, and no change is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ..errors import BackendError
 from ..store.contract import Backend, Batch
-from ._kit import Kit, Suite, asynchronous, whole
+from ._kit import Kit, Suite, asynchronous, batch_of
 from .block import longest_block
 
 _ROUNDS = 40
@@ -16,7 +16,7 @@ _MANY = 6000
 
 
 class ConcurrencyTests(Suite):
-    """What readers see while others write."""
+    """What readers see while others write, and what cancelled calls leave."""
 
     @asynchronous
     async def test_a_reader_sees_whole_batches(self, kit: Kit) -> None:
@@ -25,13 +25,13 @@ class ConcurrencyTests(Suite):
 
     @asynchronous
     async def test_a_large_table_is_read_as_of_one_moment(self, kit: Kit) -> None:
-        """So large that a driver may need several requests to read it; the keys that change are far apart."""
+        """The table is so large that a driver may need several requests; the keys that change are far apart."""
         others = {f"routes/p.user.{number:05}": "x" * 100 for number in range(_MANY)}
         with longest_block() as filling:
             await kit.fill(others)
         with longest_block() as loading:
             assert (await kit.backend.load()).keys == others, "A large table must come back whole."
-        print(f"The event loop stood still for {loading.seconds:.3f} s at most while {_MANY} keys were loaded,")
+        print(f"The event loop was blocked for {loading.seconds:.3f} s at most while {_MANY} keys were loaded,")
         print(f"and for {filling.seconds:.3f} s while they were applied.")
         keys = ["routes/!first", "routes/p.user.03000-", "routes/~last"]
         await _read_while_writing(kit, keys, others, reads_at_least=6)
@@ -60,12 +60,12 @@ class ConcurrencyTests(Suite):
 
     @asynchronous
     async def test_a_cancelled_call_leaves_whole_batches(self, kit: Kit) -> None:
-        """Cancelled at many moments; what became of it is unknown, but not in part."""
+        """Cancel calls at many moments: each batch is applied whole or not at all."""
         keys = [f"routes/{number}" for number in range(min(10, kit.backend.max_txn_ops or 10))]
-        await kit.backend.apply(whole(0, *keys))
+        await kit.backend.apply(batch_of(0, *keys))
         reader = await kit.opened()
         for number in range(1, _ROUNDS):
-            for call in (kit.backend.apply(whole(number, *keys)), kit.backend.load()):
+            for call in (kit.backend.apply(batch_of(number, *keys)), kit.backend.load()):
                 task = asyncio.ensure_future(call)
                 for _ in range(number // 2):
                     await asyncio.sleep(0)
@@ -73,7 +73,7 @@ class ConcurrencyTests(Suite):
                 with suppress(asyncio.CancelledError, BackendError):  # any other error fails the test
                     await task
             _assert_is_whole((await reader.load()).keys.values(), len(keys))
-        await kit.backend.apply(whole("last", "routes/last"))
+        await kit.backend.apply(batch_of("last", "routes/last"))
         keys_now = dict((await reader.load()).keys)
         assert keys_now.pop("routes/last", "") == "last", (
             "A backend must be usable after one of its calls was cancelled."
@@ -84,8 +84,8 @@ class ConcurrencyTests(Suite):
 async def _read_while_writing(
     kit: Kit, keys: list[str], others: dict[str, str] | None = None, reads_at_least: int = 20
 ) -> None:
-    """Write a number to all `keys`, again and again, while another object reads: it must always read one number."""
-    await kit.backend.apply(whole(0, *keys))
+    """Write a number to all `keys`, again and again, while another object reads: all keys must have the same number."""
+    await kit.backend.apply(batch_of(0, *keys))
     reader = await kit.opened()
     reads = 0
 
@@ -93,7 +93,7 @@ async def _read_while_writing(
         number = 0
         while number < _ROUNDS or (reads < reads_at_least and not reading.done()):
             number += 1
-            await kit.backend.apply(whole(number, *keys))
+            await kit.backend.apply(batch_of(number, *keys))
             await asyncio.sleep(0)
 
     async def read() -> None:
@@ -117,4 +117,4 @@ async def _read_while_writing(
 def _assert_is_whole(values: Iterable[object], count: int) -> None:
     found = list(values)
     assert len(found) == count, "apply() is all or nothing, but keys of the batch are missing."
-    assert len(set(found)) == 1, "apply() is all or nothing, and load() a view of one moment; this is a mixture of two."
+    assert len(set(found)) == 1, "apply() is all or nothing, and load() reads one moment; this mixes two batches."

@@ -1,4 +1,4 @@
-"""Difficult input, by default."""
+"""Difficult keys, values and user names for the tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
-#: Each means something to a URL, a glob pattern, a shell, a template, JSON, TOML, a path, or a database.
+#: Each is special in a URL, a glob pattern, a shell, a template, JSON, TOML, a path, or a database.
 _TEXTS = [
     *("+'&=,:;!$()*?#[]%@~ \"`\\{}<>|^.-_"),
     *("a b", " a ", "a+b", "a&b=c", "a?b#c", "a=b", "a,b", "a;b", "--", "-a"),
@@ -22,7 +22,7 @@ _CONTROLS = ["\n", "a\nb", "a\r\nb", "\t", "\x00", "a\x00b", "\x1b[0m", "\x01"]
 _PATHS = ["a/b", "a/b/c", "a/", "a//b", "../a", "a/..", "./a", "a/lease", "lease/a", "traefik/http"]
 _NAMES = "ab/é\"'\\{}%*?[]$ .\n\x00"
 
-#: What JSON can hold.
+#: A record with all types of JSON.
 RECORD = {
     "routespec": "/user/%C3%A9/",
     "target": "http://127.0.0.1:8000",
@@ -31,20 +31,20 @@ RECORD = {
 
 
 def difficult_keys() -> Iterator[str]:
-    """Keys whose last segments are difficult; those below ``traefik/`` have the layout of Traefik's KV providers."""
+    """Keys with difficult last segments; those below ``traefik/`` have the layout of Traefik's KV providers."""
     for text in [*_TEXTS, *_PATHS, *_CONTROLS]:
         yield f"routes/{text}"
     for text in _TEXTS:
-        yield f"traefik/http/routers/r.{text}/rule"  # a number alone would be a place in a list
+        yield f"traefik/http/routers/r.{text}/rule"  # a bare number would be an index into a list
 
 
 def difficult_values() -> Iterator[str]:
-    """Values that are difficult, or nearly nothing."""
+    """Difficult values, among them very short ones and a very long one."""
     yield from ["", " ", "\n", "0", "null", "[]", "{}", '""', *_TEXTS, *_PATHS, *_CONTROLS, "\r", "x" * 100_000]
 
 
 def keys() -> st.SearchStrategy[str]:
-    """Keys that meet again, and any keys, in the layout of :func:`difficult_keys`."""
+    """Some keys that repeat often, and any others, in the layout of :func:`difficult_keys`."""
     names = st.sampled_from(["a", "b", "a/b", "a.b"]) | st.text(_NAMES, min_size=1, max_size=4) | _text(min_size=1)
     segments = names.filter(lambda name: "/" not in name)
     return st.one_of(
@@ -55,7 +55,7 @@ def keys() -> st.SearchStrategy[str]:
 
 
 def values() -> st.SearchStrategy[str]:
-    """Few that are changed most often on the way, and any."""
+    """The values that drivers most often damage, and any others."""
     few = ["", " ", "\n", "\r\n", "\x00", "{{", '"', "\\", "%", "0", "null", "é", "e\u0301"]
     return st.one_of(st.sampled_from(few), _text(), st.sampled_from(list(difficult_values())[:-1]))
 
@@ -65,7 +65,7 @@ def _text(min_size: int = 0) -> st.SearchStrategy[str]:
 
 
 def difficult_user_names() -> list[str]:
-    """Names of users that proxies lose, confuse, or obey."""
+    """User names that a careless proxy loses, confuses with others, or takes for code."""
     return [
         *("alice", "alice2", "Alice", "al.ice", "a-b_c~d", "user@example.com", "has@", "~TestJH"),
         *(f"a{char}b" for char in "+'&=,:;!$()*?#[]%@/\\ \"`<>{}|^"),

@@ -1,4 +1,4 @@
-"""What a driver says when something is wrong, and what it may not say."""
+"""Tests that a driver's errors and logs show no secret."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from traitlets import TraitError
 
 from ..errors import BackendError
 from ..store.contract import Backend, SupportsTraefik
-from ._kit import Kit, Suite, asynchronous, whole
+from ._kit import Kit, Suite, asynchronous, batch_of
 
 SECRET_NAMES = ("password", "token", "secret")
 
 
 def secret_traits(backend: Backend) -> list[str]:
-    """The options of `backend` whose values nobody may see, by their names."""
+    """The names of the secret options of `backend`."""
     return [name for name in backend.trait_names(config=True) if name.endswith(SECRET_NAMES)]
 
 
@@ -26,7 +26,7 @@ class ErrorTests(Suite):
 
     @asynchronous
     async def test_no_secret_is_shown(self, kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
-        """Wherever the store refuses it, or takes it."""
+        """Whether the store accepts the secret or refuses it."""
         for name in secret_traits(kit.backend):
             marker = f"marker-{uuid4().hex}"
             shown = []
@@ -37,10 +37,12 @@ class ErrorTests(Suite):
                     if isinstance(backend, SupportsTraefik):
                         shown.append(repr(backend.traefik_provider_config()))
                     await backend.open()
-                    await backend.apply(whole(1, "routes/a"))
+                    await backend.apply(batch_of(1, "routes/a"))
                     await backend.load()
                 except (BackendError, TraitError) as error:
                     shown += [str(error), repr(error), *traceback.format_exception(error)]
             shown += [record.getMessage() for record in caplog.records] + [caplog.text]
             where = [text for text in shown if marker in text]
-            assert not where, f"{type(kit.backend).__name__}.{name} must stand in no log, error, repr or file."
+            assert not where, (
+                f"No log, error, repr or file may contain the value of {type(kit.backend).__name__}.{name}."
+            )

@@ -1,4 +1,4 @@
-"""What every suite stands on: the store under test, and objects of the driver on it."""
+"""The base of all suites: the store under test, and objects of the driver on it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from ..store.contract import Backend, Batch
 
 T = TypeVar("T")
 
-#: Seconds that a test waits for what must come; never how long something may take.
+#: Seconds that a test waits for what must happen. It is no limit for how long something may take.
 PATIENCE = 60.0
 _INTERVAL = 0.02
 
 
 async def until(condition: Callable[[], Any], why: str) -> None:
-    """Wait for `condition`, a function or coroutine function, to be true; AssertionError with `why` after a minute."""
+    """Wait until `condition`, a function or coroutine function, returns a true value.
+
+    Raises AssertionError with the text `why` after a minute.
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
         result = condition()
@@ -36,7 +39,7 @@ async def until(condition: Callable[[], Any], why: str) -> None:
 
 
 async def in_time(coming: Awaitable[T], why: str) -> T:
-    """What `coming` comes to; AssertionError with `why` if it has not come after a minute."""
+    """Await `coming` and return its result; AssertionError with the text `why` after a minute."""
     try:
         return await asyncio.wait_for(coming, PATIENCE)
     except TimeoutError:
@@ -44,17 +47,17 @@ async def in_time(coming: Awaitable[T], why: str) -> T:
 
 
 def options_of(backend: Backend) -> dict[str, Any]:
-    """The values of all options of `backend`, by their new names."""
+    """The values of all options of `backend` by name, without the old names of renamed ones."""
     return dict(backend.trait_values(config=True, renamed_to=None))
 
 
 class Kit:
-    """The store under test: makes objects of the driver on it, and closes them with the test."""
+    """The store under test. It makes objects of the driver, and closes them when the test ends."""
 
     def __init__(
         self, first: Backend, read_raw: Callable[[Any], Awaitable[Mapping[str, str]]], unsupported_characters: str
     ) -> None:
-        #: What the fixture ``backend`` gave, opened.
+        #: The object from the fixture ``backend``, opened.
         self.backend = first
         self.prefix = first.prefix
         self._read_raw = read_raw
@@ -62,13 +65,13 @@ class Kit:
         self._stack = AsyncExitStack()
 
     def new(self, prefix: str | None = None, **traits: Any) -> Backend:
-        """Another object with the same traits, or with these; not opened. On `prefix`, or on the same one."""
+        """Another object, not opened, with the same options except `traits`; on `prefix` or else on the same one."""
         backend = type(self.backend)(**options_of(self.backend) | traits, prefix=prefix or self.prefix)
         self._stack.push_async_callback(backend.close)
         return backend
 
     async def opened(self, prefix: str | None = None) -> Backend:
-        """Another object with the same traits, opened."""
+        """Another object with the same options, opened; on `prefix` or else on the same one."""
         backend = self.new(prefix)
         await backend.open()
         return backend
@@ -77,25 +80,25 @@ class Kit:
         await self._stack.aclose()
 
     async def fill(self, changes: Mapping[str, str | None], backend: Backend | None = None) -> None:
-        """Apply `changes`, in as many batches as the driver's limits ask for."""
+        """Apply `changes`, in as many batches as the driver's limits require."""
         backend = backend or self.backend
         for part in cut_anywhere(dict(changes), Limits(backend.max_txn_ops, backend.max_txn_bytes)):
             await backend.apply(Batch(part))
 
     async def raw(self, backend: Backend | None = None) -> dict[str, str]:
-        """What stands in the store on the prefix of `backend`, read without the driver."""
+        """The table in the store on the prefix of `backend`, read without the driver."""
         return dict(await self._read_raw(backend or self.backend))
 
     async def holds(self, expected: Mapping[str, str], rule: str = "", backend: Backend | None = None) -> None:
-        """Assert that the table is `expected`, to `backend` and to who reads the store without the driver.
+        """Assert that the table is `expected`, read by `backend` and read without the driver.
 
-        `rule` says what is broken otherwise.
+        If not, the error shows `rule`, the rule of the contract that is broken.
         """
         backend = backend or self.backend
         loaded = dict((await backend.load()).keys)
         assert loaded == expected, rule or "load() must return what was applied, byte for byte, and nothing more."
         raw = await self.raw(backend)
-        assert raw == expected, f"{rule or 'What load() returns must be what stands in the store.'} (seen by read_raw)"
+        assert raw == expected, f"{rule or 'load() must return what is in the store.'} (seen by read_raw)"
 
     def can_hold(self, text: str) -> bool:
         """Whether `text` has only characters that the store can hold."""
@@ -103,27 +106,27 @@ class Kit:
 
 
 class Suite:
-    """Base of the suites: what a driver's author gives."""
+    """The base of the suites: what a driver's author provides."""
 
-    #: Characters that the store cannot hold, if that cannot be helped. The core writes printable ASCII only.
+    #: Characters that the store cannot hold. The core writes printable ASCII only.
     unsupported_characters: ClassVar[str] = ""
 
     @pytest.fixture
     def backend(self) -> Backend:
-        """An object of the driver: constructed, not opened, on a prefix that nobody else uses. Yours to write."""
+        """Write this fixture: return an object of the driver, not opened, on a prefix that nobody else uses."""
         raise NotImplementedError(f"{type(self).__name__} needs a fixture `backend` that returns a Backend.")
 
     async def read_raw(self, backend: Any) -> Mapping[str, str]:
-        """The table on the prefix of `backend`, read without the driver. Yours to write.
+        """Write this method: return the table on the prefix of `backend`, read without the driver.
 
-        Its keys are relative, as :meth:`jhub_kvproxy.Backend.load` has them, without the lease and without
-        what the driver keeps for itself.
+        Its keys are relative, as those of :meth:`jhub_kvproxy.Backend.load`, without the lease and without what the
+        driver keeps for itself.
         """
         raise NotImplementedError(f"{type(self).__name__} needs a coroutine method `read_raw(self, backend)`.")
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def kit(self, backend: Backend) -> AsyncIterator[Kit]:
-        """The store, with ``backend`` opened. Everything is closed with the test."""
+        """The store, with ``backend`` opened. All objects are closed when the test ends."""
         kit = Kit(backend, self.read_raw, self.unsupported_characters)
         try:
             await backend.open()
@@ -134,10 +137,10 @@ class Suite:
 
 
 def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Marks a coroutine function as a test for pytest-asyncio, whatever mode and loop its user has chosen."""
+    """Mark a coroutine function as a test for pytest-asyncio, in any mode, in a loop of its own."""
     return cast(Callable[..., Coroutine[Any, Any, None]], pytest.mark.asyncio(loop_scope="function")(test))
 
 
-def whole(value: object, *keys: str) -> Batch:
+def batch_of(value: object, *keys: str) -> Batch:
     """A batch that writes `value` to each key."""
     return Batch(dict.fromkeys(keys, str(value)))

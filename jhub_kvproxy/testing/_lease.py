@@ -1,4 +1,4 @@
-"""The optional power to keep other writers out: SupportsLease."""
+"""Tests of the lease: SupportsLease."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from ..errors import LeaseHeld, LeaseLost
 from ..store.contract import Backend, Batch, Snapshot, SupportsLease
-from ._kit import Kit, Suite, asynchronous, until, whole
+from ._kit import Kit, Suite, asynchronous, batch_of, until
 
 _LONG = 600.0
 _FENCED = (
-    "From the first acquire_lease() on, apply() must raise LeaseLost and change nothing while the lease is not its own"
+    "After the first acquire_lease(), apply() must raise LeaseLost and change nothing while the object has no lease"
 )
 
 
@@ -33,7 +33,7 @@ class Lessee(Protocol):
 class LeaseTests(Suite):
     """`acquire_lease` and `release_lease`, for backends that have them."""
 
-    #: Seconds; the shortest lease that the store can keep. Three tests wait until one has run out.
+    #: The shortest lease that the store can keep, in seconds. Three tests wait until one has expired.
     shortest_lease: ClassVar[float] = 1.0
 
     @asynchronous
@@ -66,7 +66,7 @@ class LeaseTests(Suite):
         with pytest.raises(LeaseHeld):
             await second.acquire_lease("second", _LONG)
         await second.release_lease()
-        await first.apply(whole(1, "routes/a"))  # still its own
+        await first.apply(batch_of(1, "routes/a"))  # it still has the lease
         await first.release_lease()
         await first.release_lease()
 
@@ -77,7 +77,7 @@ class LeaseTests(Suite):
         await first.close()
         await second.acquire_lease("second", _LONG)
         await first.open()
-        await first.apply(whole(1, "routes/a"))  # it has asked for no lease since
+        await first.apply(batch_of(1, "routes/a"))  # it has asked for no lease since
         await kit.holds({"routes/a": "1"})
 
     @asynchronous
@@ -90,7 +90,7 @@ class LeaseTests(Suite):
             for result in results:
                 if result is not None and not isinstance(result, LeaseHeld):
                     raise result
-            assert results.count(None) == 1, "Of several that ask for the lease at once, exactly one must have it."
+            assert results.count(None) == 1, "If several ask for the lease at once, exactly one must get it."
             await asyncio.gather(*(backend.release_lease() for backend in many))
 
     @asynchronous
@@ -98,8 +98,8 @@ class LeaseTests(Suite):
         first, second = await lessees(kit)
         await first.acquire_lease("first", _LONG)
         keys = [f"routes/{number}" for number in range(first.max_txn_ops or 100)]
-        await first.apply(whole(1, *keys))
-        rule = "A batch of max_txn_ops keys must be taken with a lease too; a lease is no part of the table."
+        await first.apply(batch_of(1, *keys))
+        rule = "apply() must accept max_txn_ops keys with a lease too; the lease is not part of the table."
         for backend in (first, second):
             await kit.holds(dict.fromkeys(keys, "1"), rule, cast(Backend, backend))
         await first.apply(Batch(dict.fromkeys(keys)))
@@ -109,13 +109,13 @@ class LeaseTests(Suite):
     async def test_who_asked_for_no_lease_is_free(self, kit: Kit) -> None:
         first, second = await lessees(kit)
         await first.acquire_lease("first", _LONG)
-        await second.apply(whole(2, "routes/a"))
-        await first.apply(whole(1, "routes/b"))
+        await second.apply(batch_of(2, "routes/a"))
+        await first.apply(batch_of(1, "routes/b"))
         await first.release_lease()
-        await first.apply(whole(1, "routes/c"))
+        await first.apply(batch_of(1, "routes/c"))
         await kit.holds(
             {"routes/a": "2", "routes/b": "1", "routes/c": "1"},
-            "apply() of an object that did not ask for the lease, or released it, is not bound to it.",
+            "apply() of an object that did not ask for the lease, or released it, must not check the lease.",
         )
 
     @asynchronous
@@ -124,11 +124,11 @@ class LeaseTests(Suite):
         await first.acquire_lease("first", _LONG)
         with pytest.raises(LeaseHeld):
             await second.acquire_lease("second", _LONG)
-        await refused(kit, second, {}, "also when the first acquire_lease() was refused.")
-        await first.apply(whole(1, "routes/a"))
+        await assert_refused(kit, second, {}, "also when the first acquire_lease() was refused.")
+        await first.apply(batch_of(1, "routes/a"))
         await second.release_lease()
-        await second.apply(whole(2, "routes/b"))
-        await kit.holds({"routes/a": "1", "routes/b": "2"}, "After release_lease(), apply() is not bound to a lease.")
+        await second.apply(batch_of(2, "routes/b"))
+        await kit.holds({"routes/a": "1", "routes/b": "2"}, "After release_lease(), apply() must not check the lease.")
 
     @asynchronous
     async def test_each_prefix_has_a_lease_of_its_own(self, kit: Kit) -> None:
@@ -136,7 +136,7 @@ class LeaseTests(Suite):
         others = [await kit.opened(kit.prefix + end) for end in ("2", "/", "/lease", "*")]
         for number, backend in enumerate([first, *(cast(Lessee, other) for other in others)]):
             await backend.acquire_lease(f"number {number}", _LONG)
-            await backend.apply(whole(number, "routes/a"))
+            await backend.apply(batch_of(number, "routes/a"))
 
     @asynchronous
     async def test_who_lost_the_lease_cannot_write(self, kit: Kit) -> None:
@@ -145,23 +145,25 @@ class LeaseTests(Suite):
         async def is_written() -> bool:
             await first.acquire_lease("first", self.shortest_lease)
             try:
-                await first.apply(whole(1, "routes/a"))
-            except LeaseLost:  # on a busy machine it may have run out by now
+                await first.apply(batch_of(1, "routes/a"))
+            except LeaseLost:  # on a busy machine it may have expired by now
                 return False
             return True
 
-        await until(is_written, "Who has the lease can write.")
+        await until(is_written, "The object that has the lease must be able to write.")
         await _until_acquired(second, "second")
-        await refused(kit, first, {"routes/a": "1"}, "after it ran out and another acquired it.")
-        await second.apply(whole(2, "routes/a"))
-        await refused(kit, first, {"routes/a": "2"}, "after another wrote.")
+        await assert_refused(kit, first, {"routes/a": "1"}, "after it expired and another acquired it.")
+        await second.apply(batch_of(2, "routes/a"))
+        await assert_refused(kit, first, {"routes/a": "2"}, "after another wrote.")
         with pytest.raises(LeaseHeld, match="second"):
             await first.acquire_lease("first", _LONG)
         await second.release_lease()
-        await refused(kit, first, {"routes/a": "2"}, "after another released it: the table may have changed meanwhile.")
+        await assert_refused(
+            kit, first, {"routes/a": "2"}, "after another released it: the table may have changed meanwhile."
+        )
         await first.acquire_lease("first", _LONG)
-        await first.apply(whole(3, "routes/a"))
-        await kit.holds({"routes/a": "3"}, "Who acquired the lease anew can write.")
+        await first.apply(batch_of(3, "routes/a"))
+        await kit.holds({"routes/a": "3"}, "An object that acquired the lease again must be able to write.")
         with pytest.raises(LeaseHeld, match="first"):
             await second.acquire_lease("second", _LONG)
 
@@ -174,18 +176,18 @@ class LeaseTests(Suite):
         async def is_lost() -> bool:
             nonlocal number
             try:
-                await first.apply(whole(number + 1, "routes/a"))
+                await first.apply(batch_of(number + 1, "routes/a"))
             except LeaseLost:
                 return True
             number += 1
             return False
 
-        await until(is_lost, f"{_FENCED}, also when it ran out and nobody took it.")
+        await until(is_lost, f"{_FENCED}, also when it expired and nobody took it.")
         await kit.holds({"routes/a": str(number)} if number else {}, f"{_FENCED}.")
 
     @asynchronous
     async def test_a_renewed_lease_lasts_as_long_as_it_was_renewed_for(self, kit: Kit) -> None:
-        """Another lease, on another prefix, shows that the time of the first acquisition has passed."""
+        """A lease of the same length on another prefix shows when the first one would have expired."""
         first, second = await lessees(kit)
         short, waiting = [cast(Lessee, await kit.opened(kit.prefix + "-short")) for _ in range(2)]
         await first.acquire_lease("first", self.shortest_lease)
@@ -194,7 +196,7 @@ class LeaseTests(Suite):
         await _until_acquired(waiting, "waiting")
         with pytest.raises(LeaseHeld):
             await second.acquire_lease("second", _LONG)
-        await first.apply(whole(1, "routes/a"))
+        await first.apply(batch_of(1, "routes/a"))
 
 
 async def lessees(kit: Kit) -> tuple[Lessee, Lessee]:
@@ -204,9 +206,9 @@ async def lessees(kit: Kit) -> tuple[Lessee, Lessee]:
     return cast(Lessee, kit.backend), cast(Lessee, await kit.opened())
 
 
-async def refused(kit: Kit, backend: Lessee, expected: dict[str, str], when: str) -> None:
-    """Assert that `backend` cannot write, for want of the lease, and that the table stays as `expected`."""
-    for batch in (whole("late", "routes/a", "routes/late"), Batch({"routes/a": None})):
+async def assert_refused(kit: Kit, backend: Lessee, expected: dict[str, str], when: str) -> None:
+    """Assert that `backend` cannot write without the lease, and that the table stays as `expected`."""
+    for batch in (batch_of("late", "routes/a", "routes/late"), Batch({"routes/a": None})):
         with pytest.raises(LeaseLost):
             await backend.apply(batch)
         await kit.holds(expected, f"{_FENCED}, {when}")
@@ -221,4 +223,4 @@ async def _until_acquired(backend: Lessee, holder: str) -> None:
             return False
         return True
 
-    await until(is_acquired, "A lease must run out after its ttl, and let another in.")
+    await until(is_acquired, "A lease must expire after its ttl, so that another object can acquire it.")

@@ -1,14 +1,14 @@
-"""Many hubs in one store: none touches another's table."""
+"""Tests with many hubs in one store: none may touch another's table."""
 
 from __future__ import annotations
 
-from ._kit import Kit, Suite, asynchronous, whole
+from ._kit import Kit, Suite, asynchronous, batch_of
 
 KEYS = ("routes/a", "traefik/http/routers/a/rule", "lease-like", "routes/lease")
 
 
 def nasty_prefixes(prefix: str) -> list[str]:
-    """Prefixes that a careless driver takes for `prefix`, for a part of it, for a pattern, a path or a URL."""
+    """Prefixes that a careless driver confuses with `prefix` or its keys, or takes for a pattern, a path or a URL."""
     head, tail = prefix[:1], prefix[1:]
     return [
         prefix,
@@ -32,14 +32,14 @@ class PrefixTests(Suite):
         tables = {prefix: dict.fromkeys(KEYS, prefix) for prefix in prefixes}
         backends = {prefix: await kit.opened(prefix) for prefix in prefixes}
         for prefix, backend in backends.items():
-            await backend.apply(whole(prefix, *KEYS))
+            await backend.apply(batch_of(prefix, *KEYS))
         for deleted in (None, *prefixes):
             if deleted is not None:
                 await kit.fill(dict.fromkeys(tables[deleted]), backends[deleted])
                 tables[deleted] = {}
             for prefix, backend in backends.items():
                 assert (await backend.load()).keys == tables[prefix], (
-                    f"Each prefix has a table of its own, but {prefix!r} lacks its keys or has others', "
+                    f"Each prefix has a table of its own, but {prefix!r} lacks keys or has those of another, "
                     + ("with all tables filled." if deleted is None else f"after all keys of {deleted!r} were deleted.")
                 )
             if deleted in (None, kit.prefix):

@@ -1,4 +1,4 @@
-"""Any sequence of calls leaves what a dict would hold."""
+"""A test that any sequence of calls leaves what a dict would hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._kit import PATIENCE, Kit, Suite, asynchronous
 T = TypeVar("T")
 
 _STEPS = 15
-_SHARE = 0.3  # of the examples that the user's profile asks for: each is a table of its own
+_SHARE = 0.3  # of the examples in the user's profile, because each one takes a table of its own
 
 
 class StatefulTests(Suite):
@@ -27,7 +27,7 @@ class StatefulTests(Suite):
 
     @asynchronous
     async def test_it_holds_what_a_dict_would(self, kit: Kit) -> None:
-        """Number of examples: 30 for each 100 of Hypothesis's profile."""
+        """It runs 30 examples for each 100 in Hypothesis's profile."""
         machine = table_machine(kit, asyncio.get_running_loop())
         chosen = settings(
             max_examples=max(1, round(settings().max_examples * _SHARE)),
@@ -40,7 +40,7 @@ class StatefulTests(Suite):
 
 
 def table_machine(kit: Kit, loop: asyncio.AbstractEventLoop) -> type[RuleBasedStateMachine]:
-    """A machine whose every run has a new prefix in `store`, with two objects on it; `loop` runs their calls."""
+    """A state machine: each run has a new prefix in the store, and two objects on it, whose calls run in `loop`."""
     numbers = count()
     most = min(6, kit.backend.max_txn_ops or 6)
     good_keys, good_values = keys().filter(kit.can_hold), values().filter(kit.can_hold)
@@ -88,7 +88,7 @@ def table_machine(kit: Kit, loop: asyncio.AbstractEventLoop) -> type[RuleBasedSt
             run(self.backends[which].open())
 
         def expect(self, changes: Mapping[str, str | None], reader: int | None) -> None:
-            """The dict's part, and a look by one of the two objects, or by none."""
+            """Apply `changes` to the dict, and compare it with what object number `reader` loads; None: do not."""
             for key, value in changes.items():
                 if value is None:
                     self.expected.pop(key, None)

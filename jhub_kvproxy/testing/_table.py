@@ -1,4 +1,4 @@
-"""The table: what goes in comes out."""
+"""Tests of the table: load() returns what was applied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from ..errors import BatchRejected
 from ..store.contract import Batch
 from ._data import RECORD, difficult_keys, difficult_values
-from ._kit import Kit, Suite, asynchronous, whole
+from ._kit import Kit, Suite, asynchronous, batch_of
 
 #: A route has up to seven keys, and a batch holds the revision beside it.
 _FEWEST_OPS = 8
@@ -30,7 +30,7 @@ class TableTests(Suite):
 
     @asynchronous
     async def test_a_batch_changes_its_keys_and_no_others(self, kit: Kit) -> None:
-        await kit.backend.apply(whole(1, "routes/a", "routes/ab", "routes/b", "routes/c"))
+        await kit.backend.apply(batch_of(1, "routes/a", "routes/ab", "routes/b", "routes/c"))
         await kit.backend.apply(Batch({"routes/a": None, "routes/b": "2", "routes/d": "3"}))
         await kit.holds(
             {"routes/ab": "1", "routes/b": "2", "routes/c": "1", "routes/d": "3"},
@@ -46,10 +46,10 @@ class TableTests(Suite):
     @asynchronous
     async def test_deleting_everything_leaves_an_empty_table(self, kit: Kit) -> None:
         keys = ["routes/a", "traefik/http/routers/a/rule", "traefik/http/routers/a/service"]
-        await kit.backend.apply(whole(1, *keys))
+        await kit.backend.apply(batch_of(1, *keys))
         await kit.backend.apply(Batch(dict.fromkeys(keys)))
         await kit.holds({})
-        await kit.backend.apply(whole(2, *keys))
+        await kit.backend.apply(batch_of(2, *keys))
         await kit.holds(dict.fromkeys(keys, "2"), "A table must be usable after all its keys were deleted.")
 
     @asynchronous
@@ -63,7 +63,7 @@ class TableTests(Suite):
     async def test_an_empty_batch_changes_nothing(self, kit: Kit) -> None:
         await kit.backend.apply(Batch({}))
         await kit.holds({})
-        await kit.backend.apply(whole(1, "routes/a"))
+        await kit.backend.apply(batch_of(1, "routes/a"))
         await kit.backend.apply(Batch({}))
         await kit.holds({"routes/a": "1"}, "apply() of an empty batch must succeed and change nothing.")
 
@@ -71,10 +71,10 @@ class TableTests(Suite):
     async def test_difficult_keys(self, kit: Kit) -> None:
         keys = {key: str(number) for number, key in enumerate(filter(kit.can_hold, difficult_keys()))}
         await kit.fill(keys)
-        await kit.holds(keys, "Keys are text; each must come back as it went in, and be no other's.")
+        await kit.holds(keys, "Keys are text; each must come back as it went in, and none may stand for another.")
         kept = dict(list(keys.items())[::2])
         await kit.fill({key: None for key in keys if key not in kept})
-        await kit.holds(kept, "Deleting a key must delete this one and no other, whatever its characters.")
+        await kit.holds(kept, "Deleting a key must delete this key and no other, whatever its characters.")
 
     @asynchronous
     async def test_difficult_values(self, kit: Kit) -> None:
@@ -86,7 +86,7 @@ class TableTests(Suite):
 
     @asynchronous
     async def test_records_come_back_with_their_types(self, kit: Kit) -> None:
-        """More than ten of each, which stores that sort text put into another order."""
+        """More than ten of each, because sorting as text puts 10 before 2."""
         records = {f"routes/p.user.{number}": {**RECORD, "number": number} for number in range(12)}
         servers = "traefik/http/services/a/loadBalancer/servers"
         keys = {f"{servers}/{number}/url": f"http://127.0.0.1:{number}" for number in range(12)}
@@ -108,20 +108,20 @@ class TableTests(Suite):
     @asynchronous
     async def test_a_batch_may_have_as_many_keys_as_the_driver_says(self, kit: Kit) -> None:
         limit = kit.backend.max_txn_ops
-        assert limit is None or limit >= _FEWEST_OPS, f"max_txn_ops must be {_FEWEST_OPS} at least: one route's keys."
+        assert limit is None or limit >= _FEWEST_OPS, f"max_txn_ops must be at least {_FEWEST_OPS}: one route's keys."
         keys = [f"traefik/http/routers/r{number}/rule" for number in range(limit or _UNLIMITED_OPS)]
         for value in ("1", "2"):
-            await kit.backend.apply(whole(value, *keys))
-            await kit.holds(dict.fromkeys(keys, value), "A batch of max_txn_ops keys must be taken.")
+            await kit.backend.apply(batch_of(value, *keys))
+            await kit.holds(dict.fromkeys(keys, value), "apply() must accept a batch of max_txn_ops keys.")
         half = len(keys) // 2
         await kit.backend.apply(Batch({**dict.fromkeys(keys[:half]), **dict.fromkeys(keys[half:], "3")}))
-        await kit.holds(dict.fromkeys(keys[half:], "3"), "max_txn_ops puts and deletes together must be taken.")
+        await kit.holds(dict.fromkeys(keys[half:], "3"), "apply() must accept max_txn_ops puts and deletes together.")
         await kit.backend.apply(Batch(dict.fromkeys(keys)))
-        await kit.holds({}, "A batch of max_txn_ops deletes must be taken.")
+        await kit.holds({}, "apply() must accept a batch of max_txn_ops deletes.")
 
     @asynchronous
     async def test_a_batch_may_be_as_long_as_the_driver_says(self, kit: Kit) -> None:
-        """In one value, and in as many as a batch may have; of characters that grow when they are escaped."""
+        """As one value, and as the most values that a batch may have; with characters that escaping makes longer."""
         limit = kit.backend.max_txn_bytes or _UNLIMITED_BYTES
         most = kit.backend.max_txn_ops or _UNLIMITED_OPS
         for count in (1, most):
@@ -130,7 +130,7 @@ class TableTests(Suite):
                 room = limit // count - len(names[0])
                 keys = dict.fromkeys(names, char * (room // len(char.encode())))
                 await kit.backend.apply(Batch(keys))
-                rule = "A batch with max_txn_bytes of keys (without prefix) and values, in UTF-8, must be taken."
+                rule = "apply() must accept max_txn_bytes of keys (without prefix) and values, in UTF-8."
                 loaded = dict((await kit.backend.load()).keys)
                 assert loaded.keys() == keys.keys(), rule
                 assert all(loaded[key] == value for key, value in keys.items()), rule  # no diff of megabytes
@@ -139,18 +139,18 @@ class TableTests(Suite):
     @asynchronous
     async def test_a_batch_past_the_limits_is_taken_whole_or_refused_whole(self, kit: Kit) -> None:
         ops, size = kit.backend.max_txn_ops, kit.backend.max_txn_bytes
-        await kit.backend.apply(whole(0, "routes/before"))
+        await kit.backend.apply(batch_of(0, "routes/before"))
         too_large = []
         if ops is not None:
-            too_large.append(whole(1, *(f"routes/{number}" for number in range(4 * ops))))
+            too_large.append(batch_of(1, *(f"routes/{number}" for number in range(4 * ops))))
         if size is not None:
-            too_large.append(whole("x" * 4 * size, "routes/0"))
+            too_large.append(batch_of("x" * 4 * size, "routes/0"))
         for batch in too_large:
             try:
                 await kit.backend.apply(batch)
             except BatchRejected:  # any other error fails the test
-                await kit.holds({"routes/before": "0"}, "A batch that was refused must change nothing.")
+                await kit.holds({"routes/before": "0"}, "A batch that is refused must change nothing.")
             else:
                 loaded = (await kit.backend.load()).keys
-                assert len(loaded) == 1 + len(batch.changes), "A batch must be applied whole, or BatchRejected raised."
+                assert len(loaded) == 1 + len(batch.changes), "apply() must make all changes, or raise BatchRejected."
                 await kit.fill(dict.fromkeys(batch.changes))

@@ -1,4 +1,4 @@
-"""Real Traefik serves what the driver stores."""
+"""Tests that a real Traefik serves what the driver stores."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _NOT_LIVE = "When add_route() or delete_route() returns, Traefik must serve the 
 
 
 class Site:
-    """A public port, the proxies that serve it from the store under test, and users' servers behind."""
+    """A public port, proxies on the store under test that serve it, and users' servers behind them."""
 
     def __init__(self, backend: Backend, directory: Path, stack: AsyncExitStack) -> None:
         self.port = free_port()
-        #: Asks the public port: ``await client.server(path)`` is the name of the user's server that answers, or None.
+        #: A client of the public port: ``await client.server(path)`` is the name of the server that answers, or None.
         self.client = Client(self.port)
         self._backend = backend
         self._run = directory / f"run-{self.port}"
@@ -41,7 +41,7 @@ class Site:
         stack.push_async_callback(self.client.close)
 
     def proxy(self, prefix: str = "") -> KVProxy:
-        """A proxy with the backend's class and traits, on its prefix or another; it is stopped with the test."""
+        """A proxy with the backend's class and options, on `prefix` or else on its own. It stops when the test ends."""
         config = Config()
         config[type(self._backend).__name__].update(options_of(self._backend))
         config.KVProxy.backend_class = type(self._backend)
@@ -54,30 +54,30 @@ class Site:
         return proxy
 
     async def started(self, prefix: str = "") -> KVProxy:
-        """A proxy whose Traefik runs."""
+        """A proxy whose Traefik runs; for `prefix` see :meth:`proxy`."""
         proxy = self.proxy(prefix)
         await proxy.start()
         return proxy
 
     async def server(self, name: str) -> str:
-        """The URL of a new user's server with this name."""
+        """Start a user's server with this name, and return its URL."""
         return await self._stack.enter_async_context(user_server(name))
 
     @property
     def traefik_pid(self) -> int:
-        """The process id of the Traefik that runs."""
+        """The process id of the running Traefik."""
         return int(json.loads((self._run / "traefik.json").read_text())["pid"])
 
 
 class TraefikSuite(Suite):
-    """Real Traefik serves what the driver stores, through a real KVProxy.
+    """Tests that a real Traefik serves what the driver stores, through a real KVProxy with ``delivery = "store"``.
 
-    It needs Traefik beside Python or on PATH; ``jhub-kvproxy[testing]`` brings one.
+    They need Traefik beside Python or on PATH; ``jhub-kvproxy[testing]`` installs one.
     """
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def site(self, backend: Backend, tmp_path: Path) -> AsyncIterator[Site]:
-        """Proxies on the store of ``backend``, each with a Traefik of its own."""
+        """A public port for proxies on the store of ``backend``."""
         async with AsyncExitStack() as stack:
             yield Site(backend, tmp_path, stack)
 
@@ -89,15 +89,13 @@ class TraefikSuite(Suite):
         config, secrets = backend.traefik_provider_config(), backend.traefik_provider_secrets()
         for what in (config, secrets):
             tomli_w.dumps(what)
-            assert json.loads(json.dumps(what)) == what, (
-                "Provider configuration must consist of what JSON and TOML have."
-            )
+            assert json.loads(json.dumps(what)) == what, "Provider configuration may have types of JSON and TOML only."
         assert backend.provider in config, (
             "traefik_provider_config() must configure the provider that `provider` names."
         )
         shown = json.dumps(config)
         for secret in markers.values():
-            assert secret not in shown, "Secrets belong in traefik_provider_secrets(), which go into no file."
+            assert secret not in shown, "Secrets belong in traefik_provider_secrets(), which is written to no file."
 
     @asynchronous
     async def test_changes_are_served_when_the_call_returns(self, site: Site) -> None:
@@ -145,7 +143,7 @@ class TraefikSuite(Suite):
         for number, path in enumerate(paths.values()):
             assert (await site.client.get(path)).path == f"/{number}{path}", _NOT_LIVE
         for path in ("/hub/login", "/user/", "/user/nobody/", "/"):
-            assert await site.client.server(path) == "hub", "A user's name must match no path but its own."
+            assert await site.client.server(path) == "hub", "The route of a user must match that user's path only."
         routes = await proxy.get_all_routes()
         assert {route["data"].get("name") for route in routes.values()} == {None, *paths}
 
@@ -190,7 +188,7 @@ class TraefikSuite(Suite):
 
     @asynchronous
     async def test_each_prefix_has_a_traefik_of_its_own(self, site: Site, backend: Backend, tmp_path: Path) -> None:
-        """One that would be inside of another, and one that would be a pattern."""
+        """Also a prefix inside another one, and a prefix that looks like a pattern."""
         ends = ("/traefik", "*")
         async with AsyncExitStack() as stack:
             sites = {"": site} | {end: Site(backend, tmp_path, stack) for end in ends}

@@ -1,4 +1,4 @@
-"""The optional power to tell of changes: SupportsWatch."""
+"""Tests of the watch: SupportsWatch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from ..store.contract import Backend, SupportsLease, SupportsWatch
-from ._kit import Kit, Suite, asynchronous, in_time, until, whole
+from ._kit import Kit, Suite, asynchronous, batch_of, in_time, until
 
 Watch = AsyncGenerator[None]
 
@@ -23,20 +23,20 @@ class WatchTests(Suite):
     async def test_a_watch_tells_of_own_changes(self, kit: Kit) -> None:
         async with watching(kit.backend) as watch:
             for number in range(3):
-                await kit.backend.apply(whole(number, "routes/a"))
-                await told(watch, "watch() must tell of what the same object changes.")
+                await kit.backend.apply(batch_of(number, "routes/a"))
+                await next_change(watch, "watch() must yield after a change by the same object.")
 
     @asynchronous
     async def test_a_watch_tells_of_others_changes(self, kit: Kit) -> None:
         other = await kit.opened()
         async with watching(kit.backend) as watch:
             for number in range(3):
-                await other.apply(whole(number, "routes/a"))
-                await told(watch, "watch() must tell of what another object changes.")
+                await other.apply(batch_of(number, "routes/a"))
+                await next_change(watch, "watch() must yield after a change by another object.")
             await kit.fill({"routes/a": None}, other)
-            await told(watch, "watch() must tell when a key is deleted, be it the last.")
-            await other.apply(whole("x", "routes/new", "traefik/http/routers/new/rule"))
-            await told(watch, "watch() must tell of new keys.")
+            await next_change(watch, "watch() must yield after a key is deleted, also the last key.")
+            await other.apply(batch_of("x", "routes/new", "traefik/http/routers/new/rule"))
+            await next_change(watch, "watch() must yield after new keys were written.")
 
     @asynchronous
     async def test_a_watch_tells_one_who_waits(self, kit: Kit) -> None:
@@ -44,33 +44,33 @@ class WatchTests(Suite):
         async with watching(kit.backend) as watch:
             waiting = asyncio.create_task(_next(watch))
             await kit.backend.load()  # other methods may be called meanwhile
-            await kit.backend.apply(whole(0, "routes/a"))
-            await in_time(waiting, "watch() must tell one who waits already.")
+            await kit.backend.apply(batch_of(0, "routes/a"))
+            await in_time(waiting, "watch() must wake a task that waits for a change.")
             waiting = asyncio.create_task(_next(watch))
-            await other.apply(whole(1, "routes/a"))
-            await in_time(waiting, "watch() must tell one who waits already.")
+            await other.apply(batch_of(1, "routes/a"))
+            await in_time(waiting, "watch() must wake a task that waits for a change.")
 
     @asynchronous
     async def test_a_watch_loses_nothing_between_two_looks(self, kit: Kit) -> None:
-        """Who loads after each yield ends with the last state, however slow it is and however quick the changes."""
+        """A slow reader that loads after each yield reads the last state in the end, however quick the changes."""
         other = await kit.opened()
         async with watching(kit.backend) as watch:
             for burst in range(5):
                 for number in range(1 + burst * 2):
-                    await other.apply(whole(f"{burst}-{number}", "routes/a"))
+                    await other.apply(batch_of(f"{burst}-{number}", "routes/a"))
                 last = {"routes/a": f"{burst}-{burst * 2}"}
-                await told(watch, "watch() must tell of changes that were made between two iterations.")
+                await next_change(watch, "watch() must yield for changes that were made between two iterations.")
                 while (await kit.backend.load()).keys != last:
-                    await told(watch, "watch() must tell again after the last of several quick changes.")
-            for number in range(6):  # a change at the moment in which the one before it is told
+                    await next_change(watch, "watch() must yield again after the last of several quick changes.")
+            for number in range(6):  # a change while the watch yields for the one before
                 await asyncio.gather(
-                    told(watch, "watch() must tell of a change that comes while another is told."),
-                    other.apply(whole(number, "routes/b")),
+                    next_change(watch, "watch() must yield for a change that comes while it yields for another."),
+                    other.apply(batch_of(number, "routes/b")),
                 )
 
     @asynchronous
     async def test_a_watch_tells_of_nothing_else(self, kit: Kit) -> None:
-        """Neither of reading, nor of a lease, nor of other prefixes. Changes elsewhere show that time has passed."""
+        """No yield for reads, leases, or other prefixes. Changes on another prefix show that time has passed."""
         elsewhere = await kit.opened(kit.prefix + "2")
         inside = await kit.opened(kit.prefix + "/routes")
         changes = count()
@@ -78,31 +78,31 @@ class WatchTests(Suite):
         async with watching(kit.backend) as watch, watching(elsewhere) as control:
 
             async def settled(waiting: asyncio.Task[None]) -> asyncio.Task[None]:
-                """A wait for the next yield that does not end by what was done so far."""
+                """A task that waits for the next yield, and that no change so far can end."""
                 for _ in range(10):
                     for _ in range(2):
-                        await elsewhere.apply(whole(next(changes), "routes/a"))
-                        await told(control, "watch() must tell of changes.")
+                        await elsewhere.apply(batch_of(next(changes), "routes/a"))
+                        await next_change(control, "watch() must yield after changes.")
                     if not waiting.done():
                         return waiting
                     await waiting
                     waiting = asyncio.create_task(_next(watch))
-                raise AssertionError("watch() must not tell again and again of one change.")
+                raise AssertionError("watch() must not yield again and again for one change.")
 
             waiting = asyncio.create_task(_next(watch))
             for number in range(3):
                 waiting = await settled(waiting)
                 await kit.backend.load()
-                await inside.apply(whole(number, "routes/a"))
+                await inside.apply(batch_of(number, "routes/a"))
                 if isinstance(kit.backend, SupportsLease):
                     for _ in range(3):
                         await kit.backend.acquire_lease("the kit", 60)
                     await kit.backend.release_lease()
                 assert await settled(waiting) is waiting, (
-                    "watch() must tell of changes of its own table only: not of leases, reads, or other prefixes."
+                    "watch() must yield for changes of its own table only: not for leases, reads, or other prefixes."
                 )
-                await kit.backend.apply(whole(number, "routes/b"))
-                await in_time(waiting, "watch() must tell of changes.")
+                await kit.backend.apply(batch_of(number, "routes/b"))
+                await in_time(waiting, "watch() must yield after changes.")
                 waiting = asyncio.create_task(_next(watch))
             waiting.cancel()
             await asyncio.wait([waiting])
@@ -112,17 +112,17 @@ class WatchTests(Suite):
         other = await kit.opened()
         async with watching(kit.backend) as one, watching(kit.backend) as two, watching(other) as three:
             for number in range(3):
-                await kit.backend.apply(whole(number, "routes/a"))
+                await kit.backend.apply(batch_of(number, "routes/a"))
                 for watch in (one, two, three):
-                    await told(watch, "Each of several watches must be told.")
+                    await next_change(watch, "Each of several watches must yield.")
             await two.aclose()
-            await kit.backend.apply(whole(0, "routes/a"))
+            await kit.backend.apply(batch_of(0, "routes/a"))
             for watch in (one, three):
-                await told(watch, "A watch must go on when another ends.")
+                await next_change(watch, "A watch must go on when another ends.")
 
     @asynchronous
     async def test_a_watch_ends_by_aclose(self, kit: Kit) -> None:
-        """Wherever it is: before it began, at a yield, or waiting."""
+        """Before it has begun, at a yield, and while it waits."""
         before = asyncio.all_tasks()
         async with watching(kit.backend) as watch:
             pass
@@ -135,23 +135,23 @@ class WatchTests(Suite):
             waiting.cancel()
             await asyncio.wait([waiting])
         await until(lambda: asyncio.all_tasks() <= before, "aclose() must leave no task behind.")
-        await kit.backend.apply(whole(1, "routes/a"))
-        await kit.holds({"routes/a": "1"}, "A backend must be usable after a watch of it has ended.")
+        await kit.backend.apply(batch_of(1, "routes/a"))
+        await kit.holds({"routes/a": "1"}, "A backend must be usable after its watch has ended.")
 
 
 @asynccontextmanager
 async def watching(backend: Backend) -> AsyncIterator[Watch]:
-    """A watch that has begun; it ends with the block."""
+    """A watch that has begun; it ends when the block ends."""
     watch = _watch(backend)
     try:
-        await told(watch, "watch() must yield once when it has begun.")
+        await next_change(watch, "watch() must yield once when it has begun.")
         yield watch
     finally:
         await watch.aclose()
 
 
-async def told(watch: Watch, rule: str) -> None:
-    """The next yield of `watch`; if none comes, `rule` is broken."""
+async def next_change(watch: Watch, rule: str) -> None:
+    """Wait for the next yield of `watch`; AssertionError with the text `rule` if none comes."""
     try:
         await in_time(anext(watch), rule)
     except StopAsyncIteration:

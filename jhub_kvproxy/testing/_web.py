@@ -1,4 +1,4 @@
-"""The web around a proxy: users' servers behind it, and a client before it."""
+"""Users' servers behind a proxy, and a client in front of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_LINE = 65536
 
 @asynccontextmanager
 async def user_server(name: str) -> AsyncIterator[str]:
-    """The URL of a running server that answers every request with its name and the path as it was asked for."""
+    """The URL of a running server that answers every request with its name and the request's path, as received."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"server": name, "path": request.raw_path})
@@ -33,7 +33,7 @@ async def user_server(name: str) -> AsyncIterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a request came to: who answered it (None: no user's server), and the path that it was asked for there."""
+    """An answer: its status, the server that gave it (None: no user's server), and the path which that received."""
 
     status: int
     server: str | None
@@ -41,14 +41,14 @@ class Served:
 
 
 class Client:
-    """Asks 127.0.0.1 on one port, byte for byte as it is told to; the connection is kept."""
+    """Sends requests to one port of 127.0.0.1, with the path byte for byte; keeps the connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def get(self, path: str) -> Served:
-        """Raises OSError or EOFError when nobody listens, or the connection breaks off."""
+        """Send a GET request. Raises OSError or EOFError if nothing listens, or the connection breaks."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
         reader, writer = self._streams
@@ -69,7 +69,7 @@ class Client:
         return Served(status, said["server"], said["path"])
 
     async def server(self, path: str) -> str | None:
-        """The name of the user's server that answers; None when none does."""
+        """The name of the user's server that answers; None if none does."""
         return (await self.get(path)).server
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How long the event loop stands still."""
+"""Measures how long the event loop is blocked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _INTERVAL = 0.001
 
 
 class Block:
-    """What :func:`longest_block` found."""
+    """The result of :func:`longest_block`."""
 
     def __init__(self) -> None:
-        #: The longest time, in seconds, that the event loop ran nothing else.
+        #: The longest time, in seconds, for which the event loop ran nothing else.
         self.seconds = 0.0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -38,9 +38,9 @@ class Block:
 
 @contextmanager
 def longest_block() -> Iterator[Block]:
-    """Measure, inside of a coroutine, for how long the event loop stands still at most.
+    """Measure the longest time for which the block's code, in a coroutine, blocks the event loop.
 
-    To be looked at, not asserted on: a busy machine adds to it. A driver's share should stay below 50 ms.
+    Look at the result, but do not assert on it: a busy machine adds to it. A driver's share should be below 50 ms.
     """
     block = Block()
     block._wait()

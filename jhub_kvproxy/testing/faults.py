@@ -1,7 +1,7 @@
-"""Backends that fail in the ways that stores do, on top of one that works.
+"""Backends that fail as stores do, made from one that works.
 
-Each function makes a class, to be chosen as ``KVProxy.backend_class``: a subclass of the class that it is given,
-with its options and powers. What shall go wrong is set on the new class, and holds for all its objects.
+Each function makes a class for ``KVProxy.backend_class``: a subclass of the class that it gets, with the same options
+and powers. The faults are set on the new class, for all its objects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class SlowBackend(Backend):
-    """Takes `seconds` more for each `apply` and `load`."""
+    """Takes `seconds` longer for each `apply` and `load`."""
 
     seconds: ClassVar[float] = 0.0
 
@@ -34,55 +34,55 @@ class SlowBackend(Backend):
 class FlakyBackend(Backend):
     """Raises BackendUnavailable as its `faults` say.
 
-    Each call of `apply` and `load` takes the next one from the left: ``"before"`` fails without a change,
-    ``"after"`` makes the change and then fails, as when the answer is lost, and ``""`` goes well, as do all calls when
-    none is left. With `is_down`, every call fails without a change.
+    Each call of `apply` and `load` takes the next fault from the left. ``"before"``: fail without a change.
+    ``"after"``: make the change and then fail, as if the answer were lost. ``""``: succeed. When no fault is left, all
+    calls succeed. With `is_down`, every call fails without a change.
     """
 
     faults: ClassVar[deque[str]]
     is_down: ClassVar[bool] = False
 
     async def apply(self, batch: Batch) -> None:
-        await self._meddle(lambda: super(FlakyBackend, self).apply(batch))  # type: ignore[safe-super]
+        await self._with_fault(lambda: super(FlakyBackend, self).apply(batch))  # type: ignore[safe-super]
 
     async def load(self) -> Snapshot:
-        return await self._meddle(super().load)  # type: ignore[safe-super]
+        return await self._with_fault(super().load)  # type: ignore[safe-super]
 
-    async def _meddle(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _with_fault(self, call: Callable[[], Awaitable[T]]) -> T:
         fault = "before" if self.is_down else self.faults.popleft() if self.faults else ""
         if fault == "before":
-            raise BackendUnavailable("The store is made to be away.")
+            raise BackendUnavailable("The store is unavailable on purpose.")
         result = await call()
         if fault == "after":
-            raise BackendUnavailable("The store's answer is made to be lost.")
+            raise BackendUnavailable("The store's answer is lost on purpose.")
         return result
 
 
 class FussyBackend(Backend):
-    """Raises BatchRejected for each batch in which a key or value holds `word`."""
+    """Raises BatchRejected for each batch with `word` in a key or value."""
 
     word: ClassVar[str] = ""
 
     async def apply(self, batch: Batch) -> None:
         if self.word and any(self.word in key or self.word in (value or "") for key, value in batch.changes.items()):
-            raise BatchRejected(f"The store is made to refuse what holds {self.word!r}.")
+            raise BatchRejected(f"The store refuses {self.word!r} on purpose.")
         await super().apply(batch)  # type: ignore[safe-super]
 
 
 def slow(backend_class: type[Backend], seconds: float) -> type[SlowBackend]:
-    """A class like `backend_class` that takes `seconds` more for each call."""
+    """A class like `backend_class` whose `apply` and `load` take `seconds` more."""
     made: type[SlowBackend] = _mixed(SlowBackend, backend_class, seconds=seconds)
     return made
 
 
 def flaky(backend_class: type[Backend], *faults: str) -> type[FlakyBackend]:
-    """A class like `backend_class` that fails; :class:`FlakyBackend` says how `faults` tell when."""
+    """A class like `backend_class` that fails according to `faults`; see :class:`FlakyBackend`."""
     made: type[FlakyBackend] = _mixed(FlakyBackend, backend_class, faults=deque(faults))
     return made
 
 
 def fussy(backend_class: type[Backend], word: str) -> type[FussyBackend]:
-    """A class like `backend_class` that refuses batches with `word` in them."""
+    """A class like `backend_class` that refuses batches with `word` in a key or value."""
     made: type[FussyBackend] = _mixed(FussyBackend, backend_class, word=word)
     return made
 

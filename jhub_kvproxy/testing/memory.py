@@ -32,16 +32,16 @@ class _Table:
 
 
 class MemoryBackend(Backend):
-    """A table in the memory of this process, gone when it ends: for tests of what stands on a backend.
+    """Keeps the table in the memory of this process: for tests of code that uses a backend.
 
-    It fulfils the whole contract, but Traefik cannot read it.
+    It fulfils the whole contract, but no Traefik can read the table.
     """
 
     contract = 1
     provider = "memory"
     lists_at_once = True
 
-    #: The tables, by the name of their store and their prefix.
+    #: The tables, by the store's name and the prefix.
     tables: ClassVar[dict[tuple[str, str], _Table]] = {}
 
     name = Unicode("", config=True, help="Name of the store: objects with the same name and prefix share a table.")
@@ -56,10 +56,10 @@ class MemoryBackend(Backend):
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
-        await asyncio.sleep(0)  # as every store does, let others run
+        await asyncio.sleep(0)  # let other tasks run, as with every store
         table = self._table
         if self._token and not self._is_ours(table.lease):
-            raise LeaseLost(f"The lease of {self.prefix!r} in memory is no longer this writer's; acquire it anew.")
+            raise LeaseLost(f"This writer no longer has the lease of {self.prefix!r} in memory; acquire it again.")
         if all(table.keys.get(key) == value for key, value in batch.changes.items()):
             return
         for key, value in batch.changes.items():
@@ -97,7 +97,7 @@ class MemoryBackend(Backend):
         since = datetime.now(UTC)
         if lease and lease.expiry > now:
             if lease.token != self._token:
-                raise LeaseHeld(f"{lease.holder} holds {self.prefix!r} in memory since {lease.since:%F %T} UTC.")
+                raise LeaseHeld(f"{lease.holder} has held {self.prefix!r} in memory since {lease.since:%F %T} UTC.")
             since = lease.since
         self._table.lease = _Lease(self._token, holder, since, now + ttl)
 

@@ -1,4 +1,4 @@
-"""All of the contract, in one suite."""
+"""The tests of the whole contract, in one suite."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ from ._watch import WatchTests
 class BackendSuite(
     LifecycleTests, TableTests, ConcurrencyTests, PrefixTests, StatefulTests, ErrorTests, WatchTests, LeaseTests
 ):
-    """Everything that the contract asks of a driver."""
+    """The tests that every driver must pass."""

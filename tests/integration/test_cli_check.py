@@ -246,7 +246,7 @@ def test_configuration_files_that_are_not_there(tmp_path):
     assert (result.status, result.out) == (1, f"FAILED  config  There is no file {tmp_path}/nope.py.\n")
     (tmp_path / "hub.conf").touch()
     result = run("check", "-f", "hub.conf", cwd=tmp_path)
-    assert f"JupyterHub reads {tmp_path}/hub.py or {tmp_path}/hub.json in the place of" in result.out
+    assert f"JupyterHub reads {tmp_path}/hub.py or {tmp_path}/hub.json instead of" in result.out
     assert (
         "ok      config  No jupyterhub_config.py here: TomlBackend, prefix 'jupyterhub'."
         in run("check", cwd=tmp_path).out
@@ -267,7 +267,7 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
     assert (result.status, result.err) == (0, "hello\n")
     assert result.json["prefix"] == "from-me"
     assert f"{tmp_path}/from-json/from-me/traefik" == result.json["traefik"]["static"]["providers"]["file"]["directory"]
-    assert "c.EtcdBackend has no effect: KVProxy.backend_class stands for TomlBackend." in result.out
+    assert "c.EtcdBackend has no effect: KVProxy.backend_class is TomlBackend." in result.out
     (tmp_path / "jupyterhub_config.py").write_text("")
     result = run("check", cwd=tmp_path)
     assert 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.' in result.out

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from jhub_kvproxy.cli.store import whole
+from jhub_kvproxy.cli.store import run_to_end
 from tests.command import GOOD, ended, fill, install, start, tree
 from tests.hub import until
 
@@ -95,7 +96,8 @@ def faulty(tmp_path: Path) -> Path:
 
 
 def start_with(name: str, directory: Path, **options: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(directory.parent / "installed"), "COLUMNS": "80"}
+    path = os.pathsep.join([str(directory.parent / "installed"), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "80"}
     return start("check", f"--KVProxy.backend_class={name}", cwd=directory, env=environment, **options)
 
 
@@ -120,7 +122,7 @@ async def test_a_call_to_the_store_is_not_cut_off():
         await go.wait()
         done.append(True)
 
-    task = asyncio.create_task(whole(call()))
+    task = asyncio.create_task(run_to_end(call()))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.sleep(0)
@@ -156,9 +158,9 @@ def test_a_terminal_gets_lines_that_fit(faulty):
 @pytest.mark.parametrize(
     ("name", "steps", "sentence"),
     [
-        ("unreadable", ["FAILED write"], "KeyError: 'what'. This is a fault of the program; --debug shows where."),
-        ("forgetful", ["FAILED write"], " and is not read from there."),
-        ("silent", ["ok write", "FAILED watch", "ok lease"], "The store did not tell of a change within 10 s."),
+        ("unreadable", ["FAILED write"], "KeyError: 'what'. This is a bug in the program; --debug shows where."),
+        ("forgetful", ["FAILED write"], ", but reading does not return it."),
+        ("silent", ["ok write", "FAILED watch", "ok lease"], "The store did not report a change within 10 s."),
         ("generous", ["ok write", "ok watch", "FAILED lease"], "The store gave the lease to two writers at once."),
         ("warning", ["ok write", "ok watch", "ok lease"], "note    store   Something is odd.\n"),
         ("complaining", ["ok write", "ok watch", "ok lease"], "FAILED  store   Something is wrong.\n"),

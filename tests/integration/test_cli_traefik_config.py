@@ -81,7 +81,7 @@ def test_the_front_door_is_the_hubs(hub):
 def test_secrets_are_shown_only_when_asked_for(hub):
     result = run("traefik-config", cwd=hub)
     assert SECRET not in result.out
-    assert "# Secret, and shown by --secrets only: providers.etcd.password\n" in result.out
+    assert "# Secret, shown only with --secrets: providers.etcd.password\n" in result.out
     assert "password" not in run("traefik-config", "--json", cwd=hub).out
     shown = tomllib.loads(run("traefik-config", "--secrets", cwd=hub).out)
     assert shown["providers"]["etcd"]["password"] == SECRET

@@ -53,7 +53,7 @@ async def test_a_store_that_is_down_comes_back(name):
         await proxy.add_route("/user/a/", TARGET, {})
     await proxy.add_route("/user/a/", TARGET, {})
     backend_class.is_down = True
-    with pytest.raises(BackendUnavailable, match=r"made to be away.*given up after 0\.2 s"):
+    with pytest.raises(BackendUnavailable, match=r"unavailable on purpose.*given up after 0\.2 s"):
         await proxy.add_route("/user/b/", TARGET, {})
     assert (await other_class(name=name, prefix="jupyterhub").load()).keys  # each class has its own faults
     backend_class.is_down = False

@@ -244,7 +244,7 @@ def test_where_traefik_has_metrics(given, kept):
     "wrong", ["here", "10.0.0.1", "127.0.0.1:", "::1:8082", 65536, -1, "http://a:1", "a:1/udp", True]
 )
 def test_where_it_cannot_have_them_is_said(wrong):
-    with pytest.raises(TraitError, match=r"KVProxy\.traefik_metrics is .*, which is no port and no ADDRESS:PORT"):
+    with pytest.raises(TraitError, match=r"KVProxy\.traefik_metrics is .*, which is neither a port nor ADDRESS:PORT"):
         KVProxy(config=Config({"KVProxy": {"traefik_metrics": wrong}}))
 
 

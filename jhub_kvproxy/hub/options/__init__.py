@@ -1,4 +1,4 @@
-"""The traits of :class:`~jhub_kvproxy.hub.proxy.KVProxy`, by what they are about: classes that it inherits from."""
+"""The options of :class:`~jhub_kvproxy.hub.proxy.KVProxy`, one class for each subject; KVProxy inherits from all."""
 
 from .activity import ActivityOptions
 from .forwarded import ForwardedOptions
@@ -26,4 +26,4 @@ class Options(
     ActivityOptions,
     RESTAPIOptions,
 ):
-    """All of them."""
+    """All options."""

@@ -1,4 +1,4 @@
-"""Whether it is known when routes were used."""
+"""Options for `last_activity`: when each route was last used."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ class ActivityOptions(HasTraits):
         help="""
         Whether routes have `last_activity`, the time of their last use, as with configurable-http-proxy.
 
-        Servers that report their own activity to the Hub, as `jupyterhub-singleuser` does, do not need it. It is for
-        the idle culler when others run.
+        The idle culler needs it for servers that do not report their activity to the Hub. `jupyterhub-singleuser`
+        reports it.
 
-        A request that the server answers with success counts, and so does data on open websockets. With
-        `delivery = "push"`, the plugin in each Traefik tells when.
+        With `delivery = "push"`, the plugin in each Traefik measures it. A request counts if the server answers it with
+        success. Data on open websockets counts too.
 
-        With `delivery = "store"`, the Hub asks the kernel of its machine for the connections to each server, and any
-        data that goes to the server or comes from it counts. For a Traefik that runs elsewhere, see `activity_urls`.
+        With `delivery = "store"`, the Hub asks the kernel of its machine for the connections to each server. All data
+        to or from the server counts. For a Traefik on another machine, see `activity_urls`.
         """,
     )
     activity_urls = List(
         Unicode(),
         config=True,
         help="""
-        With `activity` and `delivery = "store"`, where else the Hub asks: the agents
-        (`python -m jhub_kvproxy.activity`) that run beside each Traefik on other machines, such as
-        `http://10.0.0.1:8098`.
+        URLs of activity agents (`python -m jhub_kvproxy.activity`), such as `http://10.0.0.1:8098`. With `activity` and
+        `delivery = "store"`, run one beside each Traefik on another machine; the Hub asks them all.
 
-        A URL whose host name has several addresses stands for an agent at each of them.
+        If a host name has several addresses, the Hub asks an agent at each.
         """,
     )
     activity_token = Unicode(

@@ -1,4 +1,4 @@
-"""Whose word is taken for where a request comes from."""
+"""Which proxies Traefik trusts to say where a request comes from."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ class ForwardedOptions(HasTraits):
         allow_none=True,
         config=True,
         help="""
-        Addresses and networks of proxies in front of Traefik, such as `["10.0.0.7", "10.1.0.0/16"]`, whose
-        `X-Forwarded-*` and `X-Real-IP` headers are believed. From anybody else they are removed, and Traefik sets its
-        own.
+        Addresses and networks of proxies in front of Traefik, such as `["10.0.0.7", "10.1.0.0/16"]`. Traefik trusts
+        their `X-Forwarded-*` and `X-Real-IP` headers. It removes those of all other clients and sets its own.
 
-        Default: `JupyterHub.trusted_downstream_ips`. Set both when it is networks: JupyterHub knows single addresses
-        only, and needs those of all proxies that stand in `X-Forwarded-For`, unless the first sends `X-Real-IP`.
+        Default: `JupyterHub.trusted_downstream_ips`. For networks, set both: JupyterHub knows single addresses only. It
+        needs the addresses of all proxies in `X-Forwarded-For`, unless the first proxy sends `X-Real-IP`.
         """,
     )
 
     def trusted_proxies_of(self, downstream: Sequence[str]) -> list[str]:
-        """Those for Traefik, if JupyterHub's own list is `downstream`.
+        """The addresses and networks that Traefik trusts; `downstream` is ``JupyterHub.trusted_downstream_ips``.
 
-        Raises :class:`~jhub_kvproxy.errors.TraefikError` for what is no address: Traefik would end with an error of its
-        own, or trust another one.
+        Raises :class:`~jhub_kvproxy.errors.TraefikError` for an entry that is no IP address or network: Traefik would
+        fail on it, or trust a different address.
         """
         option, trusted = "KVProxy.trusted_proxies", self.trusted_proxies
         if trusted is None:

@@ -1,4 +1,4 @@
-"""The public entry point, beside its TLS."""
+"""Options of the public entry point, except TLS."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class FrontOptions(HasTraits):
         max=65535,
         config=True,
         help="""
-        Port, such as 80, on which plain HTTP is answered with a redirect to HTTPS; 0 (default): none.
+        Port, such as 80, on which Traefik redirects plain HTTP to HTTPS; 0 (default): no redirect.
 
-        It listens on the addresses of `JupyterHub.bind_url`. Needs TLS.
+        Traefik listens on the addresses of `JupyterHub.bind_url`. Needs TLS.
         """,
     )
     redirect_http_to = Integer(
@@ -29,8 +29,8 @@ class FrontOptions(HasTraits):
         max=65535,
         config=True,
         help="""
-        Port that `redirect_http` sends browsers to, where it is not the one of `JupyterHub.bind_url`: the port
-        as users see it. 0 (default): the one of `JupyterHub.bind_url`.
+        Port that `redirect_http` sends browsers to: the HTTPS port as users see it. 0 (default): the port of
+        `JupyterHub.bind_url`.
         """,
     )
     headers = Dict(
@@ -38,10 +38,11 @@ class FrontOptions(HasTraits):
         value_trait=Unicode(),
         config=True,
         help="""
-        Headers that every answer gets, the Hub's and the users' servers', in the place of their own:
-        `{"Strict-Transport-Security": "max-age=31536000"}`. An empty value removes a header.
+        Headers that Traefik sets on every answer, of the Hub and of users' servers:
+        `{"Strict-Transport-Security": "max-age=31536000"}`. They replace the server's own. An empty value removes a
+        header.
 
-        `request_headers` are the other direction.
+        For requests, see `request_headers`.
         """,
     )
     request_headers = Dict(
@@ -49,10 +50,10 @@ class FrontOptions(HasTraits):
         value_trait=Unicode(),
         config=True,
         help="""
-        Headers that every request gets on its way to the Hub and the users' servers, in the place of what the
-        client sent. An empty value removes a header.
+        Headers that Traefik sets on every request to the Hub and to users' servers. They replace the client's own. An
+        empty value removes a header.
 
-        It is what configurable-http-proxy has as `--custom-header`. `headers` are the other direction.
+        Like `--custom-header` of configurable-http-proxy. For answers, see `headers`.
         """,
     )
     keep_alive_timeout = Float(
@@ -61,27 +62,30 @@ class FrontOptions(HasTraits):
         max=1e7,
         config=True,
         help="""
-        Seconds that a client's connection may be idle between two requests until it is closed. 0: no limit.
+        Seconds that a client's connection may be idle between two requests before Traefik closes it. 0: no limit.
 
-        Behind a load balancer, make it longer than the load balancer's own, or the last request that it sends on
-        such a connection may fail. Websockets are not idle connections.
+        Behind a load balancer, set it higher than the load balancer's own timeout. Otherwise Traefik may close a
+        connection just when the load balancer sends a request on it, and that request fails. Websockets are not idle
+        connections.
         """,
     )
     access_log = Unicode(
         config=True,
         help="""
-        File that Traefik writes a line to for each request, or `-` for where the Hub's log goes. Empty (default): none.
+        File to which Traefik writes a line for each request, or `-` for the output of the Hub's log. Empty (default):
+        no access log.
 
-        Query strings, which may hold tokens, are left out, and all headers but `User-Agent`. A path is relative to
-        the Hub's working directory. A new file is for its owner only. After it was moved away,
-        the signal USR1 makes Traefik begin a new one.
+        The log has no query strings, because they may hold tokens, and of the headers only `User-Agent`. With
+        `delivery = "push"`, JSON also has the route and its target. The path is relative to the Hub's working
+        directory. Only the owner may read a new file. After you have moved the file away, send Traefik the signal
+        USR1; it then begins a new one.
         """,
     )
     access_log_format = CaselessStrEnum(
         ["common", "genericCLF", "json"],
         "common",
         config=True,
-        help="Form of the access log: `common` with Traefik's additions (default), `genericCLF` without, or `json`.",
+        help="Format of the access log: `common` with Traefik's additions (default), `genericCLF` without, or `json`.",
     )
 
     @validate("headers", "request_headers")
@@ -90,7 +94,7 @@ class FrontOptions(HasTraits):
         option = f"KVProxy.{proposal['trait'].name}"
         for name, value in headers.items():
             if not _TOKEN.fullmatch(name):
-                raise TraitError(f"{option}: {name!r} cannot be the name of a header.")
+                raise TraitError(f"{option}: {name!r} is not a valid header name.")
             if not _VALUE.fullmatch(value):
-                raise TraitError(f"{option}: the value of {name!r} has a character that no header may have.")
+                raise TraitError(f"{option}: the value of {name!r} has a character that is not allowed in a header.")
         return headers

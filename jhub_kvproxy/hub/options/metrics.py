@@ -1,4 +1,4 @@
-"""What Traefik tells Prometheus. What the hub tells needs no option: it is in ``/hub/metrics``."""
+"""Options for Traefik's own Prometheus metrics. The hub's metrics need none: they are in ``/hub/metrics``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class MetricsOptions(HasTraits):
         default_value="",
         config=True,
         help="""
-        Where Traefik answers Prometheus, with its own metrics: `8082` is `http://127.0.0.1:8082/metrics`.
+        Port, or address and port, where Traefik serves its own metrics to Prometheus: `8082` is
+        `http://127.0.0.1:8082/metrics`. Empty (default), `0` or `False`: nowhere.
 
-        With an address, such as `10.0.0.1:8082`, or `:8082` for all interfaces, others than this machine can ask;
-        there is no password. Empty, `0` or `False`: nowhere, the default. With `KVProxy.local_replicas`, each further
-        Traefik has the port that follows.
+        With an address, such as `10.0.0.1:8082`, or with `:8082` for all interfaces, other machines can read them;
+        there is no password. With `KVProxy.local_replicas`, each further Traefik uses the next port.
         """,
     )
     traefik_metrics_labels = List(
@@ -28,12 +28,12 @@ class MetricsOptions(HasTraits):
         ["entrypoints"],
         config=True,
         help="""
-        What Traefik has metrics for: `entrypoints`, `services`, `routers`, any of them.
+        What Traefik has metrics for: any of `entrypoints`, `services`, `routers`.
 
         With `delivery = "push"`, Traefik has one router for all users' requests, and no service for them.
 
-        With `delivery = "store"`, there are about as many services and routers as routes, their names contain users'
-        names, and each has dozens of lines as soon as it was used: with thousands of users, pages of megabytes.
+        With `delivery = "store"`, there are about as many services and routers as routes. Their names contain users'
+        names. Each has dozens of lines once it was used: thousands of users make pages of megabytes.
         """,
     )
 
@@ -44,6 +44,6 @@ class MetricsOptions(HasTraits):
             return "" if text in ("", "0", "False") else address(*address_of(text))
         except ValueError:
             raise TraitError(
-                f"KVProxy.traefik_metrics is {text!r}, which is no port and no ADDRESS:PORT; "
+                f"KVProxy.traefik_metrics is {text!r}, which is neither a port nor ADDRESS:PORT; "
                 "write it like 8082 or 10.0.0.1:8082."
             ) from None

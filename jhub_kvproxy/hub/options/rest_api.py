@@ -1,4 +1,4 @@
-"""configurable-http-proxy's REST API, for tools that speak it."""
+"""Options of the REST API, which is that of configurable-http-proxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class RESTAPIOptions(HasTraits):
         max=65535,
         config=True,
         help="""
-        Port of the REST API of configurable-http-proxy (`/api/routes`), for tools that speak it; 0: there is none.
+        Port of the REST API of configurable-http-proxy (`/api/routes`), for tools that use it; 0 (default): no REST
+        API.
 
         It needs `KVProxy.rest_api_token`. JupyterHub itself does not use it.
         """,
@@ -22,7 +23,7 @@ class RESTAPIOptions(HasTraits):
     rest_api_ip = Unicode(
         "127.0.0.1",
         config=True,
-        help="Address that the REST API listens on. It has no TLS: on other than loopback, a network must keep it.",
+        help="Address that the REST API listens on. It has no TLS: use loopback, or an address in a trusted network.",
     )
     rest_api_token = Unicode(
         config=True,
@@ -36,9 +37,9 @@ class RESTAPIOptions(HasTraits):
         False,
         config=True,
         help="""
-        Whether the REST API may add and delete routes; otherwise it only tells of them.
+        Whether the REST API may add and delete routes. Otherwise it only lists them.
 
-        A route that is added without `"jupyterhub": true` is none of JupyterHub's: it stays until it is deleted here.
+        JupyterHub ignores a route that a tool adds without `"jupyterhub": true`. It stays until a tool deletes it.
         """,
     )
 

@@ -1,4 +1,4 @@
-"""What users and their servers get beside the plain route: error pages, and requests that are changed on the way."""
+"""Options for error pages, and for what Traefik changes in requests to users' servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...routing.policy import Policy, Selection
 from ...routing.routes import Pattern, Route
 
 _WHICH = """
-        `True`: for all routes; `False`: for none; or a list of routespecs, such as `["/services/old/"]`: for these.
+        `True`: all routes; `False`: none; or a list of routespecs, such as `["/services/old/"]`.
 """
 
 
@@ -22,13 +22,14 @@ class RouteOptions(HasTraits):
     error_target = Unicode(
         config=True,
         help="""
-        Where error pages come from: the URL below which they are. Default: the Hub's own; empty: there are none.
+        URL below which the error pages are. Default: the Hub's own pages; empty: no error pages.
 
-        When a server does not answer, the user gets the page at `<error_target>/503`, with the status 503. It is asked
-        for with the header `Accept` of the request and no other: no cookie, no credential. If there is no
-        page either, the user gets "Service Unavailable".
+        When a server does not answer, the user gets the page at `<error_target>/503`, with the status 503. Traefik
+        asks for that page with the `Accept` header of the request and no other: no cookie, no credential. If the page
+        cannot be had either, the user gets "Service Unavailable".
 
-        A target of your own is told what the user wanted, as in `/503?url=http%3A%2F%2Fhub.example.org%2Fuser%2Fa%2F`.
+        If you set a URL of your own, Traefik adds what the user asked for, as in
+        `/503?url=http%3A%2F%2Fhub.example.org%2Fuser%2Fa%2F`.
         """,
     )
     change_origin = Union(
@@ -36,8 +37,8 @@ class RouteOptions(HasTraits):
         default_value=False,
         config=True,
         help=f"""
-        Whose servers get their own host and port in the header `Host`, as in the route's target, not what the user
-        asked for, which is in `X-Forwarded-Host` in any case.
+        Routes whose servers get the host and port of the route's target in the header `Host`, instead of those that
+        the user asked for. `X-Forwarded-Host` always has those that the user asked for.
         {_WHICH}
         A server that compares `Origin` with `Host`, as Jupyter servers do, then refuses websockets.
         """,
@@ -47,10 +48,11 @@ class RouteOptions(HasTraits):
         default_value=False,
         config=True,
         help=f"""
-        Whose servers get the path of a request without that of the route, which is in `X-Forwarded-Prefix` then.
+        Routes whose servers get the path of a request without the route's own path. `X-Forwarded-Prefix` then has
+        what was stripped.
         {_WHICH}
-        The Hub and Jupyter servers need the whole path, so name the routes. A request whose path has `//`, `/./` or
-        `/../` in what remains is refused (400).
+        The Hub and Jupyter servers need the whole path, so use a list. Traefik refuses a request (400) if the rest of
+        its path has `//`, `/./` or `/../` in it.
         """,
     )
     prepend_path = Union(
@@ -58,14 +60,14 @@ class RouteOptions(HasTraits):
         default_value=True,
         config=True,
         help=f"""
-        Whose servers get the path of the route's target before that of the request, if the target has one.
+        Routes whose servers get the path of the route's target, if it has one, before the path of the request.
         {_WHICH}
         """,
     )
 
     @property
     def policy(self) -> Policy:
-        """What these options make of routes."""
+        """These options as the policy for all routes."""
         return Policy(
             error_target=self.error_target,
             tells_url=self.error_target != self._hub_error_target,
@@ -98,11 +100,11 @@ class RouteOptions(HasTraits):
         try:
             selection = _selection(proposal.value)
         except RouteRejected as error:
-            raise TraitError(f"{name} names a routespec that is none. {error}") from error
+            raise TraitError(f"{name} has an invalid routespec. {error}") from error
         patterns = selection if isinstance(selection, frozenset) else ()
         if proposal.trait.name == "strip_prefix" and any(map(_has_control_characters, patterns)):
-            # It tells the server what it has stripped, in a header.
-            raise TraitError(f"{name} names a path with control characters, and Traefik cannot strip these.")
+            # X-Forwarded-Prefix, which has what was stripped, cannot hold them.
+            raise TraitError(f"{name} names a path with control characters, which Traefik cannot strip.")
         return proposal.value  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""How the routes get to Traefik."""
+"""Options for how the routes get to Traefik."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ class RoutingOptions(HasTraits):
         [delivery.value for delivery in Delivery],
         config=True,
         help="""
-        How Traefik gets the routes: the Hub sends each change to a plugin in Traefik (`push`), or each Traefik reads
-        them from the `store` by itself.
+        How Traefik gets the routes. `push`: the Hub sends each change to a plugin in Traefik. `store`: each Traefik
+        reads the routes from the store by itself.
 
         Default: `push` if the Hub starts Traefik, otherwise `store`.
 
-        With `push`, a change is live within milliseconds, however many routes there are, and Traefik does not notice
-        when the store is down or loses the table. But a Traefik that is started while no Hub runs has no routes until
-        one does. Replicas that the Hub does not start need the plugin then (`jhub-kvproxy traefik-config --plugin`),
-        and each of them serves one Hub only.
+        With `push`, a change is live within milliseconds, however many routes there are, and Traefik keeps its routes
+        when the store is down or loses the table. But a Traefik that starts while no Hub runs has no routes until one
+        runs. Replicas that the Hub does not start need the plugin (`jhub-kvproxy traefik-config --plugin`). Each
+        replica serves one Hub only.
 
-        With `store`, Traefik makes all its routers anew at each change, which takes it seconds with thousands of
-        routes.
+        With `store`, Traefik rebuilds all its routers at each change. With thousands of routes that takes seconds.
         """,
     )
     rebuild_share = Float(
@@ -34,21 +33,22 @@ class RoutingOptions(HasTraits):
         max=1.0,
         config=True,
         help="""
-        With `delivery = "store"`: how much of its time Traefik may spend on taking in changes, while they keep coming.
+        With `delivery = "store"`: the share of its time that Traefik may spend on rebuilding its routers while changes
+        keep coming.
 
-        A change into a quiet Traefik goes out at once. It then takes Traefik a while, the longer the more routes there
-        are, and changes that come meanwhile go out together when that while is over. When more than a
-        few have gone out one after another, Traefik has a rest before each, of 3 s at most.
+        The Hub commits a change at once if Traefik is idle. Traefik then rebuilds its routers; the more routes, the
+        longer that takes. The Hub commits the changes of that time together afterwards. After a few commits in a row
+        it also pauses before each, for 3 s at most.
         """,
     )
     ready_timeout = Float(
         30.0,
         config=True,
         help="""
-        Seconds that a new route may take until every Traefik that is up serves it; then adding it fails.
+        Seconds within which every Traefik that is up must serve a new route. Otherwise adding the route fails.
 
-        A store that does not take the route is tried again for as long, and then adding it fails with what is
-        wrong with the store.
+        For the same time, the Hub retries when the store cannot be reached. Then adding the route fails with the
+        store's error.
         """,
     )
 

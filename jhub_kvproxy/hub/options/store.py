@@ -1,4 +1,4 @@
-"""Which store keeps the table, and who may write to it."""
+"""Options for the store that keeps the table, and for who may write to it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class StoreOptions(HasTraits):
         default_value="toml",
         config=True,
         help="""
-        The store that keeps the routing table: the name of an installed backend, such as `toml`,
-        or the import path of a class, or the class. Default: `toml`, the table in files.
+        The store that keeps the routing table: the name of an installed backend, the import path of a class, or the
+        class. Default: `toml`, which keeps the table in files.
         """,
     )
     prefix = Unicode(
         "jupyterhub",
         config=True,
         help="""
-        Name of this hub's part of the store. Hubs that share a store need different ones; everything
-        below the prefix is the hub's, and what it did not write there is removed.
+        Name of this hub's part of the store. Each hub that shares the store needs a prefix of its own: the hub removes
+        all routes below its prefix that it did not write.
         """,
     )
     store_timeout = Float(
@@ -34,9 +34,9 @@ class StoreOptions(HasTraits):
         min=0,
         config=True,
         help="""
-        Seconds that the Hub, when it starts, waits for a store that is away. Then it ends, and says what is wrong.
+        Seconds that the Hub waits for the store when it starts. Then it ends with the store's error.
 
-        A store that refuses the Hub, for a wrong password say, is not waited for.
+        It does not wait if the store refuses it, for instance because of a wrong password.
         """,
     )
     lease_seconds = Float(
@@ -44,11 +44,11 @@ class StoreOptions(HasTraits):
         min=0,
         config=True,
         help="""
-        For how long after a Hub was killed, or has lost the store, no other Hub may write to the same prefix.
+        Seconds for which the store grants a Hub the lease: the right to be the only one that writes to the prefix.
 
-        The Hub that runs renews its right to write (the lease) every third of it. So a Hub that is started again
-        after it was killed waits for up to this time; one that was stopped leaves nothing to wait for. At least 1, and
-        more if the store is slow. 0: there is no lease. See to it yourself then that no two Hubs use the same prefix.
+        The Hub renews it every third of this time. After a Hub was killed or lost the store, the next Hub waits for up
+        to this time. A Hub that is stopped releases the lease, so the next one need not wait. At least 1, and more if
+        the store is slow. 0: no lease; then make sure yourself that no two Hubs use the same prefix.
         """,
     )
     when_held = CaselessStrEnum(
@@ -56,11 +56,11 @@ class StoreOptions(HasTraits):
         "wait",
         config=True,
         help="""
-        What a Hub does, when it starts, while another Hub has the lease of the same prefix: `wait`, or `fail`.
+        What a Hub does when it starts while another Hub has the lease of the same prefix: `wait` or `fail`.
 
-        With `wait` it takes over when the other has ended, for however long that takes. With `fail` it waits for twice
-        `lease_seconds`, so that the lease of a Hub that was killed has run out, and then ends. Both say in the log,
-        every few seconds, who has the lease, and since when.
+        With `wait`, it waits until the other Hub has ended, however long that takes, and takes over. With `fail`, it
+        ends after twice `lease_seconds`; by then the lease of a Hub that was killed has expired. In both cases the log
+        says every few seconds who has the lease, and since when.
         """,
     )
 

@@ -1,4 +1,4 @@
-"""TLS on the public entry point."""
+"""Options for TLS on the public entry point."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ class TLSOptions(HasTraits):
         ["1.0", "1.1", "1.2", "1.3"],
         "1.2",
         config=True,
-        help="The oldest version of TLS that users' browsers may speak: `1.2` (default) or `1.3`; `1.0` and `1.1` are "
-        "unsafe.",
+        help="The oldest version of TLS that Traefik accepts: `1.2` (default) or `1.3`; `1.0` and `1.1` are unsafe.",
     )
     tls_ciphers = List(
         Unicode(),
         config=True,
         help="""
-        The cipher suites that may be used with TLS 1.2, by their IANA names, such as
+        The cipher suites for TLS 1.2, by their IANA names, such as
         `["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]`.
 
-        Default: those that Traefik deems safe. Those of TLS 1.3 cannot be chosen, and all are safe.
+        Default: those that Traefik considers safe. The suites of TLS 1.3 are all safe, and cannot be chosen.
         """,
     )
     client_ca = Unicode(
         config=True,
         help="""
-        File with the certificates (PEM) of the authorities of client certificates. With it, only clients with
-        a certificate of one of them get in, on all paths.
+        File with the certificates (PEM) of authorities. Traefik then accepts only clients that present a certificate
+        from one of them, on all paths.
 
-        The file is watched, like those of `JupyterHub.ssl_cert` and `ssl_key`: what replaces it is used within seconds.
-        Needs TLS. JupyterHub is not told whose certificate it was.
+        The Hub watches the file, like those of `JupyterHub.ssl_cert` and `ssl_key`: a new one is used within seconds.
+        Needs TLS. JupyterHub does not learn whose certificate it was.
         """,
     )
     client_auth = CaselessStrEnum(
@@ -43,38 +42,38 @@ class TLSOptions(HasTraits):
         "require",
         config=True,
         help="""
-        Whether clients must have a certificate of `client_ca`: `require`, or `optional`: those without one get in,
-        and those with a wrong one do not.
+        Whether clients must present a certificate from `client_ca`. `require`: they must. `optional`: Traefik accepts
+        clients without a certificate, and refuses those with a wrong one.
         """,
     )
     acme_domains = List(
         Unicode(),
         config=True,
         help="""
-        Host names that Traefik shall get a certificate for by itself, from Let's Encrypt or another ACME server, and
-        renew it: `["hub.example.org"]`. The public entry point then speaks TLS without `JupyterHub.ssl_cert`.
+        Host names, such as `["hub.example.org"]`, for which Traefik gets and renews one certificate from Let's Encrypt
+        or another ACME server. The public entry point then has TLS without `JupyterHub.ssl_cert`.
 
-        Their port 443 must lead to this Traefik, and to no other, unless `acme` chooses another challenge.
-        It is one certificate, for all of them. To use it is to accept the server's terms.
+        Port 443 of each name must lead to this Traefik, and to no other, unless `acme` chooses another challenge.
+        By setting this you accept the server's terms.
         """,
     )
     acme_email = Unicode(
-        config=True, help="Whom the ACME server may write to, for instance when a certificate expires."
+        config=True, help="E-mail address for the ACME server, for instance for notices that a certificate expires."
     )
     acme_storage = Unicode(
         "kvproxy-acme.json",
         config=True,
         help="""
-        File in which Traefik keeps its account and its certificates of `acme_domains`, with their keys;
-        relative to the Hub's working directory. Keep it: Let's Encrypt gives the same certificate 5 times a week only.
+        File in which Traefik keeps its ACME account and the certificate of `acme_domains`, with the keys; relative to
+        the Hub's working directory. Keep it: Let's Encrypt issues the same certificate only 5 times a week.
         """,
     )
     acme = Dict(
         config=True,
         help="""
-        Further settings of Traefik's certificate resolver, with the names of Traefik's documentation: another server
-        (`caServer`), another challenge. `{"dnsChallenge": {"provider": "route53"}}` needs no port;
-        `{"httpChallenge": {"entryPoint": "redirect"}}` is for `redirect_http = 80`.
+        Further settings of Traefik's certificate resolver, named as in Traefik's documentation: another server
+        (`caServer`), or another challenge. `{"dnsChallenge": {"provider": "route53"}}` needs no port;
+        `{"httpChallenge": {"entryPoint": "redirect"}}` needs `redirect_http = 80`.
         """,
     )
 

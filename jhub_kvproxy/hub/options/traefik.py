@@ -1,4 +1,4 @@
-"""Which Traefiks there are, and what they are started with."""
+"""Options for which Traefiks there are, and how the hub starts its own."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ class TraefikOptions(HasTraits):
         Unicode(),
         config=True,
         help="""
-        URLs of the API of each Traefik replica, such as `http://10.0.0.1:8099`.
+        URLs of the APIs of all Traefik replicas, such as `http://10.0.0.1:8099`.
 
-        Needed when `KVProxy.should_start` is False. Otherwise the Hub starts Traefik, with its
-        API on 127.0.0.1.
+        Required when `KVProxy.should_start` is False. Otherwise the Hub starts Traefik, with its API on 127.0.0.1.
 
-        A URL whose host name has several addresses stands for a replica at each of them; the name is
-        looked up every few seconds, so that replicas join and leave, as with a headless service of
-        Kubernetes: `["http://traefik.hub.svc:8099"]`. With `https`, their certificates must be for that name.
+        If a host name has several addresses, there is a replica at each. The Hub looks the name up every few seconds,
+        so replicas may join and leave, as with a headless service of Kubernetes: `["http://traefik.hub.svc:8099"]`.
+        With `https`, their certificates must be for that name.
         """,
     )
     local_replicas = Integer(
@@ -30,10 +29,10 @@ class TraefikOptions(HasTraits):
         min=1,
         config=True,
         help="""
-        How many Traefiks the Hub starts on its own machine; more than one for demonstrations and tests.
+        How many Traefiks the Hub starts on its own machine; more than one is for demonstrations and tests.
 
-        The first has the port of `JupyterHub.bind_url`, the others the ports that follow it. A load
-        balancer, which is not a part of this, goes before them. Each has a directory in `runtime_dir`.
+        The first uses the port of `JupyterHub.bind_url`, the others the ports that follow it, and each of these a
+        directory in `runtime_dir`. Put a load balancer of your own in front of them.
         """,
     )
     traefik_api_username = Unicode(
@@ -42,7 +41,7 @@ class TraefikOptions(HasTraits):
     traefik_api_password = Unicode(
         config=True,
         help="""
-        Password for the API of replicas that the Hub does not start (HTTP basic); empty: none is sent.
+        Password for the API of replicas that the Hub does not start (HTTP basic); empty: the Hub sends none.
 
         Default: the environment variable KVPROXY_TRAEFIK_API_PASSWORD.
         """,
@@ -51,24 +50,23 @@ class TraefikOptions(HasTraits):
         ["traefik"],
         config=True,
         help="""
-        The command that starts Traefik, `traefik` by default; looked for beside the Hub's Python, then on PATH.
+        The command that starts Traefik, by default `traefik`. The Hub looks for it beside its Python, then on PATH.
 
-        It is started in `runtime_dir`. A script must end with `exec traefik "$@"`, so that the process is Traefik.
+        It runs in `runtime_dir`. A script must end with `exec traefik "$@"`, so that the process becomes Traefik.
         """,
     )
     traefik_log_level = CaselessStrEnum(
         ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
         "ERROR",
         config=True,
-        help="How much the Traefik that the Hub starts logs; its log goes where the Hub's goes.",
+        help="Log level of the Traefik that the Hub starts. Its log goes where the Hub's goes.",
     )
     runtime_dir = Unicode(
         "kvproxy-run",
         config=True,
         help="""
-        Directory for the generated configuration of the Traefik that the Hub starts, relative to the
-        Hub's working directory. A hub that is started again finds its running Traefik by it.
-        It is the working directory of that Traefik.
+        Directory for the generated configuration of the Traefik that the Hub starts, relative to the Hub's working
+        directory. It is also that Traefik's working directory. A restarted Hub finds its running Traefik through it.
         """,
     )
     extra_static_config = Dict(
@@ -76,7 +74,7 @@ class TraefikOptions(HasTraits):
         help="""
         Static configuration for the Traefik that the Hub starts, merged over what the Hub generates.
 
-        As in Traefik's documentation, with Python values:
+        Write it as in Traefik's documentation, with Python values:
         `{"entryPoints": {"public": {"address": ":8443"}}}`. The Hub's entry points are `public` and `api`.
         Paths are relative to the Hub's working directory.
         """,
@@ -87,9 +85,9 @@ class TraefikOptions(HasTraits):
         Dynamic configuration for the Traefik that the Hub starts: routers, services, middlewares of your own.
 
         A router of yours comes before all of the Hub's routes, unless its `priority` is below 1. With
-        `delivery = "store"`, routes with a host come before it, unless its `priority` is 2000000 or more. Traefik runs
-        Go templates over the values.
-        Paths are relative to the Hub's working directory.
+        `delivery = "store"`, it comes before routes with a host only if its `priority` is 2000000 or more.
+
+        Traefik expands Go templates in the values. Paths are relative to the Hub's working directory.
         """,
     )
 

@@ -1,4 +1,4 @@
-"""How long Traefik waits: for users to send their requests, and for the servers that it hands them to."""
+"""Options for how long Traefik waits: for users' requests, and for the servers behind it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class UpstreamOptions(HasTraits):
         min=0,
         config=True,
         help="""
-        Seconds in which a request must have come in, with all of its body; then its connection is closed. 0: no limit.
+        Seconds that a client may take to send a whole request, with its body. Then Traefik closes the connection. 0: no
+        limit.
 
-        It counts from the request's start, so it also ends uploads that go on but take longer. In an hour, the
-        largest upload that Jupyter Server takes, 512 MB, comes in at 1.2 Mbit/s. What is under way in the other
-        direction, such as a download, is not affected, and neither are answers that come late, nor websockets.
+        The time counts from the start of the request, so it also ends uploads that are slow but make progress. In an
+        hour, the largest upload that Jupyter Server accepts, 512 MB, needs 1.2 Mbit/s. Downloads, late answers and
+        websockets are not limited.
 
-        It bounds how long clients that fall silent keep a file descriptor of Traefik; `header_timeout` does so for
-        those that do not even finish a request's head.
+        It frees Traefik's file descriptors from clients that fall silent; for clients that do not even finish the head
+        of a request, `header_timeout` does so.
         """,
     )
     header_timeout = Float(
@@ -29,11 +30,10 @@ class UpstreamOptions(HasTraits):
         min=0,
         config=True,
         help="""
-        Seconds in which the head of a request must have come in: its first line and its headers. Then its connection
-        is closed, as is one on which nothing has come yet. 0: as long as `timeout`.
+        Seconds that a client may take to send the head of a request: its first line and its headers. Then Traefik
+        closes the connection, also if nothing was sent yet. 0: as long as `timeout`.
 
-        A Traefik that reads the store by itself (`delivery` is `store`) has one limit for all of a request, which is
-        `timeout`.
+        With `delivery = "store"`, Traefik has one limit only, for the whole request: `timeout`.
         """,
     )
     proxy_timeout = Float(
@@ -43,11 +43,11 @@ class UpstreamOptions(HasTraits):
         help="""
         Seconds that a user's server, a service or the Hub may take to begin its answer. 0: no limit.
 
-        They count from when it has the whole request; then Traefik gives up, with status 504. How long the answer
-        then takes, or is silent, does not matter, nor does it for websockets. Servers may take this time
-        on purpose, when their clients wait for news (long polls): set it to minutes rather than seconds.
+        The time counts from when the server has the whole request. Then Traefik gives up, with status 504. An answer
+        that has begun, and a websocket, may take any time and may pause. Some servers answer late on purpose, while
+        their clients wait for news (long polls): set minutes rather than seconds.
 
-        A connection may take 30 s to be made, or this time if it is shorter.
+        To connect, Traefik takes at most 30 s, or this time if it is shorter.
         """,
     )
     server_keep_alive_timeout = Float(
@@ -58,9 +58,9 @@ class UpstreamOptions(HasTraits):
         Seconds that Traefik keeps an idle connection to a user's server, a service or the Hub for its next request.
         0: until the other side closes it.
 
-        Let it be less than the servers' own. One that closes a connection while a request is on its way there makes
-        Traefik answer that request, if it was a POST, with status 502. Single-user servers, being Tornado's, keep
-        theirs for an hour. Each idle connection costs Traefik some 70 kB.
+        Set it lower than the servers' own timeout. If a server closes a connection just when Traefik sends a POST on
+        it, the user gets status 502. Single-user servers (Tornado) keep idle connections for an hour. Each idle
+        connection costs Traefik some 70 kB.
         """,
     )
 
