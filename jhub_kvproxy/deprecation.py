@@ -10,12 +10,16 @@ from weakref import WeakSet
 
 from traitlets import TraitType
 from traitlets.config.loader import DeferredConfigList, DeferredConfigString
+from traitlets.log import get_logger
+
+_ANY = object()
 
 
 class RenamedOption(TraitType[Any, Any]):
     """The old name of an option: what is set by it, the option `new` of the same class gets, and the log says so.
 
-    `dropped_in` is the release without the old name, such as ``mine 2.0``. If both names are set, the new one counts.
+    `dropped_in` is the release without the old name, such as ``mine 2.0``. If the configuration sets both names, the
+    new one counts. Observe the new name: who observes the old one is told nothing.
     """
 
     def __init__(self, new: str, *, dropped_in: str) -> None:
@@ -29,14 +33,26 @@ class RenamedOption(TraitType[Any, Any]):
         return getattr(obj, self._new)
 
     def set(self, obj: Any, value: Any) -> None:
-        is_set_too = any(f"{section}.{self._new}" in obj.config for section in obj.section_names())
+        is_ignored = self._is_configured(obj, self.name, value) and self._is_configured(obj, self._new)
         if obj not in self._warned:  # traitlets may set what it is given twice
             self._warned.add(obj)
             name = type(obj).__name__
-            ignored = ", which is set too; the old name is ignored" if is_set_too else ""
-            obj.log.warning(_sentence(f"c.{name}.{self.name}", f"c.{name}.{self._new}{ignored}", self._dropped_in))
-        if not is_set_too:
+            ignored = ", which is set too; the old name is ignored" if is_ignored else ""
+            text = _sentence(f"c.{name}.{self.name}", f"c.{name}.{self._new}{ignored}", self._dropped_in)
+            (getattr(obj, "log", None) or get_logger()).warning(text)
+        if not is_ignored:
             setattr(obj, self._new, value)
+
+    def default_value_repr(self) -> str:
+        """What a generated configuration file shows."""
+        return str(self._option.default_value_repr())
+
+    def _is_configured(self, obj: Any, name: str | None, value: Any = _ANY) -> bool:
+        """Whether the configuration of `obj` sets the option `name`, to `value` if that is given."""
+        found = [obj.config[section][name] for section in obj.section_names() if f"{section}.{name}" in obj.config]
+        # What the command line sets is text until an option reads it.
+        read = [each.get_value(self._option) if hasattr(each, "get_value") else each for each in found]
+        return bool(found) and (value is _ANY or value in read)
 
     def from_string(self, s: str) -> Any:
         """A value of the command line, as the new option takes it."""

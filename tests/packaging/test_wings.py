@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import runpy
+import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PICTURE = "docs/explanation/wings.svg"
@@ -12,6 +15,20 @@ PICTURE = "docs/explanation/wings.svg"
 def test_the_picture_is_of_this_code():
     drawing = runpy.run_path(str(ROOT / "tools" / "draw_wings.py"))["drawing"]()
     assert (ROOT / PICTURE).read_text() == drawing, f"make it anew: .venv/bin/python tools/draw_wings.py > {PICTURE}"
+
+
+@pytest.mark.parametrize(("contract", "key"), [("jupyterhub", "source_modules"), ("doors", "forbidden_modules")])
+def test_the_contracts_leave_nothing_out(contract, key):
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    [listed] = [each[key] for each in config["contracts"] if each["id"] == contract]
+    parts = [module for module in listed if not module.startswith("jhub_kvproxy.hub.")]
+    children = {
+        path.stem for path in (ROOT / "jhub_kvproxy").iterdir() if path.name[0] not in "_." and path.suffix != ".typed"
+    }
+    ours = {f"jhub_kvproxy.{child}" for child in children if not child.startswith("_")}
+    # These two may know JupyterHub, but for the parts of the hub that are listed.
+    allowed = {"jhub_kvproxy.hub", "jhub_kvproxy.cli", "jhub_kvproxy.testing"} if contract == "jupyterhub" else set()
+    assert {module for module in parts if module.startswith("jhub_kvproxy.")} == ours - allowed
 
 
 def test_every_wing_has_a_place_in_the_guide_for_contributors():

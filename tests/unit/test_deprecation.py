@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 from traitlets import Float, List, TraitError, Unicode
-from traitlets.config import Config, LoggingConfigurable
+from traitlets.config import Config, Configurable, LoggingConfigurable
 from traitlets.config.loader import KVArgParseConfigLoader
 
 from jhub_kvproxy import RenamedOption
@@ -55,6 +55,30 @@ def test_the_new_name_wins(caplog, given):
     assert warned == [
         "c.Mine.timeout is now c.Mine.limit, which is set too; the old name is ignored. mine 2.0 drops the old name."
     ]
+
+
+def test_the_new_name_wins_on_the_command_line(caplog):
+    words = ["--Mine.timeout=2.5", "--Mine.limit=3"]
+    config = KVArgParseConfigLoader(words, classes=[Mine], log=logging.getLogger(__name__)).load_config()
+    assert made(caplog, config.Mine)[0].limit == 3.0
+
+
+def test_an_old_name_can_be_assigned_to_whatever_is_configured(caplog):
+    mine, _ = made(caplog, {"limit": 3})
+    mine.timeout = 4
+    assert mine.limit == 4.0
+
+
+def test_an_old_name_needs_no_log_of_its_own():
+    class Plain(Configurable):
+        limit = Float(1.0, config=True)
+        timeout = RenamedOption("limit", dropped_in="mine 2.0")
+
+    assert Plain(timeout=2).limit == 2.0
+
+
+def test_a_generated_configuration_shows_the_default():
+    assert "# c.Mine.timeout = 1.0" in Mine.class_config_section()
 
 
 def test_what_the_new_name_does_not_take_the_old_one_does_not_either(caplog):
