@@ -44,7 +44,7 @@ lint: $(VENV)/.has-test
 types: $(VENV)/.has-test
 	$(call step,mypy) $(BIN)/mypy
 
-# Traefik's plugin is in Go. Users need no Go, so neither does who changes the rest.
+# Traefik's plugin is in Go. Users need no Go, and neither do those who change other parts.
 plugin:
 	$(call step,plugin) cd jhub_kvproxy/traefik/plugin; \
 	    if command -v go >/dev/null; then \

@@ -21,7 +21,7 @@ class BackendNotFound(KVProxyError, LookupError):
 
 
 class BackendError(KVProxyError):
-    """The store did not do what was asked. Drivers raise one of the two subclasses."""
+    """The store did not do what was asked. A driver raises one of the subclasses."""
 
 
 class BackendUnavailable(BackendError):

@@ -1,6 +1,7 @@
 """What the plugin is told: each route as one line of a table, a whole table or its changes. Pure, no I/O.
 
-The plugin's side of it is ``traefik/plugin/message.go``.
+The plugin's side of it is ``traefik/plugin/message.go``; ``paths.go`` there brings the path of a request into the form
+of :func:`key_of`.
 """
 
 from __future__ import annotations

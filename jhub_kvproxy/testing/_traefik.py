@@ -72,6 +72,7 @@ class Site:
 class TraefikSuite(Suite):
     """Tests that a real Traefik serves what the driver stores, through a real KVProxy with ``delivery = "store"``.
 
+    They are for a backend that SupportsTraefik; one that does not has BackendSuite alone.
     They need Traefik beside Python or on PATH; ``jhub-kvproxy[testing]`` installs one.
     """
 
