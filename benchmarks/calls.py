@@ -40,7 +40,7 @@ class Calls:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            raise BenchmarkError(f"{self._name}: '{do}' was not done within {timeout:g} s") from None
+            raise BenchmarkError(f"{self._name}: '{do}' took longer than {timeout:g} s") from None
         finally:
             del self._waiting[number]
 

@@ -84,7 +84,7 @@ def _footprint(results: Results, looks: _Looks) -> Any:
 def _reads(results: Results, looks: _Looks) -> Any:
     panels = [
         LinePanel(title, "seconds", _lines(results, "reads", _median(results, "reads", measure)))
-        for title, measure in (("get_all_routes", "all"), ("Longest block of the hub's loop in it", "all.blocked"))
+        for title, measure in (("get_all_routes", "all"), ("Longest block of the event loop by it", "all.blocked"))
     ]
     return line_chart(panels, looks, is_log=True)
 

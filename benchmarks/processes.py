@@ -61,7 +61,7 @@ class Server:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise BenchmarkError(f"{self._name} does not come up: {last_words(self._log)}")
+                raise BenchmarkError(f"{self._name} does not start: {last_words(self._log)}")
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -81,7 +81,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def last_words(log: Path) -> str:
     text = log.read_text(errors="replace").strip() if log.exists() else ""
-    return text[-500:] or "it wrote nothing"
+    return text[-500:] or "its log is empty"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,12 @@ class Runner:
                 for jobs in self._phases:
                     await self._phase(jobs)
         except TimeoutError:
-            self._progress.say("The time is up; the report has what was measured.")
+            self._progress.say("The time is up; the report has the figures so far.")
         finally:
             self._progress.end()
         for job in self._jobs:
             if job not in self._settled:
-                self._lab.results.left_out.setdefault(_label(job), "there was no time left for it")
+                self._lab.results.left_out.setdefault(_label(job), "no time was left for it")
 
     async def _phase(self, jobs: list[Job]) -> None:
         sites = {key: self._lab.site(*key) for key in dict.fromkeys((job.variant, job.routes) for job in jobs)}
@@ -66,11 +66,11 @@ class Runner:
             for scenario, of_scenario in itertools.groupby(there, lambda job: job.scenario):
                 await self._scenario(scenario, list(of_scenario), sites)
         finally:
-            self._progress.note("ending what was started")
+            self._progress.note("stopping all processes")
             ends = await asyncio.gather(*(site.close() for site in sites.values()), return_exceptions=True)
             for site, error in zip(sites.values(), ends, strict=True):
                 if error:
-                    self._progress.say(f"{site.variant.name} did not end well: {error!r}")
+                    self._progress.say(f"{site.variant.name} did not stop cleanly: {error!r}")
 
     async def _open(self, site: Site, gate: asyncio.Semaphore) -> bool:
         """Whether `site` could be opened."""

@@ -104,7 +104,7 @@ def _ready(server: Server, port: int, address: str, is_ready: Callable[[], bool]
         deadline = time.monotonic() + _PATIENCE
         while not _holds(is_ready):
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"The store at {address} takes connections, but does not become ready.")
+                raise BenchmarkError(f"The store at {address} accepts connections, but does not become ready.")
             time.sleep(0.02)
     except BaseException:
         server.stop()

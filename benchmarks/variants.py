@@ -121,7 +121,7 @@ def _why_not(backend: str, has_config: bool) -> str:
         if has_config:
             return ""
         if not stores.is_known(backend):
-            return "only its author knows its store: start it, and name its options with --config FILE"
+            return "the benchmarks cannot start its store: start it yourself, and give its options with --config FILE"
         if backend in _SERVERS:
             tools.find(_SERVERS[backend])
     except (BackendNotFound, Missing) as error:

@@ -49,7 +49,7 @@ async def load(url: str, seconds: float, *headers: str) -> Load:
         async with asyncio.timeout(whole + _GRACE):
             output, _ = await asyncio.gather(process.communicate(), _interrupt(process, seconds))
     except TimeoutError:
-        raise BenchmarkError(f"wrk does not end ({url})") from None
+        raise BenchmarkError(f"wrk did not end in time ({url})") from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -81,5 +81,5 @@ def parse(output: str) -> Load:
 def _percentile(output: str, name: str) -> float:
     found = re.search(rf"^\s+{name}\s+([\d.]+)(us|ms|s|m)\s*$", output, re.MULTILINE)
     if not found:
-        raise BenchmarkError(f"wrk does not tell its {name} latency: {output.strip()[-200:]}")
+        raise BenchmarkError(f"wrk printed no {name} latency: {output.strip()[-200:]}")
     return float(found[1]) * _SECONDS[found[2]]

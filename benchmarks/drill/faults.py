@@ -134,11 +134,11 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
 
 
 FAULTS = [
-    Fault("changes", "route changes alone", Bound(changes_may_fail=False), _changes),
+    Fault("changes", "route changes only", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
     Fault(
         "store-killed",
-        "store killed, and returned",
+        "store killed, then restarted",
         Bound(),
         _store_killed,
         needs_processes=True,
@@ -149,6 +149,6 @@ FAULTS = [
     Fault("store-emptied", "store emptied", Bound(), _store_emptied, store_bound=Bound(grace=5.0)),
     Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),
     # The lease of the hub that is no more must run out first: KVProxy.lease_seconds.
-    Fault("hub-killed", "hub killed, and restarted", Bound(live_within=20.0), _hub_killed),
+    Fault("hub-killed", "hub killed, then restarted", Bound(live_within=20.0), _hub_killed),
     Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=20.0), _hub_paused),
 ]

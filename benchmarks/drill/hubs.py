@@ -42,7 +42,7 @@ class HubProcess:
         try:
             await hub.call("make", timeout=60, name=name, port=port, specification=specification)
         except Gone:
-            raise BenchmarkError(f"{name} does not come up: {last_words(log)}") from None
+            raise BenchmarkError(f"{name} does not start: {last_words(log)}") from None
         except BaseException:
             await hub.kill()
             raise

@@ -68,7 +68,7 @@ class Part:
         deadline = time.monotonic() + _PATIENCE
         while not await is_ready():
             if not self.is_running or time.monotonic() > deadline:
-                raise BenchmarkError(f"{self.name} does not come up: {last_words(self.log)}")
+                raise BenchmarkError(f"{self.name} does not start: {last_words(self.log)}")
             await asyncio.sleep(_INTERVAL)
 
     async def until_port(self, port: int) -> None:

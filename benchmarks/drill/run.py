@@ -50,7 +50,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
         for missed in rows[-1].missed:
             progress.say(f"{backend}: {fault.title}: {missed}")
         if (rows[-1].lost or rows[-1].wrong) and not await site.mend():
-            progress.say(f"{backend}: what {fault.title} did could not be mended; what follows shows it")
+            progress.say(f"{backend}: the damage of '{fault.title}' was not repaired; the next rows suffer from it")
         site.changes.resume()
     events = [*site.visitors.events, *site.changes.events]
     return Drill(

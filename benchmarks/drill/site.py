@@ -179,7 +179,7 @@ class Site:
         deadline = time.monotonic() + _STEADY_TIMEOUT
         while (found := await self.sweep()).lost or found.wrong:
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"the routes do not come up: {[*found.lost, *found.wrong][:3]}")
+                raise BenchmarkError(f"the routes were not served in time: {[*found.lost, *found.wrong][:3]}")
             await asyncio.sleep(0.2)
         await asyncio.sleep(1)  # for the balancer to find all of them up
 
@@ -188,7 +188,7 @@ class Site:
         while self.visitors.websockets < self.size.websockets:
             self.visitors.check()
             if time.monotonic() > deadline:
-                raise BenchmarkError("the websockets do not come up")
+                raise BenchmarkError("the websockets did not connect in time")
             await asyncio.sleep(0.1)
 
     def _configuration(self) -> dict[str, Any]:

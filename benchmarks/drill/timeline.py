@@ -70,7 +70,7 @@ def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path)
         failures,
         (
             (counts.failed, _FAILED, "failed requests", ""),
-            (counts.hub_failed, _HUB, "of the hub", "//"),
+            (counts.hub_failed, _HUB, "failed requests for the hub", "//"),
             (counts.dropped, _REFUSED, "dropped websockets", "xx"),
         ),
     )

@@ -96,7 +96,7 @@ async def _requests(site: Site, seconds: float) -> dict[str, Any]:
         async with asyncio.timeout(seconds + 60):
             output, _ = await process.communicate()
     except TimeoutError:
-        raise BenchmarkError("requests at a fixed pace do not end") from None
+        raise BenchmarkError("the requests at a fixed rate did not end in time") from None
     finally:
         if process.returncode is None:
             process.kill()
