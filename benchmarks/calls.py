@@ -1,4 +1,4 @@
-"""Calls of a child process: a line of JSON to its input for each, and one from its output with the answer."""
+"""Calls to a child process: each is a line of JSON to its input, and the answer is a line from its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE_LIMIT = 1 << 24
 
 
 class Gone(Exception):
-    """The process ended, or was given up, before it answered: what it was asked for may be done or not."""
+    """The process ended, or was given up, before it answered: the call may have worked or not."""
 
 
 class Calls:
@@ -45,7 +45,7 @@ class Calls:
             del self._waiting[number]
 
     def give_up(self) -> None:
-        """Whoever waits for an answer waits no longer."""
+        """Make all callers that wait for an answer fail."""
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Gone())

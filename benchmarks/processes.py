@@ -1,4 +1,4 @@
-"""Processes: started so that they end with us, ended by their id, and what they cost."""
+"""Starts processes that end with us, ends them by their id, and measures what they cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _given_out: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that was not given out before."""
+    """A free port that was not given out before."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -45,7 +45,7 @@ class Server:
         self._name = name
         self._log = log
         with log.open("ab") as output:
-            # Its own session: Ctrl-C is for us, who then end it.
+            # Its own session: only we get Ctrl-C, and end it.
             self._process = subprocess.Popen(
                 tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, start_new_session=True
             )
@@ -55,7 +55,7 @@ class Server:
         return self._process.pid
 
     def wait_for_port(self, port: int) -> None:
-        """Wait until it takes connections; BenchmarkError with its last words when it does not."""
+        """Wait until it accepts connections. Raises BenchmarkError with the end of its log."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -1,4 +1,4 @@
-"""What is compared: our backends, the proxies beside us, and the floor."""
+"""The variants: our backends, other proxies, and a bare Traefik."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PEERS = {
     "redis": ("jupyterhub_traefik_proxy.redis:TraefikRedisProxy", "redis_url"),
 }
 
-#: Ours in other ways than by default, by the name of the way: the configuration that makes it so, by class.
+#: Options of ours that differ from the default: the configuration of each, by class.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "store": {"KVProxy": {"delivery": "store"}},
 }
-#: The way with Traefik's metrics, which can be combined with one of the others: "store, metrics".
+#: The option with Traefik's metrics, which can be combined with one of the others: "store, metrics".
 METRICS = "metrics"
 
 _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
@@ -34,13 +34,13 @@ _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of the things that are compared."""
+    """One of the compared proxies."""
 
     name: str
     #: "own", "peer", "chp" or "bare".
     kind: str
     backend: str = ""
-    #: For "own": the names of what is not as by default, of OPTIONS and METRICS, separated by ", ".
+    #: For "own": names from OPTIONS and METRICS, separated by ", ".
     option: str = ""
 
     @property
@@ -49,7 +49,7 @@ class Variant:
 
     @property
     def is_slow(self) -> bool:
-        """Whether a change of a large table takes it seconds, because Traefik builds all of its routers again."""
+        """Whether a change of a large table takes seconds, because Traefik rebuilds all its routers."""
         return self.kind == "peer" or "store" in self.option.split(", ")
 
 
@@ -66,7 +66,7 @@ def peer(backend: str) -> Variant:
 
 
 def configuration_of(option: str) -> dict[str, dict[str, Any]]:
-    """What a variant with this `option` is configured with beside what all are, by class."""
+    """The configuration that `option` adds to that of all variants, by class."""
     merged: dict[str, dict[str, Any]] = {}
     for way in filter(None, option.split(", ")):
         for name, traits in (_metrics() if way == METRICS else OPTIONS[way]).items():
@@ -115,7 +115,7 @@ def _check_programs(variant: Variant) -> None:
 
 
 def _why_not(backend: str, has_config: bool) -> str:
-    """Why `backend` cannot be measured; empty when it can."""
+    """Why `backend` cannot be measured; empty if it can."""
     try:
         find_backend(backend)
         if has_config:

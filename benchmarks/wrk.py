@@ -16,7 +16,7 @@ from .tools import find
 _CONNECTIONS = 32
 _GRACE = 20.0
 _POLL = 0.02
-# Ctrl-C lets wrk report early. One that comes before it listens for it is lost, and does not kill it.
+# On SIGINT, wrk reports early. Before wrk handles the signal, it is ignored, so it cannot kill wrk.
 _IGNORING_INTERRUPTS = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 

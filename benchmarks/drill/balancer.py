@@ -1,4 +1,4 @@
-"""HAProxy, in front of the Traefiks: it carries TCP, and notes which one each connection went to."""
+"""HAProxy in front of the Traefiks: it forwards TCP, and logs the Traefik of each connection."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ backend traefiks
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A connection that has ended: when it began (seconds since the epoch), and who had it."""
+    """A connection that has ended: when it began (seconds since the epoch), and its Traefik."""
 
     began: float
     server: str
@@ -65,7 +65,7 @@ class Balancer:
         self._part.start()
 
     async def wait(self) -> None:
-        """Wait until it takes connections."""
+        """Wait until it accepts connections."""
         await self._part.until_port(self.port)
 
     def sessions(self) -> Sessions:
@@ -77,7 +77,7 @@ class Balancer:
 
 
 class Sessions:
-    """Who had each connection, from HAProxy's log."""
+    """The Traefik of each connection, from HAProxy's log."""
 
     def __init__(self, log: str) -> None:
         self._by_port: dict[int, list[Session]] = defaultdict(list)
@@ -89,7 +89,7 @@ class Sessions:
             sessions.sort(key=lambda session: session.began)
 
     def server(self, port: int, when: float) -> str:
-        """Who had the connection from our `port` that was open at `when`, in seconds since the epoch; "": nobody."""
+        """The Traefik of the connection from our `port` that was open at `when` (seconds since the epoch); "": none."""
         sessions = self._by_port.get(port, [])
         # HAProxy rounds to milliseconds.
         place = bisect_right([session.began for session in sessions], when + 0.001)

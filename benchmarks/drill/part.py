@@ -19,7 +19,7 @@ _INTERVAL = 0.02
 
 
 class Part:
-    """A process of `command`, as often as it is started; its output goes to `log`."""
+    """A process of `command`, which can be started again; its output goes to `log`."""
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
@@ -34,14 +34,14 @@ class Part:
     def start(self) -> None:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                # A frozen one heeds no other signal when we are killed.
+                # A frozen process reacts to no other signal when we are killed.
                 tied(self._command, "KILL"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self._cwd,
                 env=self._env,
-                start_new_session=True,  # Ctrl-C is for us, who then end it
+                start_new_session=True,  # only we get Ctrl-C, and end it
             )
 
     @property
@@ -49,13 +49,13 @@ class Part:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """End it as a crash would. Harmless without a start, or twice."""
+        """Kill it. Harmless without a start, or twice."""
         if self._process:
             self._process.kill()
             self._process.wait()
 
     def freeze(self) -> None:
-        """From now on it holds its connections and does nothing."""
+        """Freeze it: it keeps its connections and does nothing."""
         assert self._process
         freeze(self._process.pid)
 
@@ -64,7 +64,7 @@ class Part:
         self._process.send_signal(signal.SIGCONT)
 
     async def until(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until `is_ready`; BenchmarkError with its last words when it ends, or that takes too long."""
+        """Wait until `is_ready`. Raises BenchmarkError with the end of its log if it ends, or takes too long."""
         deadline = time.monotonic() + _PATIENCE
         while not await is_ready():
             if not self.is_running or time.monotonic() > deadline:
@@ -76,7 +76,7 @@ class Part:
 
 
 def freeze(pid: int) -> None:
-    """Stop a child of ours; returns when it does nothing any more."""
+    """Freeze a child of ours; return when it has stopped."""
     os.kill(pid, signal.SIGSTOP)
     while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         time.sleep(0.001)

@@ -74,7 +74,7 @@ def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path)
             (counts.dropped, _REFUSED, "dropped websockets", "xx"),
         ),
     )
-    failures.set_yscale("symlog", linthresh=10)  # a single one must be seen
+    failures.set_yscale("symlog", linthresh=10)  # shows even a single failure
     failures.yaxis.set_major_formatter("{x:g}")
     failures.set_ylabel("failures/s")
     failures.set_ylim(

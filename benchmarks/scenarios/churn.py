@@ -1,4 +1,4 @@
-"""Changes at a steady rate: their lag, requests' latency meanwhile, what the proxy and the hub's loop have to bear."""
+"""Changes at a steady rate: their lag, the latency of requests, and the load of the proxy and the hub's event loop."""
 
 from __future__ import annotations
 

@@ -18,15 +18,15 @@ _LINE_LIMIT = 1 << 24
 
 
 class Runs(Protocol):
-    """What does the commands."""
+    """Runs the commands."""
 
     async def run(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The answer to the command `name`, but for its id."""
 
 
 def serve(commands: Runs) -> None:
-    """Returns when standard input has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, who then ends our input
+    """Answer commands until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent gets Ctrl-C, and then ends our input
     # What the proxy and its children print must not get between the answers.
     with os.fdopen(os.dup(1), "w") as replies:
         os.dup2(2, 1)

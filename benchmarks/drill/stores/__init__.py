@@ -1,4 +1,4 @@
-"""The stores of the drill: three members each, and what may happen to them."""
+"""The stores of the drill, with three members each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all stores can."""
+"""The interface of all stores."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Store(ABC):
     def __init__(self) -> None:
         #: Its processes. None: the store is files.
         self.parts: list[Part] = []
-        #: Those that must run for it, but are no part of it.
+        #: Other processes that it needs.
         self.helpers: list[Part] = []
 
     async def start(self) -> None:
-        """Start it; returns when it can be written to."""
+        """Start it; return when it accepts writes."""
         for part in [*self.parts, *self.helpers]:
             if not part.is_running:
                 part.start()
         await self.wait()
 
     async def wait(self) -> None:
-        """Wait until it can be written to."""
+        """Wait until it accepts writes."""
         for part in self.parts:
             await part.until(self.is_ready)
 
@@ -46,7 +46,7 @@ class Store(ABC):
             part.kill()
 
     async def is_ready(self) -> bool:
-        """Whether it can be written to."""
+        """Whether it accepts writes."""
         try:
             return await asyncio.to_thread(self.looks_ready)
         except (OSError, ValueError, LookupError, BenchmarkError):
@@ -58,15 +58,15 @@ class Store(ABC):
 
     @abstractmethod
     async def empty(self) -> None:
-        """Remove everything in it, by its own client."""
+        """Remove everything in it, with its own client."""
 
     async def leader(self) -> Part:
-        """The member that the others would miss the most."""
+        """The leader, or the primary."""
         raise NotImplementedError
 
 
 async def run(command: Sequence[str]) -> str:
-    """What `command` prints. Raises BenchmarkError with its words when it fails, or does not end."""
+    """The output of `command`. Raises BenchmarkError with its message if it fails, or does not end."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -87,7 +87,7 @@ async def run(command: Sequence[str]) -> str:
 
 
 def ask(url: str, message: Any = None, method: str = "") -> Any:
-    """The answer of a JSON API; what is sent, if anything, is sent by `method`, or POST. Blocks."""
+    """The answer of a JSON API; data, if any, is sent with `method`, or POST. Blocks."""
     body = None if message is None else json.dumps(message).encode()
     request = urllib.request.Request(url, body, method=method or None)
     with urllib.request.urlopen(request, timeout=2) as answer:

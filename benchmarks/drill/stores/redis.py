@@ -18,7 +18,7 @@ _DOWN_AFTER = 1000  # ms
 
 
 class RedisStore(Store):
-    """The Sentinels are no part of the store: they live while it is killed and frozen."""
+    """The Sentinels are not part of the store: they run on while it is killed or frozen."""
 
     backend, section = "redis", "RedisBackend"
 
