@@ -208,7 +208,7 @@ class Site:
 
 
 async def _started(start: Callable[..., _Started], *arguments: Any) -> _Started:
-    """What `start` returns, from a thread. Who is cancelled meanwhile leaves nothing behind."""
+    """Run `start` in a thread, and return its result. A cancelled caller leaves nothing behind."""
     starting = asyncio.create_task(asyncio.to_thread(start, *arguments))
     try:
         return await asyncio.shield(starting)

@@ -79,7 +79,7 @@ def _metrics() -> dict[str, dict[str, Any]]:
 
 
 def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Variant], dict[str, str]]:
-    """What can be compared on this machine; and what is left out, by its name, with the reason.
+    """The variants that this machine can compare, and those left out, by name, with the reason.
 
     `backends` are those that were asked for; none: all that are installed. With `has_config`, the stores
     are there already. Raises BenchmarkError when one that was asked for cannot take part.

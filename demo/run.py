@@ -44,7 +44,7 @@ def main() -> int:
 
 
 class Stop:
-    """Whether somebody told us to stop. Only we tell the hub and all other processes, and we tell them once."""
+    """Whether we shall stop. Only we stop the hub and all other processes, and signal each of them once."""
 
     def __init__(self) -> None:
         self._signalled = False

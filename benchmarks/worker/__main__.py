@@ -1,4 +1,4 @@
-"""A worker process: does what :mod:`.commands` can, as it is told by :mod:`.serve`. Ends its proxy when it ends."""
+"""A worker process: runs the commands of :mod:`.commands` that :mod:`.serve` reads. It ends its proxy when it ends."""
 
 from __future__ import annotations
 
