@@ -19,7 +19,7 @@ DOCS = ROOT / "docs" / "explanation" / "performance"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is to be done."""
+    """The options of a run."""
 
     scale: str
     scenarios: list[str]
@@ -27,7 +27,7 @@ class Options:
     sizes: list[int] | None
     output: Path
     config_file: str
-    #: A file of results to report again, instead of measuring.
+    #: A file of results, to repeat its report instead of measuring.
     report: Path | None
 
 

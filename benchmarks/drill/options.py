@@ -15,7 +15,7 @@ from .stores import STORES
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is to be done."""
+    """The options of a drill."""
 
     backends: list[str]
     faults: list[str]

@@ -59,7 +59,7 @@ def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path)
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise Missing('there is no matplotlib here, so no picture (pip install "jhub-kvproxy[bench]")') from None
+        raise Missing('matplotlib is missing, so there is no picture (pip install "jhub-kvproxy[bench]")') from None
     figure = Figure(figsize=(14, 7), layout="constrained")
     requests, failures, changes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 2])
     seconds = range(len(counts.good))
