@@ -1,9 +1,7 @@
 """Errors of a benchmark. Each has one sentence for the user."""
 
+from servers.errors import Unavailable
 
-class BenchmarkError(Exception):
+
+class BenchmarkError(Unavailable):
     """A part of the benchmark cannot be run; its text says why, and what to do."""
-
-
-class Missing(BenchmarkError):
-    """A program that is not here; its text says how to get it."""

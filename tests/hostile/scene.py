@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from jhub_kvproxy.hub.proxy import KVProxy
 from tests.hostile.actor import Act, Actor, acting
-from tests.hostile.http2 import Fields, Http2, ask
-from tests.hostile.wire import Echo, Reply, Wire, converse, echoing, tunnel
+from tests.hostile.echo import Echo, echoing
+from tests.http2 import Fields, Http2, ask
 from tests.site import Site
 from tests.stores import Store
+from tests.wire import Reply, Wire, converse, tunnel
 
 T = TypeVar("T")
 
