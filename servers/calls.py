@@ -14,7 +14,7 @@ LINE_LIMIT = 1 << 24
 
 
 class Gone(Exception):
-    """The process ended, or was given up, before it answered: the call may have worked or not."""
+    """The process ended, or was given up, before it answered: what it was asked for may be done or not."""
 
 
 class Calls:
@@ -46,7 +46,7 @@ class Calls:
             del self._waiting[number]
 
     def give_up(self) -> None:
-        """Make all callers that wait for an answer fail."""
+        """Whoever waits for an answer waits no longer."""
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Gone())

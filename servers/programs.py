@@ -43,7 +43,7 @@ def find(program: str) -> str:
     """The path of `program`. Raises Missing, which says how to get it."""
     path = shutil.which(program, path=os.pathsep.join([*_BEFORE, os.environ["PATH"], *_AFTER]))
     if path is None:
-        raise Missing(f"{program} is missing ({_HOW[program]})")
+        raise Missing(f"there is no {program} here ({_HOW[program]})")
     return path
 
 
@@ -51,5 +51,5 @@ def peer_python() -> str:
     """The Python that the peer, jupyterhub-traefik-proxy, is installed in."""
     python = _PEER / "bin" / "python"
     if not python.exists() or not list(_PEER.glob("lib/python3*/site-packages/jupyterhub_traefik_proxy")):
-        raise Missing(f"jupyterhub-traefik-proxy is missing ({_HOW['peer']})")
+        raise Missing(f"there is no jupyterhub-traefik-proxy here ({_HOW['peer']})")
     return str(python)
