@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measures, reports, and leaves nothing behind but the report."""
+"""``python -m benchmarks``: measures, and leaves only its report behind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main() -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print("benchmarks: interrupted; nothing is written", file=sys.stderr)
+        print("benchmarks: interrupted; no report was written", file=sys.stderr)
         return 130
     return 0
 
@@ -80,7 +80,7 @@ def _jobs(field: Field, settings: dict[str, object], options: Options, left_out:
     for what, why in left_out.items():
         print(f"Left out: {what}: {why}", file=sys.stderr)
     if not jobs:
-        raise BenchmarkError("there is nothing left to measure")
+        raise BenchmarkError("nothing is left to measure")
     return jobs
 
 

@@ -1,4 +1,4 @@
-"""A Traefik with one router, as the floor for requests: what each costs in Traefik itself, without a table."""
+"""A Traefik with one router and no table: the lower limit of a request's cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run must show: ratios of figures that were measured in turn in that run, and a few plain figures."""
+"""The bounds that a run must meet: ratios of figures of that run, and a few plain figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .variants import BARE, CHP, METRICS, own
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A figure of ours, in `unit`, and another one that it is compared with; None: it stands for itself."""
+    """A figure of ours, in `unit`, and the figure that it is compared with, if any."""
 
     ours: float
     theirs: float | None
@@ -25,17 +25,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What must not be above, or below, a limit."""
+    """An upper limit of a figure, or a lower one (`is_least`)."""
 
     what: str
     #: None: the figure is only shown.
     limit: float | None
-    #: The figures for the one of ours with this backend; None when they were not measured.
+    #: The figures for this backend; None if they were not measured.
     find: Callable[[Results, str], Found | None]
     is_least: bool = False
-    #: The unit of a limit that is no ratio.
+    #: The unit of a limit that is not a ratio.
     unit: str = ""
-    #: The backends that it is for; for others it is only shown. Empty: all.
+    #: The backends that must meet it; for others it is only shown. Empty: all.
     backends: Collection[str] = ()
 
     def is_met(self, found: Found, backend: str) -> bool | None:
@@ -49,7 +49,7 @@ _Figure = Callable[[Results, str], float | None]
 
 
 def _of(scenario: str, routes: int, measure: str, option: str = "") -> _Figure:
-    """Of ours with a backend, in the way `option`."""
+    """A measure of ours with a backend and this `option`."""
     return lambda results, backend: results.median(scenario, own(backend, option).name, routes, measure)
 
 
@@ -91,37 +91,42 @@ BOUNDS = [
         _ratio("s", _ADD, _chp("change", 10_000, "add.done")),
         backends=("toml",),
     ),
-    Bound("the same in seconds", 0.015, _plain("s", _ADD), unit="s", backends=("toml",)),
-    Bound("the same against 10 routes", 1.5, _ratio("s", _ADD, _of("change", 10, "add.done")), backends=("toml",)),
+    Bound("one add at 10,000 routes, in seconds", 0.015, _plain("s", _ADD), unit="s", backends=("toml",)),
     Bound(
-        "Traefik's CPU for a change at 10,000, against CHP's",
+        "one add at 10,000 routes, against 10 routes",
+        1.5,
+        _ratio("s", _ADD, _of("change", 10, "add.done")),
+        backends=("toml",),
+    ),
+    Bound(
+        "Traefik's CPU for a change at 10,000 routes, against CHP's",
         1.5,
         _ratio("s", _of("change", 10_000, "any.cpu"), _chp("change", 10_000, "any.cpu")),
     ),
     Bound(
-        "burst of 1,000 into 1,000, until served and returned, against CHP",
+        "1,000 calls at once into 1,000 routes, until served and returned, against CHP",
         2,
         _ratio("s", _of("burst", 1_000, "1000.done"), _chp("burst", 1_000, "1000.done")),
     ),
     Bound(
-        "churn of 50 a second at 10,000: requests' p99 against that without changes",
+        "p99 of requests with 50 changes a second at 10,000 routes, against without changes",
         1.5,
         _ratio("s", _of("churn", 10_000, "50.requests.p99"), _of("churn", 10_000, "50.quiet.p99")),
     ),
     Bound(
-        "requests a second, worst route at 10,000, against CHP",
+        "requests a second, slowest of 10,000 routes, against CHP",
         2.3,
         _ratio("1/s", _WORST, _worst(10_000, lambda _: CHP.name)),
         is_least=True,
     ),
     Bound(
-        "the same against a bare Traefik with one router",
+        "requests a second, slowest of 10,000 routes, against a bare Traefik",
         0.85,
         _ratio("1/s", _WORST, _worst(10_000, lambda _: BARE.name)),
         is_least=True,
     ),
     Bound(
-        "memory of Traefik at 10,000 with 1,000 arrivals' websockets, metrics on, against CHP's",
+        "memory at 10,000 routes with 1,000 users' open websockets, metrics on, against CHP",
         2.5,
         _ratio(
             "bytes",
@@ -137,7 +142,7 @@ BOUNDS = [
     ),
     *(
         Bound(
-            f"20,000 routes that came and went: memory of {name}, against before",
+            f"memory of {name} after 20,000 routes came and went, against before",
             1.05,
             _ratio(
                 "bytes",
@@ -149,7 +154,7 @@ BOUNDS = [
     ),
     *(
         Bound(
-            f"CPU of a request at {routes:,}, against store delivery",
+            f"CPU of a request at {routes:,} routes, against store delivery",
             1.05,
             _ratio("s", _of("requests", routes, "user.cpu"), _of("requests", routes, "user.cpu", "store")),
         )
@@ -157,17 +162,17 @@ BOUNDS = [
     ),
     *(
         Bound(
-            f"CPU of a request at {routes:,}, against a bare Traefik with one router",
+            f"CPU of a request at {routes:,} routes, against a bare Traefik",
             None,
             _ratio("s", _of("requests", routes, "user.cpu"), _bare("requests", routes, "user.cpu")),
         )
         for routes in (10, 1_000, 10_000)
     ),
     Bound("one add at 50,000 routes", None, _plain("s", _of("change", 50_000, "add.done")), unit="s"),
-    Bound("all of a table of 50,000 handed over", None, _plain("s", _of("snapshot", 50_000, "snapshot")), unit="s"),
+    Bound("push of a whole table of 50,000 routes", None, _plain("s", _of("snapshot", 50_000, "snapshot")), unit="s"),
     *(
         Bound(
-            f"memory of {name} at 50,000",
+            f"memory of {name} at 50,000 routes",
             None,
             _plain("bytes", _of("footprint", 50_000, f"{part}.memory")),
             unit="bytes",

@@ -1,4 +1,4 @@
-"""Changes that come at a steady rate, one after the other, whether or not those before are done."""
+"""Changes at a steady rate; each starts in time, even if the ones before are not done."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .probe import Probe
 from .routes import routespec, user, user_route
 from .site import Site
 
-# How often is looked whether the oldest change is served.
+# Seconds between checks whether the oldest change is served.
 _INTERVAL = 0.01
 
 
 class Churn:
-    """Adds routes, retargets standing ones, deletes some of those added: a third of the changes each."""
+    """Adds routes, retargets standing ones, and deletes added ones: a third of the changes each."""
 
     def __init__(self, site: Site, name: str) -> None:
         self._site = site
         self._name = name
         self._added: deque[str] = deque()
         self._retargeted: set[str] = set()
-        # The number of each change that is not served yet, its path, and who answers that when it is.
+        # By number, each change that is not served yet: its path, and who answers it then.
         self._unseen: deque[tuple[int, str, str]] = deque()
         self._seen: dict[int, float] = {}
         #: When the last call was made (monotonic clock).
@@ -46,7 +46,7 @@ class Churn:
         return [self._seen[number] - call.result() for number, call in enumerate(calls)]
 
     async def undo(self, *, timeout: float) -> None:
-        """Bring the table to what it was before."""
+        """Restore the table."""
         target = self._site.origin.targets["a"]
         back = [user_route(name, target) for name in self._retargeted]
         await self._site.call("many", timeout=timeout, add=back, delete=[routespec(name) for name in self._added])
@@ -56,7 +56,7 @@ class Churn:
         """Make the change `number`; returns when its call began."""
         kind = ("add", "retarget", "delete")[number % 3]
         standing = user(number // 3 % max(1, self._site.count))
-        # What is not served yet is not changed again: it might never be seen.
+        # A route is not changed again before its last change is served: the probe might miss that one.
         if kind == "delete" and self._added and self._is_seen(self._added[0]):
             name, answers = self._added.popleft(), "hub"
         elif kind == "retarget" and self._site.count and self._is_seen(standing):

@@ -11,14 +11,14 @@ from typing import Any
 
 from .results import Series
 
-# By what a variant is, so that ours, the others and the floor are told apart at once.
+# By kind, so that ours, the others and a bare Traefik differ at first sight.
 _COLOURS = {"peer": "#D55E00", "chp": "#000000", "bare": "#8C8C8C"}
 _LINES: dict[str, Any] = {"peer": (0, (1, 1.5)), "bare": (0, (3, 1.5, 1, 1.5))}
 _HATCHES = {"peer": "//", "bare": "xx"}
 _MARKERS = {"peer": "X", "chp": "D", "bare": "v"}
 # Backends of ours, in their order: all blue.
 _OWN = (("#08306B", "s"), ("#0072B2", "o"), ("#56A0D3", "P"), ("#9CC7E8", "p"), ("#3B4CC0", "*"), ("#6F92F3", "<"))
-# Ours in other ways than by default, in the order of their names.
+# Ours with other options, in the order of their names.
 _OPTION_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
 
 _WIDTH, _HEIGHT = 8.0, 4.6
@@ -35,7 +35,7 @@ class Look:
 
     @classmethod
     def of(cls, series: Series, backends: Sequence[str], options: Sequence[str]) -> Look:
-        """For the variant of `series`; of ours a run has `backends`, and `options` beside the default."""
+        """The look of the variant of `series`; the run has these `backends` of ours, and these `options`."""
         if series.option:
             colour = _OPTION_COLOURS[options.index(series.option) % len(_OPTION_COLOURS)]
             return cls(colour, (0, (5, 2)), "o", "")
@@ -46,7 +46,7 @@ class Look:
         return cls(_COLOURS[kind], _LINES.get(kind, "-"), _MARKERS[kind], _HATCHES.get(kind, ""))
 
 
-#: For ours, where the backends need not be told apart.
+#: For ours, where the backends need not differ.
 OURS = Look("#0072B2", "-", "o", "")
 
 
@@ -119,7 +119,7 @@ def _lines(axes: Any, panel: LinePanel, looks: Mapping[str, Look]) -> dict[str, 
 
 
 def empty_chart(text: str) -> Any:
-    """Nothing but `text`."""
+    """A chart with only `text`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, 0.5))

@@ -1,4 +1,4 @@
-"""Where a run takes place: the machine, and the version of everything that is measured."""
+"""The conditions of a run: the machine, and the version of everything that is measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 
 
 def describe() -> dict[str, Any]:
-    """What belongs beside every figure of the run that begins now."""
+    """The conditions of the run that begins now."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
         "cores": len(os.sched_getaffinity(0)),

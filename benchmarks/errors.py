@@ -1,4 +1,4 @@
-"""What can go wrong in a benchmark, in one sentence for who runs it."""
+"""Errors of a benchmark. Each has one sentence for the user."""
 
 from servers.errors import Unavailable
 

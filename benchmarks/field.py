@@ -1,4 +1,4 @@
-"""Who takes part in a run, and in which scenario."""
+"""Which variants take part in a run, and in which scenario."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 from .variants import METRICS, Variant
 
-# The backend that goes alone where all would measure the same, or where there is no time for all.
+# The backend that stands for all, where all measure the same or there is no time for all.
 _PREFERRED = "etcd"
-# The one that a hub has if nobody chooses another.
+# The default backend of a hub.
 _DEFAULT = "toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One variant in one scenario. Those of a phase run beside each other, and are measured in turn."""
+    """One variant in one scenario. Jobs of a phase run at the same time, and are measured in turn."""
 
     scenario: str
     variant: Variant
-    #: How many routes stand.
+    #: The number of standing routes.
     routes: int
     phase: int
     rounds: int
-    #: What a round takes on two free cores, roughly.
+    #: Estimated seconds of a round on two free cores.
     seconds: float
-    #: What else the scenario must know: how many routes come at once, how many a second.
+    #: Another number for the scenario: calls at once, or changes a second.
     number: int = 0
-    #: Whether all of the scenario is measured, or only the part that is compared most.
+    #: Whether the whole scenario is measured, or only its most important part.
     is_whole: bool = True
 
 
@@ -39,22 +39,22 @@ class Field:
 
     @property
     def own(self) -> list[Variant]:
-        """Ours, as they are by default."""
+        """Ours, with default options."""
         return [variant for variant in self.variants if variant.kind == "own" and not variant.option]
 
     @property
     def options(self) -> list[Variant]:
-        """Ours in each of the other ways, with one backend, without metrics."""
+        """Ours with each of the other options, with one backend, without metrics."""
         return [variant for variant in self._ways if METRICS not in variant.option]
 
     @property
     def with_metrics(self) -> list[Variant]:
-        """Ours with Traefik's metrics: by default and in each of the other ways, with one backend."""
+        """Ours with Traefik's metrics: alone and with each of the other options, with one backend."""
         return [variant for variant in self._ways if METRICS in variant.option]
 
     @property
     def few(self) -> list[Variant]:
-        """Of ours the one with a hub's default backend, and the one that goes alone."""
+        """Ours with a hub's default backend, and with the backend that stands for all."""
         default = [variant for variant in self.own if variant.backend == _DEFAULT]
         return list(dict.fromkeys([*default, *self.one(self.own)]))
 
@@ -62,7 +62,7 @@ class Field:
         return [variant for variant in self.variants if variant.kind == kind]
 
     def one(self, variants: Sequence[Variant]) -> list[Variant]:
-        """Of `variants` the one with the backend that goes alone; none, if there are none."""
+        """The one of `variants` with the backend that stands for all, if there is one."""
         lead = [variant for variant in variants if variant.backend == self._lead]
         return lead or list(variants[:1])
 
@@ -78,8 +78,8 @@ class Field:
 
 
 def phase_of(routes: int, sizes: Sequence[int]) -> int:
-    """The phase of a job with so many routes, of a scenario with those `sizes`.
+    """The phase of a job with so many routes, in a scenario with these `sizes`.
 
-    The smallest is measured beside the largest, since they are compared.
+    The smallest size is measured together with the largest, because they are compared.
     """
     return max(sizes) if routes == min(sizes) else routes

@@ -15,14 +15,14 @@ def worst_throughput(results: Results, variant: str, routes: int) -> float | Non
 
 
 def variants(results: Results, scenario: str) -> list[str]:
-    """The names of the variants that were measured in `scenario`: ours, the others, the floor."""
+    """The names of the variants that were measured in `scenario`: ours, the others, a bare Traefik."""
     kinds = ("own", "peer", "chp", "bare")
     found = {series.variant: series for series in results.series if series.scenario == scenario}
     return sorted(found, key=lambda name: (kinds.index(found[name].kind), found[name].option, found[name].backend))
 
 
 def own(results: Results) -> list[str]:
-    """The names of ours, as they are by default."""
+    """The names of ours with default options."""
     return sorted({series.variant for series in results.series if series.kind == "own" and not series.option})
 
 

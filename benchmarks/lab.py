@@ -1,4 +1,4 @@
-"""What a scenario works with."""
+"""The equipment of a scenario."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Lab:
     config_file: str
 
     def site(self, variant: Variant, routes: int) -> Site:
-        """One that is not open yet; who asks for it closes it."""
+        """A site that is not open yet; the caller closes it."""
         return Site(variant, routes, self.origin, self.directory, self.config_file)
 
     @asynccontextmanager

@@ -1,15 +1,15 @@
-"""Figures as people read them, and Markdown tables whose columns are aligned, so that a terminal can show them."""
+"""Readable figures, and Markdown tables with aligned columns, which a terminal can show too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Between a figure and its unit, so that no line ends there.
+#: Between a figure and its unit, so that no line breaks there.
 NBSP = "\N{NO-BREAK SPACE}"
 
 
 def joined(*parts: str) -> str:
-    """`parts` with an empty line between them; those that are empty are left away."""
+    """`parts` with an empty line between them, without empty ones."""
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
@@ -55,5 +55,5 @@ def shown(unit: str, value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """A ratio, as people say it: 1/20 for what is far below 1."""
+    """A ratio: `1/20` if it is far below 1."""
     return f"1/{1 / value:.3g}" if 0 < value <= 0.34 else f"{value:.3g}"

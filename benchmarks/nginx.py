@@ -1,4 +1,4 @@
-"""nginx, as what all proxies lead to."""
+"""nginx, the target of all proxies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from servers.process import Process
 from servers.programs import find
 
 BIG = 1 << 20
-#: A path that ends so is answered with a body of BIG bytes.
+#: A path with this end gets a body of BIG bytes.
 BIG_PATH = "big"
 
 

@@ -1,4 +1,4 @@
-"""The origin: what stands for the hub and the users' servers, behind all proxies."""
+"""The origin: stands in for the hub and the users' servers behind all proxies."""
 
 from __future__ import annotations
 

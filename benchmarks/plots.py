@@ -1,4 +1,4 @@
-"""Which plots there are, and what is drawn in each."""
+"""The plots, and the content of each."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def draw(results: Results, directory: Path) -> list[Path]:
     try:
         import matplotlib
     except ImportError:
-        raise Missing('there is no matplotlib here, so no plots (pip install "jhub-kvproxy[bench]")') from None
-    # The same figures are always the same file.
+        raise Missing('matplotlib is missing, so there are no plots (pip install "jhub-kvproxy[bench]")') from None
+    # The same figures always give the same file.
     matplotlib.rcParams.update({"svg.hashsalt": "kvproxy", "font.size": 10, "hatch.linewidth": 0.6})
     looks = _looks(results)
     drawn = []
     for name, plot in _PLOTS.items():
         drawn.append(directory / f"{name}.svg")
-        # Also without figures, so that none of another run stays, and a page that shows them all can be built.
+        # Draw it even without figures, to replace one of another run, and because the page shows them all.
         figure = plot(results, looks) or empty_chart(f"{name}: not measured")
         figure.savefig(drawn[-1], metadata={"Date": None}, facecolor="white", bbox_inches="tight")
     return drawn
 
 
 def _looks(results: Results) -> _Looks:
-    """The look of each variant; ours, the others, the floor."""
+    """The look of each variant: ours, the others, a bare Traefik."""
     options = sorted({series.option for series in results.series if series.option})
     found = {series.variant: Look.of(series, own(results), options) for series in results.series}
     order = dict.fromkeys(name for scenario in SCENARIOS for name in variants(results, scenario))
@@ -85,7 +85,7 @@ def _footprint(results: Results, looks: _Looks) -> Any:
 def _reads(results: Results, looks: _Looks) -> Any:
     panels = [
         LinePanel(title, "seconds", _lines(results, "reads", _median(results, "reads", measure)))
-        for title, measure in (("get_all_routes", "all"), ("Longest block of the hub's loop in it", "all.blocked"))
+        for title, measure in (("get_all_routes", "all"), ("Longest block of the event loop by it", "all.blocked"))
     ]
     return line_chart(panels, looks, is_log=True)
 

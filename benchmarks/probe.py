@@ -10,8 +10,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-# What is asked for is asked for again after this, or after a hundredth of the time it took so far: a proxy
-# with little to do is watched closely, and a busy one not taxed.
+# Seconds until the next question, or a hundredth of the time so far if that is more: a proxy with little to
+# do is watched closely, and a busy one is spared.
 _SHORTEST, _SHARE = 0.001, 0.01
 _PIPELINED = 50
 _ANSWER_TIMEOUT = 30.0

@@ -16,14 +16,14 @@ _CPU_CLOCK = 2
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What some processes have used so far: seconds of CPU; and hold now: bytes of memory (RSS)."""
+    """Seconds of CPU that some processes have used so far, and bytes of memory (RSS) that they hold now."""
 
     cpu: float
     memory: int
 
 
 def usage(pids: Sequence[int]) -> Usage:
-    """What the processes `pids` use together; one that has ended counts nothing."""
+    """The usage of the processes `pids` together; ended ones count as nothing."""
     cpu, memory = 0.0, 0
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Says what is going on: in one line that changes on a terminal, in plain lines otherwise."""
+"""Shows the progress: in one changing line on a terminal, in plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 
 class Progress:
-    """How much of `total` is done."""
+    """Counts the steps of `total`."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -17,21 +17,21 @@ class Progress:
         self._changes = sys.stderr.isatty()
 
     def step(self, text: str) -> None:
-        """One more of the total begins."""
+        """The next step begins."""
         self._done += 1
         self.note(text)
 
     def skip(self, steps: int) -> None:
-        """So many of the total will not be."""
+        """Leave out so many steps."""
         self._total -= steps
 
     def note(self, text: str) -> None:
-        """What is going on now."""
+        """Show what happens now; the next note replaces it on a terminal."""
         minutes, seconds = divmod(round(time.monotonic() - self._started), 60)
         self._show(f"{minutes:2}:{seconds:02}  {self._done}/{self._total}  {text}")
 
     def say(self, text: str) -> None:
-        """Something to remember: it stays."""
+        """Print a line that stays."""
         if self._changes:
             sys.stderr.write("\r\x1b[K")
         print(text, file=sys.stderr, flush=True)

@@ -13,10 +13,10 @@ from .tables import figures
 
 
 def write_report(results: Results, directory: Path) -> str:
-    """Write all of it into `directory`; returns the text for the terminal."""
+    """Write the report into `directory`; return the text for the terminal."""
     directory.mkdir(parents=True, exist_ok=True)
     results.write(directory / "results.json")
-    # What was missed comes last, where it is seen.
+    # Missed bounds come last, at the end of the terminal.
     texts = {**figures(results), "left-out": left_out(results), "bounds": summary(results)}
     for name, text in texts.items():
         (directory / f"{name}.md").write_text(text)

@@ -30,7 +30,7 @@ class Series:
     variant: str
     kind: str
     backend: str
-    #: Of ours: what is not as by default.
+    #: For ours: the options that differ from the default.
     option: str
     routes: int
     #: Dotted: "add.served", "last.throughput".
@@ -53,7 +53,7 @@ class Results:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, scenario: str, variant: Variant, routes: int, measure: str, *values: float) -> None:
-        """Note `values`, which were measured just now."""
+        """Record `values`, which were measured just now."""
         found = self.find(scenario, variant.name, routes, measure)
         if found is None:
             found = Series(

@@ -1,4 +1,4 @@
-"""Runs the jobs: phase by phase, the variants of a phase beside each other, and measured in turn."""
+"""Runs the jobs phase by phase. The variants of a phase run at the same time, and are measured in turn."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .scenarios import SCENARIOS
 from .site import Site, opening_seconds
 from .variants import Variant
 
-# Two at a time: opening is work for all cores.
+# Sites that are opened at the same time: opening uses all cores.
 _OPENING = 2
-# Characters of what is said of something that failed.
+# Characters of a reason for leaving something out.
 _REASON = 400
 
 
 class Runner:
-    """All jobs of a run, and the time that there is for them."""
+    """Runs all jobs within the time for them."""
 
     def __init__(self, lab: Lab, jobs: Sequence[Job], settings: dict[str, Any], seconds: float | None) -> None:
-        """`settings` of each scenario by its name; `seconds` that the run may take, None: no limit."""
+        """`settings` are by scenario; `seconds` is the time for the run (None: no limit)."""
         self._lab = lab
         self._jobs = list(jobs)
         self._settings = settings
@@ -41,18 +41,18 @@ class Runner:
         self._progress = Progress(sum(job.rounds for job in self._jobs))
 
     async def run(self) -> None:
-        """Measure; what there was no time for is listed as left out."""
+        """Measure, and list as left out what there was no time for."""
         try:
             async with asyncio.timeout(self._seconds):
                 for jobs in self._phases:
                     await self._phase(jobs)
         except TimeoutError:
-            self._progress.say("The time is up; the report has what was measured.")
+            self._progress.say("The time is up; the report has the figures so far.")
         finally:
             self._progress.end()
         for job in self._jobs:
             if job not in self._settled:
-                self._lab.results.left_out.setdefault(_label(job), "there was no time left for it")
+                self._lab.results.left_out.setdefault(_label(job), "no time was left for it")
 
     async def _phase(self, jobs: list[Job]) -> None:
         sites = {key: self._lab.site(*key) for key in dict.fromkeys((job.variant, job.routes) for job in jobs)}
@@ -67,30 +67,30 @@ class Runner:
             for scenario, of_scenario in itertools.groupby(there, lambda job: job.scenario):
                 await self._scenario(scenario, list(of_scenario), sites)
         finally:
-            self._progress.note("ending what was started")
+            self._progress.note("stopping all processes")
             ends = await asyncio.gather(*(site.close() for site in sites.values()), return_exceptions=True)
             for site, error in zip(sites.values(), ends, strict=True):
                 if error:
-                    self._progress.say(f"{site.variant.name} did not end well: {error!r}")
+                    self._progress.say(f"{site.variant.name} did not stop cleanly: {error!r}")
 
     async def _open(self, site: Site, gate: asyncio.Semaphore) -> bool:
-        """Whether `site` could be opened."""
+        """Open `site`; return whether it worked."""
         async with gate:
             what = f"{site.variant.name} with {site.count:,} routes"
             self._progress.note(f"starting {what}")
             try:
                 await site.open()
-            except Exception as error:  # one that does not start is no reason to lose the others
+            except Exception as error:  # the others can still be measured
                 self._leave_out(what, error)
                 return False
             return True
 
     async def _scenario(self, name: str, jobs: list[Job], sites: dict[tuple[Variant, int], Site]) -> None:
-        """Rounds over all jobs, while there is time; a job that fails is left out of those that follow."""
+        """Run all jobs in rounds, while there is time; leave a failed job out of the next rounds."""
         settings, until = self._settings[name], self._until[jobs[0].phase, name]
         failed: set[Job] = set()
         for number in range(max(job.rounds for job in jobs)):
-            # Each round begins with another one, so that none is always the first.
+            # Each round begins with another job, so that none is always the first.
             turn = number % len(jobs)
             for job in [*jobs[turn:], *jobs[:turn]]:
                 if number >= job.rounds:
@@ -101,7 +101,7 @@ class Runner:
                 self._progress.step(_label(job) + (f", round {number + 1}" if job.rounds > 1 else ""))
                 try:
                     await SCENARIOS[name].measure(self._lab, job, settings, sites[job.variant, job.routes], number)
-                except Exception as error:  # nor is one that fails
+                except Exception as error:  # the others can still be measured
                     failed.add(job)
                     self._leave_out(_label(job), error)
                 self._settled.add(job)
@@ -118,7 +118,7 @@ class Runner:
 
 
 def _phases(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs by phase, the largest last: at its end is what no bound is about, for when the time is up."""
+    """The jobs by phase, the largest last. It ends with jobs that no bound needs, which a lack of time drops first."""
     return [[job for job in jobs if job.phase == size] for size in sorted({job.phase for job in jobs})]
 
 

@@ -1,4 +1,4 @@
-"""A proxy that runs with N routes: its public port, its processes, its hub part."""
+"""A running proxy with N routes: its public port, its processes, its hub part."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _Started = TypeVar("_Started", BareTraefik, stores.Store)
 
 
 def opening_seconds(variant: Variant, count: int) -> float:
-    """What :meth:`Site.open` and :meth:`Site.close` take, roughly, while others do the same."""
+    """Estimated seconds of :meth:`Site.open` and :meth:`Site.close`, while others do the same."""
     return 0.5 if variant.kind == "bare" else 0.8 + count / 2000
 
 
@@ -73,7 +73,7 @@ class Site:
         await self.until_all_served()
 
     async def until_all_served(self) -> float:
-        """Wait until a sample of the standing routes and the hub's are served; returns when they were."""
+        """Wait until a sample of the standing routes and the hub's are served; return when they were."""
         names = some(map(user, range(self.count)), _SAMPLE)
         hub = "a" if self.variant.kind == "bare" else "hub"
         wanted = {"/hub/": hub, **{routespec(name): "a" for name in names}}
@@ -124,7 +124,7 @@ class Site:
         return usage(self._proxies())
 
     def kill_proxy(self) -> None:
-        """End the proxy as a crash would; what starts it again is its hub part."""
+        """Kill the proxy, which its hub part then restarts."""
         for pid in self._proxies():
             os.kill(pid, signal.SIGKILL)
 
@@ -132,7 +132,7 @@ class Site:
         return usage(self._store.pids if self._store else [])
 
     async def settle(self) -> None:
-        """Wait until nothing of it works any more on what was asked of it."""
+        """Wait until all its processes are idle."""
         deadline = time.monotonic() + _SETTLE_TIMEOUT
         before = self._cpu()
         while time.monotonic() < deadline:
@@ -207,7 +207,7 @@ class Site:
 
 
 async def _started(start: Callable[..., _Started], *arguments: Any) -> _Started:
-    """What `start` returns, from a thread. Who is cancelled meanwhile leaves nothing behind."""
+    """Run `start` in a thread, and return its result. A cancelled caller leaves nothing behind."""
     starting = asyncio.create_task(asyncio.to_thread(start, *arguments))
     try:
         return await asyncio.shield(starting)

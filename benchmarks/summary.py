@@ -1,4 +1,4 @@
-"""Where it was measured, the bounds, and what was left out, as text."""
+"""The machine, the bounds, and what was left out, as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Row = tuple[Bound, dict[str, Found | None]]
 
 
 def summary(results: Results) -> str:
-    """Where it was measured, and the bounds."""
+    """The machine, and the bounds."""
     backends = own(results)
     rows: list[_Row] = [(bound, {name: bound.find(results, name) for name in backends}) for bound in BOUNDS]
     return joined(_environment(results), *(_bounds(backends, rows) if backends else ("No bound was measured.",)))
@@ -30,7 +30,7 @@ def _environment(results: Results) -> str:
     return (
         f"Measured on {about['date']}: {about['cores']} cores ({about['processor']}), {about['memory_gb']} GB, "
         f"{about['system']}; scale `{about['scale']}`; load average {about['load_before'][0]:g} before, "
-        f"{load} during the run (the benchmark's own load is in it).\n\n{versions}."
+        f"{load} during the run (including the benchmark's own load).\n\n{versions}."
     )
 
 
@@ -38,11 +38,11 @@ def _bounds(backends: list[str], rows: list[_Row]) -> tuple[str, ...]:
     verdicts = [[bound.what, _limit(bound), *(_verdict(bound, *one) for one in row.items())] for bound, row in rows]
     values = [[bound.what, *map(_values, row.values())] for bound, row in rows if any(row.values())]
     return (
-        "**Bounds**, as ratios of ours to the other, or as figures of ours "
-        "(✓ met, ✗ missed, without a mark: no bound, only shown; - not measured in this run)",
+        "**Bounds**, as ratios of our figure to the other, or as our figure alone "
+        "(✓ met, ✗ missed; without a mark: only shown, no bound; - not measured in this run)",
         table(["", "limit", *backends], verdicts),
         _missed(rows),
-        *(("**What the ratios are of**: ours, and the other", table(["", *backends], values)) if values else ()),
+        *(("**Figures of the ratios**: ours, and the other", table(["", *backends], values)) if values else ()),
     )
 
 
@@ -79,11 +79,11 @@ def _missed(rows: list[_Row]) -> str:
         if missed:
             lines.append(f"- {bound.what}: {', '.join(missed)}; the limit is {_limit(bound)}.")
     if not measured:
-        return f"Of {limited} bounds none was measured."
+        return f"None of {limited} bounds was measured."
     if not lines:
-        return f"Of {limited} bounds {measured} were measured, and all of these are met."
+        return f"Of {limited} bounds, {measured} were measured, and all of these are met."
     head = (
-        f"Of {limited} bounds {measured} were measured. Missed, for one backend or more: {len(lines)}. "
-        "(The command does not fail for it: its exit status tells whether it could measure.)"
+        f"Of {limited} bounds, {measured} were measured. Missed, for one backend or more: {len(lines)}. "
+        "(A missed bound does not change the exit status, which says whether the command could measure.)"
     )
     return "\n".join([head, "", *lines])

@@ -1,4 +1,4 @@
-"""The figures of each scenario as text."""
+"""The figures of each scenario as tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def figures(results: Results) -> dict[str, str]:
 
 def _requests(results: Results) -> Iterable[str]:
     yield _by_size(
-        results, "requests", "requests a second, worst route", lambda v, n: worst_throughput(results, v, n), rate
+        results, "requests", "requests a second, slowest route", lambda v, n: worst_throughput(results, v, n), rate
     )
     for measure, title in (
         ("new-connections.throughput", "requests a second, each on a new connection"),
@@ -36,9 +36,9 @@ def _requests(results: Results) -> Iterable[str]:
 def _change(results: Results) -> Iterable[str]:
     for measure, title in (
         ("add.done", "one add, until it is served and the call has returned"),
-        ("retarget.done", "one retarget, until both"),
-        ("delete.done", "one delete, until both"),
-        ("any.done", "any of the three, until both"),
+        ("retarget.done", "one retarget, until it is served and the call has returned"),
+        ("delete.done", "one delete, until it is served and the call has returned"),
+        ("any.done", "any of the three, until it is served and the call has returned"),
         ("any.served", "any of the three, until it is served"),
         ("any.cpu", "CPU of the proxy for one change"),
     ):
@@ -48,7 +48,7 @@ def _change(results: Results) -> Iterable[str]:
 def _reads(results: Results) -> Iterable[str]:
     for measure, title in (
         ("all", "get_all_routes"),
-        ("all.blocked", "get_all_routes: longest block of the hub's loop"),
+        ("all.blocked", "get_all_routes: longest block of the hub's event loop"),
         ("one", "get_route"),
     ):
         yield _by_size(results, "reads", title, _median(results, "reads", measure), seconds)
@@ -56,7 +56,7 @@ def _reads(results: Results) -> Iterable[str]:
 
 def _snapshot(results: Results) -> Iterable[str]:
     for measure, title in (
-        ("snapshot", "the whole table handed to a Traefik that runs"),
+        ("snapshot", "the whole table into a running Traefik"),
         ("killed", "from the end of a killed Traefik until the next one serves all routes"),
     ):
         yield _by_size(results, "snapshot", title, _median(results, "snapshot", measure), seconds)
@@ -85,7 +85,7 @@ _TABLES: dict[str, Callable[[Results], Iterable[str]]] = {
     "snapshot": _snapshot,
     "arrivals": _titled("arrivals", "users who come one after the other"),
     "cycles": _titled("cycles", "routes that come and go"),
-    "websockets": _titled("websockets", "open, and echoing"),
+    "websockets": _titled("websockets", "idle and busy"),
 }
 
 
@@ -126,17 +126,17 @@ def _in_words(scenario: str, measure: str) -> str:
     return _WORDS[measure]
 
 
-# What the number that some measures begin with counts.
-_COUNTED = {"burst": "calls", "churn": "a second", "arrivals": "users", "cycles": "routes"}
+# Some measures begin with a number. This says what it counts.
+_COUNTED = {"burst": "calls", "churn": "changes a second", "arrivals": "users", "cycles": "routes"}
 
 
 _WORDS = {
     "served": "until all are served",
     "returned": "until all calls have returned",
-    "done": "until both",
-    "blocked": "longest block of the hub's loop",
-    "route.cpu": "CPU of the proxy for each",
-    "drain": "from the last call until all is at rest",
+    "done": "until all are served and have returned",
+    "blocked": "longest block of the hub's event loop",
+    "route.cpu": "CPU of the proxy for each route",
+    "drain": "from the last call until all processes are idle",
     "lag.p50": "lag, median",
     "lag.max": "lag, longest",
     "quiet.p50": "requests without changes, median",
@@ -150,15 +150,15 @@ _WORDS = {
     "full": "with the routes in the store",
     "empty": "with an empty store",
     "open.memory": "memory of the proxy, websockets open",
-    "each.memory": "what each added to it",
+    "each.memory": "memory of the proxy for each user",
     "hub-part.memory": "memory of the hub part",
-    "rate": "added and deleted a second",
+    "rate": "routes added and deleted a second",
     "hub-part.before.memory": "memory of the hub part before",
     "hub-part.after.memory": "memory of the hub part after",
     "proxy.before.memory": "memory of the proxy before",
     "proxy.after.memory": "memory of the proxy after",
-    "idle.connect": "time to connect an idle one",
-    "idle.memory": "memory of the proxy for an idle one",
+    "idle.connect": "time to connect an idle websocket",
+    "idle.memory": "memory of the proxy for an idle websocket",
     "busy.rate": "echoes a second",
     "busy.p50": "echo, median",
     "busy.p99": "echo, p99",

@@ -1,4 +1,4 @@
-"""What is compared: our backends, the proxies beside us, and the floor."""
+"""The variants: our backends, other proxies, and a bare Traefik."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PEERS = {
     "redis": ("jupyterhub_traefik_proxy.redis:TraefikRedisProxy", "redis_url"),
 }
 
-#: Ours in other ways than by default, by the name of the way: the configuration that makes it so, by class.
+#: Options of ours that differ from the default: the configuration of each, by class.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "store": {"KVProxy": {"delivery": "store"}},
 }
-#: The way with Traefik's metrics, which can be combined with one of the others: "store, metrics".
+#: The option with Traefik's metrics, which can be combined with one of the others: "store, metrics".
 METRICS = "metrics"
 
 _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
@@ -36,13 +36,13 @@ _SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of the things that are compared."""
+    """One of the compared proxies."""
 
     name: str
     #: "own", "peer", "chp" or "bare".
     kind: str
     backend: str = ""
-    #: For "own": the names of what is not as by default, of OPTIONS and METRICS, separated by ", ".
+    #: For "own": names from OPTIONS and METRICS, separated by ", ".
     option: str = ""
 
     @property
@@ -51,7 +51,7 @@ class Variant:
 
     @property
     def is_slow(self) -> bool:
-        """Whether a change of a large table takes it seconds, because Traefik builds all of its routers again."""
+        """Whether a change of a large table takes seconds, because Traefik rebuilds all its routers."""
         return self.kind == "peer" or "store" in self.option.split(", ")
 
 
@@ -68,7 +68,7 @@ def peer(backend: str) -> Variant:
 
 
 def configuration_of(option: str) -> dict[str, dict[str, Any]]:
-    """What a variant with this `option` is configured with beside what all are, by class."""
+    """The configuration that `option` adds to that of all variants, by class."""
     merged: dict[str, dict[str, Any]] = {}
     for way in filter(None, option.split(", ")):
         for name, traits in (_metrics() if way == METRICS else OPTIONS[way]).items():
@@ -81,7 +81,7 @@ def _metrics() -> dict[str, dict[str, Any]]:
 
 
 def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Variant], dict[str, str]]:
-    """What can be compared on this machine; and what is left out, by its name, with the reason.
+    """The variants that this machine can compare, and those left out, by name, with the reason.
 
     `backends` are those that were asked for; none: all that are installed. With `has_config`, the stores
     are there already. Raises BenchmarkError when one that was asked for cannot take part.
@@ -117,13 +117,13 @@ def _check_programs(variant: Variant) -> None:
 
 
 def _why_not(backend: str, has_config: bool) -> str:
-    """Why `backend` cannot be measured; empty when it can."""
+    """Why `backend` cannot be measured; empty if it can."""
     try:
         find_backend(backend)
         if has_config:
             return ""
         if not stores.is_known(backend):
-            return "only its author knows its store: start it, and name its options with --config FILE"
+            return "the benchmarks cannot start its store: start it yourself, and give its options with --config FILE"
         if backend in _SERVERS:
             find(_SERVERS[backend])
     except (BackendNotFound, Missing) as error:

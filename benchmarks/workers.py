@@ -1,4 +1,4 @@
-"""The processes of hub parts, as the benchmark sees them; what runs in them is :mod:`.worker`."""
+"""The benchmark's side of the hub parts' processes, which run :mod:`.worker`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STOP_TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """When the worker began and ended what it was told (monotonic clock), and what came of it."""
+    """When the worker began and ended a command (monotonic clock), and the result."""
 
     started: float
     ended: float
@@ -77,7 +77,7 @@ class Worker:
         return Reply(answer["started"], answer["ended"], answer["result"])
 
     async def stop(self) -> None:
-        """End the proxy, then the worker; at once what does not end by itself."""
+        """End the proxy, then the worker; kill what does not end by itself."""
         children = descendants(self.pid)
         assert self._process.stdin
         self._process.stdin.close()  # upon which it stops the proxy

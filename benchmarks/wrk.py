@@ -18,7 +18,7 @@ from .processes import usage
 _CONNECTIONS = 32
 _GRACE = 20.0
 _POLL = 0.02
-# Ctrl-C lets wrk report early. One that comes before it listens for it is lost, and does not kill it.
+# On SIGINT, wrk reports early. Before wrk handles the signal, it is ignored, so it cannot kill wrk.
 _IGNORING_INTERRUPTS = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -51,7 +51,7 @@ async def load(url: str, seconds: float, *headers: str) -> Load:
         async with asyncio.timeout(whole + _GRACE):
             output, _ = await asyncio.gather(process.communicate(), _interrupt(process, seconds))
     except TimeoutError:
-        raise BenchmarkError(f"wrk does not end ({url})") from None
+        raise BenchmarkError(f"wrk did not end in time ({url})") from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -83,5 +83,5 @@ def parse(output: str) -> Load:
 def _percentile(output: str, name: str) -> float:
     found = re.search(rf"^\s+{name}\s+([\d.]+)(us|ms|s|m)\s*$", output, re.MULTILINE)
     if not found:
-        raise BenchmarkError(f"wrk does not tell its {name} latency: {output.strip()[-200:]}")
+        raise BenchmarkError(f"wrk printed no {name} latency: {output.strip()[-200:]}")
     return float(found[1]) * _SECONDS[found[2]]

@@ -1,6 +1,6 @@
-"""JupyterHub behind Traefik with the routing table in TOML files. What it keeps, it keeps in its working directory.
+"""JupyterHub behind Traefik, with the routing table in files. It writes only to its working directory.
 
-For a look on your own machine only: whoever can reach it can log in.
+Use it on your own machine only: anybody who can reach it can log in.
 """
 
 import os

@@ -27,15 +27,15 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class HubFailed(Exception):
-    """The hub did not come up, or ended by itself."""
+    """The hub did not start, or ended by itself."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A JupyterHub behind Traefik, for a look.")
-    parser.add_argument("port", nargs="?", default=8000, type=port_number, help="where it answers (8000)")
+    parser = argparse.ArgumentParser(description="Runs a JupyterHub behind Traefik, to try it.")
+    parser.add_argument("port", nargs="?", default=8000, type=port_number, help="port to answer on (default: 8000)")
     port = parser.parse_args().port
     if why := why_not_free(port):
-        say(f"Port {port} of {HOST} cannot be had ({why}); choose another: make demo PORT={port + 1}")
+        say(f"Port {port} of {HOST} cannot be used ({why}); choose another: make demo PORT={port + 1}")
         return 1
     stop = Stop()
     adopt_orphans()
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 class Stop:
-    """Whether we were told to stop. The hub and all others are told by us alone, and told once."""
+    """Whether we shall stop. Only we stop the hub and all other processes, and signal each of them once."""
 
     def __init__(self) -> None:
         self._signalled = False
@@ -56,7 +56,7 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        # make keeps to itself that its terminal was closed
+        # make does not tell us that its terminal was closed
         return self._signalled or (self._has_terminal and not os.isatty(0))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -86,12 +86,12 @@ def start_hub(directory: Path, port: int) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for us; we tell the hub
+            start_new_session=True,  # only we get Ctrl-C, and we stop the hub
         )
 
 
 def attend(hub: subprocess.Popen[bytes], port: int, stop: Stop) -> None:
-    """Return when told to stop. Raises HubFailed."""
+    """Wait until somebody tells us to stop. Raises HubFailed."""
     say("Starting JupyterHub behind Traefik ...")
     deadline = time.monotonic() + START_TIMEOUT
     answered = False
@@ -107,7 +107,7 @@ def attend(hub: subprocess.Popen[bytes], port: int, stop: Stop) -> None:
 
 
 def end(hub: subprocess.Popen[bytes]) -> None:
-    """End the hub, which ends the others, and then whatever it left."""
+    """End the hub, which ends the others, and then all processes that it left."""
     hub.terminate()
     with suppress(subprocess.TimeoutExpired):
         hub.wait(STOP_TIMEOUT)
@@ -127,7 +127,7 @@ def end_children(number: signal.Signals, patience: float) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every process below us that loses its own; then none can be left unseen."""
+    """Become the parent of every descendant that loses its own, so that we find all processes that are left."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -152,7 +152,7 @@ def children() -> set[int]:
 
 @contextmanager
 def in_foreground() -> Iterator[None]:
-    """Have the terminal's Ctrl-C to ourselves: make, which would get it too, takes it for a failure."""
+    """Be the only one to get the terminal's Ctrl-C: make would get it too, and report a failure."""
     group = os.getpgrp()
     if group == os.getpid() or not os.isatty(0) or os.tcgetpgrp(0) != group:
         yield

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.drill``: drills, reports, and leaves nothing behind but the report."""
+"""``python -m benchmarks.drill``: runs the drill, and leaves only its report behind."""
 
 from __future__ import annotations
 

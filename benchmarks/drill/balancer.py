@@ -1,4 +1,4 @@
-"""HAProxy, in front of the Traefiks: it carries TCP, and notes which one each connection went to."""
+"""HAProxy in front of the Traefiks: it forwards TCP, and logs the Traefik of each connection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ backend traefiks
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A connection that has ended: when it began (seconds since the epoch), and who had it."""
+    """A connection that has ended: when it began (seconds since the epoch), and its Traefik."""
 
     began: float
     server: str
@@ -67,7 +67,7 @@ class Balancer:
         self._process.launch()
 
     async def wait(self) -> None:
-        """Wait until it takes connections."""
+        """Wait until it accepts connections."""
         await asyncio.to_thread(self._process.wait)
 
     def sessions(self) -> Sessions:
@@ -79,7 +79,7 @@ class Balancer:
 
 
 class Sessions:
-    """Who had each connection, from HAProxy's log."""
+    """The Traefik of each connection, from HAProxy's log."""
 
     def __init__(self, log: str) -> None:
         self._by_port: dict[int, list[Session]] = defaultdict(list)
@@ -91,7 +91,7 @@ class Sessions:
             sessions.sort(key=lambda session: session.began)
 
     def server(self, port: int, when: float) -> str:
-        """Who had the connection from our `port` that was open at `when`, in seconds since the epoch; "": nobody."""
+        """The Traefik of the connection from our `port` that was open at `when` (seconds since the epoch); "": none."""
         sessions = self._by_port.get(port, [])
         # HAProxy rounds to milliseconds.
         place = bisect_right([session.began for session in sessions], when + 0.001)

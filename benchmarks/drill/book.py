@@ -1,4 +1,4 @@
-"""What the hub's database says: who has a server, and where. Pure."""
+"""Stands in for the hub's database: which users have a server, and where. Pure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ _REMEMBERED = 50
 
 
 class Book:
-    """Users' servers, which outlive any hub: `users` by name, each with the port of the server."""
+    """Users' servers, which outlive any hub: `users` are names, each with the port of the server."""
 
     def __init__(self, users: dict[str, str]) -> None:
         self.users = dict(users)
-        #: Names of some who have no server any more.
+        #: Some users who no longer have a server.
         self.gone: deque[str] = deque(maxlen=_REMEMBERED)
 
     def put(self, name: str, port: str) -> None:
-        """The user has a server, as JupyterHub notes before it asks for the route."""
+        """Record that the user has a server, as JupyterHub does before it adds the route."""
         self.users[name] = port
 
     def drop(self, name: str) -> None:
-        """The user has none, as JupyterHub notes after the route has gone, or could not be added."""
+        """Record that the user has no server, as JupyterHub does after it deletes the route, or could not add it."""
         self.users.pop(name, None)
         self.gone.append(name)
 
     def expected(self) -> dict[str, str]:
-        """Who must answer each user's path; "": the hub, since there is no server."""
+        """The server that must answer each user's path; "": none, so the hub answers."""
         return {**dict.fromkeys(self.gone, ""), **self.users}
 
 

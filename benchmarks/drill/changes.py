@@ -1,4 +1,4 @@
-"""Route changes, some a second: servers that start, move and stop."""
+"""Makes some route changes a second: servers start, move and stop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Changes:
         self._targets = itertools.cycle(targets)
         self._numbers = itertools.count(1)
         self._kinds = itertools.cycle(("add", "retarget", "add", "delete"))
-        #: Users with a server that is not about to change, the longest unchanged first.
+        #: Users whose server does not change now, the longest unchanged first.
         self._idle: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._flow = asyncio.Event()
@@ -53,7 +53,7 @@ class Changes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def pause(self) -> None:
-        """Ask for nothing new; returns when everything that was asked for has come to an end, or was given up."""
+        """Make no new changes; return when all open ones have ended, or were given up."""
         self._flow.clear()
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -62,7 +62,7 @@ class Changes:
         self._flow.set()
 
     def burst(self, count: int) -> None:
-        """Ask for many new servers at once."""
+        """Start many servers at once."""
         for _ in range(count):
             self._begin("add")
 
@@ -100,7 +100,7 @@ class Changes:
                 await self._hub().call("add", timeout=_CALL_TIMEOUT, name=name, port=expected)
             change.returned = time.monotonic()
         except Gone:
-            # The database has the server, and the next hub looks there.
+            # The database has the server, and the next hub reads it there.
             change.error = "the hub is gone"
         except Unavailable as error:
             change.error, change.returned = str(error), time.monotonic()
@@ -114,13 +114,13 @@ class Changes:
             self._idle.append(name)
 
     async def _proven(self, name: str, expected: str) -> float | None:
-        """When it was seen to be served; the first request, which follows the hub's answer, counts as a visitor's."""
+        """When the change was served. The first request, right after the hub's answer, counts as a visitor's."""
         deadline = time.monotonic() + _LIVE_TIMEOUT
         is_first = True
         while time.monotonic() < deadline:
             started = time.monotonic()
             outcome, detail = await self._ask(name, expected)
-            if is_first and not (expected == HUB and outcome == "failed"):  # there is no hub to answer
+            if is_first and not (expected == HUB and outcome == "failed"):  # without a hub, nobody can answer
                 self.events.append(Event("request", started, time.monotonic(), outcome, 0, f"new route: {detail}"))
             is_first = False
             if outcome == "ok":

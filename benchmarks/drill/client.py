@@ -1,4 +1,4 @@
-"""A connection to a web server on this machine: little enough that the load costs the machine little."""
+"""A small HTTP client for servers on this machine, so that the load costs little CPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Broken(Exception):
-    """The connection ended before the answer was whole."""
+    """The connection ended before the answer was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,17 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        #: Our end's port, by which a balancer's log knows the connection.
+        #: Our port, by which the balancer's log identifies the connection.
         self.port = int(writer.get_extra_info("sockname")[1])
 
     @classmethod
     async def open(cls, port: int) -> Connection:
-        """Raises OSError when nobody takes it."""
+        """Raises OSError if nobody accepts the connection."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     @property
     def is_open(self) -> bool:
-        """Whether it is so, as far as we have heard."""
+        """Whether the connection is open, as far as we know."""
         return not (self._reader.at_eof() or self._writer.is_closing())
 
     async def get(self, path: str) -> Answer:

@@ -1,11 +1,11 @@
-"""What happened to a visitor, and when. Pure; times are of the monotonic clock, which all processes share."""
+"""Events of visitors and changes. Pure. Times are of the monotonic clock, which all processes share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-#: What a hub answers begins with this; users' servers answer with their port.
+#: A hub's answer begins with this; users' servers answer with their port.
 HUB = "hub"
 
 
@@ -17,15 +17,15 @@ class Event(NamedTuple):
     started: float
     ended: float
     #: "ok"; "wrong": another user's server answered; "lost": the hub did, in the place of a user's server;
-    #: "failed": an error, or no whole answer.
+    #: "failed": an error, or no complete answer.
     outcome: str
-    #: Our end's port; 0: there was no connection.
+    #: Our port; 0: there was no connection.
     port: int = 0
     detail: str = ""
 
 
 def judged(expected: str, status: int, body: str) -> tuple[str, str]:
-    """Outcome and detail of an answer, where `expected` is who should give it: a port, or a hub."""
+    """Outcome and detail of an answer that `expected` should give: a port, or a hub."""
     if status != 200:
         return "failed", f"status {status}"
     if body == expected or (expected == HUB and body.startswith(HUB)):
@@ -40,8 +40,8 @@ class Change:
     #: "add", "retarget" or "delete".
     kind: str
     asked: float
-    #: When the hub was done with it; None: not yet.
+    #: When the hub's call ended; None: not yet.
     returned: float | None = None
-    #: When a request was first answered accordingly.
+    #: When the right server first answered a request.
     live: float | None = None
     error: str = ""

@@ -1,4 +1,4 @@
-"""The faults: what is done to a site, and what that may do to its visitors."""
+"""The faults: what each does to a site, and what visitors may notice."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .judging import Bound, Marks
 from .site import Site
 
 _BURST = 30
-# An old hub that is let in again must hear within this that it is not wanted.
+# Seconds within which an old hub that goes on must learn that it may not write.
 _INTRUDER_TIMEOUT = 40.0
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: of a row without a fault, before each fault, that something is away, and after it is back."""
+    """Seconds of a row without a fault, before each fault, of an outage, and after it."""
 
     alone: float
     quiet: float
@@ -29,27 +29,27 @@ class Times:
 
     @classmethod
     def within(cls, minutes: float) -> Times:
-        """For all faults in about so many minutes. An outage is not longer than 20 s, and nothing is 0."""
+        """Times for all faults in about so many minutes. An outage is 20 s at most, and no time is 0."""
         share = minutes / 4
         return cls(max(60 * share, 2), max(3 * share, 0.5), min(20.0, max(20 * share, 1)), max(10 * share, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that may happen."""
+    """Something that may go wrong in a site."""
 
     name: str
     title: str
-    #: What it may do, with the table pushed into Traefik.
+    #: What visitors may notice, with the table pushed into Traefik.
     bound: Bound
     do: Callable[[Site, Marks, Times], Awaitable[None]]
-    #: Whether the store must have processes for it.
+    #: Whether it needs a store with processes.
     needs_processes: bool = False
-    #: What it may do where each Traefik reads the store by itself; None: the same.
+    #: What they may notice where each Traefik reads the store by itself; None: the same.
     store_bound: Bound | None = None
 
     def bound_with(self, delivery: str) -> Bound:
-        """What it may do with this :attr:`KVProxy.delivery`."""
+        """What visitors may notice with this :attr:`KVProxy.delivery`."""
         return self.store_bound if delivery == "store" and self.store_bound else self.bound
 
 
@@ -114,7 +114,7 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
     marks.fault = time.monotonic()
     old.freeze()
     second = await site.new_hub()
-    site.changes.burst(_BURST)  # of which the first hub hears when it goes on
+    site.changes.burst(_BURST)  # which the first hub gets when it goes on
     await asyncio.sleep(times.quiet)
     old.give_up()
     await site.changes.pause()
@@ -123,7 +123,7 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
     site.changes.resume()
     await asyncio.sleep(times.after)
     old.thaw()
-    # The first hub does what a hub does, and does not know what has happened since.
+    # The first hub goes on as usual, and does not know what has happened since.
     site.book.gone.append("intruder")
     for do, arguments in (("poll", {}), ("add", {"name": "intruder", "port": site.spare})):
         try:
@@ -135,21 +135,21 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
 
 
 FAULTS = [
-    Fault("changes", "route changes alone", Bound(changes_may_fail=False), _changes),
+    Fault("changes", "route changes only", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
     Fault(
         "store-killed",
-        "store killed, and returned",
+        "store killed, then restarted",
         Bound(),
         _store_killed,
         needs_processes=True,
-        # The longer a store is away, the longer Traefik rests between two attempts to reach it, up to some 20 s.
+        # The longer a store is away, the longer Traefik waits between two attempts to reach it, up to about 20 s.
         store_bound=Bound(live_within=25.0),
     ),
     Fault("store-frozen", "store frozen", Bound(), _store_frozen, needs_processes=True),
     Fault("store-emptied", "store emptied", Bound(), _store_emptied, store_bound=Bound(grace=5.0)),
     Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),
-    # The lease of the hub that is no more must run out first: KVProxy.lease_seconds.
-    Fault("hub-killed", "hub killed, and restarted", Bound(live_within=20.0), _hub_killed),
+    # The dead hub's lease must run out first: KVProxy.lease_seconds.
+    Fault("hub-killed", "hub killed, then restarted", Bound(live_within=20.0), _hub_killed),
     Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=20.0), _hub_paused),
 ]

@@ -18,12 +18,12 @@ from servers.serve import serve
 from ..worker.make import make_part
 from .book import path
 
-# How often the Helm chart for Kubernetes has JupyterHub look; its own default is every 300 s.
+# Seconds between checks in the Helm chart for Kubernetes; JupyterHub's own default is 300 s.
 _POLL_INTERVAL = 60.0
 
 
 class Hub:
-    """What the drill may ask of a hub."""
+    """The commands that the drill gives to a hub."""
 
     def __init__(self) -> None:
         self._proxy: Any = None
@@ -37,7 +37,7 @@ class Hub:
         self._proxy = make_part(hub_url=f"http://127.0.0.1:{port}", **specification).proxy
 
     async def boot(self, users: dict[str, str]) -> None:
-        """Start with the users whose servers run, by name, with their ports. May be asked for again when it fails."""
+        """Start with the users whose servers run, by name, with their ports. May be repeated after a failure."""
         self._users = {name: _user(name, port) for name, port in users.items()}
         routes = await self._proxy.get_all_routes()
         if self._web is None:
@@ -48,7 +48,7 @@ class Hub:
         self._polling = asyncio.create_task(self._poll_forever())
 
     async def add(self, name: str, port: str) -> None:
-        """Start a server, or another in the place of the one that there is."""
+        """Start a server, or replace the running one."""
         before, user = self._users.get(name), _user(name, port)
         spawner = user.spawners[""]
         spawner.ready, spawner.pending = False, "spawn"
@@ -101,7 +101,7 @@ class Hub:
 
 
 def _user(name: str, port: str) -> SimpleNamespace:
-    """As much of a user of JupyterHub's as `Proxy` looks at."""
+    """The part of JupyterHub's user that `Proxy` uses."""
     server = SimpleNamespace(host=f"http://127.0.0.1:{port}")
     spawner = SimpleNamespace(ready=True, pending=None, proxy_spec=path(name), server=server, _log_name=name)
     return SimpleNamespace(name=name, proxy_spec=path(name), spawners={"": spawner})

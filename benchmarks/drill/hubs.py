@@ -1,4 +1,4 @@
-"""Hubs, as the drill sees them; what runs in them is :mod:`.hub`."""
+"""The drill's side of the hubs, which run :mod:`.hub`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class HubProcess:
     """A hub, from :meth:`spawn` to :meth:`kill`."""
 
     def __init__(self, name: str, port: int, process: asyncio.subprocess.Process) -> None:
-        #: What it answers to visitors, and where.
+        #: Its answer to visitors, and its address.
         self.name, self.port = name, port
         self._process = process
         self._calls = Calls(name, process)
 
     @classmethod
     async def spawn(cls, name: str, port: int, specification: dict[str, Any], directory: Path) -> HubProcess:
-        """A hub that has made its proxy object, and has not asked it for anything."""
+        """A hub that has made its proxy object, but not used it."""
         log = directory / f"{name}.log"
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
@@ -42,7 +42,7 @@ class HubProcess:
         try:
             await hub.call("make", timeout=60, name=name, port=port, specification=specification)
         except Gone:
-            raise BenchmarkError(f"{name} does not come up: {last_words(log)}") from None
+            raise BenchmarkError(f"{name} does not start: {last_words(log)}") from None
         except BaseException:
             await hub.kill()
             raise
@@ -66,11 +66,11 @@ class HubProcess:
         self._process.send_signal(signal.SIGCONT)
 
     def give_up(self) -> None:
-        """Whoever waits for it waits no longer."""
+        """Make all callers that wait for it fail."""
         self._calls.give_up()
 
     async def kill(self) -> None:
-        """End it as a crash would. Harmless when it has ended."""
+        """Kill it. Harmless if it has ended."""
         if self._process.returncode is None:
             self._process.kill()
         await self._calls.end()

@@ -1,4 +1,4 @@
-"""What a fault did, from what visitors saw; and whether that is within its bound. Pure."""
+"""Counts what a fault did to visitors, and compares it with the fault's bound. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from itertools import pairwise
 from .events import Change, Event
 from .sweep import Found
 
-# A request that was sent to a part just before we know that it was dead.
+# Seconds before we know that a part is dead, in which requests may still be sent to it.
 _IN_FLIGHT = 1.0
 _SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a fault may do; everything else must be 0."""
+    """The damage that a fault may do; all other counts must be 0."""
 
-    #: Whether requests that are under way on the killed Traefik, and websockets that go through it, may end.
+    #: Whether requests in flight on the killed Traefik, and websockets through it, may end.
     own_may_fail: bool = False
-    #: For so many seconds from the fault on, requests may fail and routes be lost or wrong.
+    #: For so many seconds from the fault, requests may fail, and routes may be lost or wrong.
     grace: float = 0.0
-    #: Within so many seconds from the part's return on (or the fault, if it does not return) a new route must be live.
+    #: A new route must be live within so many seconds of the part's return (or of the fault, if it does not return).
     live_within: float | None = 10.0
     changes_may_fail: bool = True
 
@@ -31,7 +31,7 @@ class Bound:
 class Marks:
     """What was done, and when (monotonic clock)."""
 
-    #: When something was broken, and when that was over; None: it was not.
+    #: When the fault began, and when the part was back; None: never.
     fault: float | None = None
     back: float | None = None
     #: The name of the Traefik that was killed.
@@ -58,7 +58,7 @@ class Row:
     hub_failed: int = 0
     dropped: int = 0
     dropped_own: int = 0
-    #: The longest time, in seconds, without a request that was answered well.
+    #: The longest time, in seconds, without a successful request.
     without_service: float = 0.0
     #: Seconds from the part's return, or the fault, until a route that was asked for since was live; None: never.
     live_again: float | None = None
@@ -70,12 +70,12 @@ class Row:
     change_seconds: float | None = None
     lost: int = 0
     wrong: int = 0
-    #: What was seen, in words: the first of each.
+    #: Descriptions of the first failures of each kind.
     details: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
 
 
-#: Who had the connection from our port that ended at this time (monotonic clock); "": nobody.
+#: The Traefik of the connection from our port that ended at this time (monotonic clock); "": none.
 Server = Callable[[int, float], str]
 
 
@@ -115,7 +115,7 @@ def tally(
 
 
 def misses(row: Row, bound: Bound) -> list[str]:
-    """In which ways `row` is not within `bound`."""
+    """How `row` misses `bound`."""
     missed = []
     others = row.failed_late + (0 if bound.own_may_fail else row.failed_own)
     if others:

@@ -115,7 +115,7 @@ class Load:
                 async with asyncio.timeout(_TIMEOUT):
                     websocket = await session.ws_connect(url, compress=0, autoclose=False)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # Nothing was dropped: nothing had been open.
+                # Not a dropped websocket: it was never open.
                 self._note(Event("request", started, time.monotonic(), "failed", 0, f"websocket: {_words(error)}"))
                 await asyncio.sleep(_AGAIN_AFTER)
                 continue
@@ -128,7 +128,7 @@ class Load:
             await asyncio.sleep(_AGAIN_AFTER)
 
     async def _echoes(self, websocket: aiohttp.ClientWebSocketResponse, expected: str) -> tuple[str, str]:
-        """Talk until it ends; how it ended."""
+        """Talk until it ends; return how it ended."""
         for number in itertools.count():
             try:
                 async with asyncio.timeout(_TIMEOUT):

@@ -15,7 +15,7 @@ from .stores import STORES
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is to be done."""
+    """The options of a drill."""
 
     backends: list[str]
     faults: list[str]
@@ -30,12 +30,12 @@ def parse(arguments: list[str] | None = None) -> Options:
     default = Size()
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.drill",
-        description="Kills, freezes and restarts each part under load, and says what users noticed.",
-        epilog="The exit status is 0 if all bounds were met, 1 if not.",
+        description="Kills, freezes and restarts each part under load, and reports what users noticed.",
+        epilog="The exit status is 0 if all bounds are met, and 1 if not.",
     )
-    parser.add_argument("--backend", action="append", choices=list(STORES), help="only this one; may be repeated")
+    parser.add_argument("--backend", action="append", choices=list(STORES), help="only this backend; may be repeated")
     parser.add_argument(
-        "--fault", action="append", choices=[fault.name for fault in FAULTS], help="only this one; may be repeated"
+        "--fault", action="append", choices=[fault.name for fault in FAULTS], help="only this fault; may be repeated"
     )
     parser.add_argument(
         "--delivery",
@@ -47,14 +47,20 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--minutes",
         type=_between(0.01, 600),
         default=4.0,
-        help="about how long a backend takes, with all faults (default: %(default)g)",
+        help="minutes for each backend, about, with all faults (default: %(default)g)",
     )
-    parser.add_argument("--replicas", type=_count(9), default=default.replicas, help="Traefiks (default: %(default)s)")
-    parser.add_argument("--users", type=_count(2000), default=default.users, help="users (default: %(default)s)")
+    parser.add_argument(
+        "--replicas", type=_count(9), default=default.replicas, help="number of Traefiks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--users", type=_count(2000), default=default.users, help="number of users (default: %(default)s)"
+    )
     parser.add_argument(
         "--rate", type=_between(1, 2000), default=default.rate, help="requests a second (default: %(default)g)"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="where JSON and pictures go")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, metavar="DIR", help="directory for JSON, tables and pictures"
+    )
     given = parser.parse_args(arguments)
     return Options(
         given.backend or list(STORES),

@@ -1,4 +1,4 @@
-"""Traefiks that the hub does not start, set up as an administrator does it: by ``jhub-kvproxy traefik-config``."""
+"""Traefiks that the hub does not start, configured like an admin's: with ``jhub-kvproxy traefik-config``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from servers.traefik import Traefik
 
 from ..errors import BenchmarkError
 
-# Of `traefik-config`, which is given the ports of each replica later.
+# For `traefik-config`; the ports of each replica are set later.
 _ANY_PORT = "0"
 _RUN_TIMEOUT = 60.0
 
@@ -67,7 +67,7 @@ def _make_replica(number: int, static: dict[str, Any], env: dict[str, str], home
 
 
 async def _told(config: Path, home: Path, *words: str) -> dict[str, Any]:
-    """What ``jhub-kvproxy traefik-config`` says. Raises BenchmarkError with its words when it fails."""
+    """The output of ``jhub-kvproxy traefik-config``. Raises BenchmarkError with its message if it fails."""
     command = [sys.executable, "-m", "jhub_kvproxy", "traefik-config", f"--config={config}", f"--directory={home}"]
     command += [f"--api-address=127.0.0.1:{_ANY_PORT}", "--json", *words]
     try:

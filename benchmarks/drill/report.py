@@ -1,4 +1,4 @@
-"""The table of a drill, as Markdown, and all that was seen, as JSON."""
+"""The report of a drill: a table in Markdown, and all figures as JSON."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Drill:
 
 
 def name_of(backend: str, delivery: str) -> str:
-    """What a drill is called, also in the names of its files."""
+    """The name of a drill, also in the names of its files."""
     return backend if delivery == "push" else f"{backend}-{delivery}"
 
 
 def text(drill: Drill) -> str:
-    """The table, and below it what missed its bound and what is worth a word."""
+    """The table, and below it missed bounds and notes."""
     lines = [table(_HEAD, [_cells(row) for row in drill.rows]), ""]
     for row in drill.rows:
         lines += [f"- {row.title}: missed: {missed}" for missed in row.missed]
@@ -85,7 +85,7 @@ def write(drill: Drill, environment: dict[str, Any], directory: Path) -> list[Pa
     files[0].write_text(json.dumps(content, indent=1) + "\n")
     files[1].write_text(text(drill))
     picture = stem.with_suffix(".png")
-    picture.unlink(missing_ok=True)  # one of another run would not go with these figures
+    picture.unlink(missing_ok=True)  # a picture of another run would not match these figures
     try:
         draw(drill.name, drill.rows, drill.began, drill.bins, picture)
     except Missing:

@@ -1,4 +1,4 @@
-"""Runs the faults on a site, one after the other, and says meanwhile what goes on."""
+"""Runs the faults on a site, one after the other, and shows the progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .report import Drill
 from .site import Site, Size
 from .timeline import bins
 
-# For HAProxy's log and the visitors' last words to arrive.
+# Seconds for HAProxy's log and the visitors' last events to arrive.
 _SETTLE = 0.5
 _TELL_INTERVAL = 10.0  # where it is no terminal
 
@@ -50,7 +50,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
         for missed in rows[-1].missed:
             progress.say(f"{backend}: {fault.title}: {missed}")
         if (rows[-1].lost or rows[-1].wrong) and not await site.mend():
-            progress.say(f"{backend}: what {fault.title} did could not be mended; what follows shows it")
+            progress.say(f"{backend}: the damage of '{fault.title}' was not repaired; the next rows suffer from it")
         site.changes.resume()
     events = [*site.visitors.events, *site.changes.events]
     return Drill(
@@ -59,7 +59,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
 
 
 def _keep_logs(directory: Path, logs: Path) -> None:
-    shutil.rmtree(logs, ignore_errors=True)  # those of another run would not go with this one
+    shutil.rmtree(logs, ignore_errors=True)  # logs of another run would not match this one
     logs.mkdir(parents=True)
     for pattern in ("hub-*.log", "traefik-*.log"):
         for log in directory.rglob(pattern):
@@ -67,7 +67,7 @@ def _keep_logs(directory: Path, logs: Path) -> None:
 
 
 async def _row(site: Site, fault: Fault, times: Times, progress: Progress) -> Row:
-    """What came of `fault`. Afterwards no route changes, until they are resumed."""
+    """Run `fault`, and return its row. Afterwards, route changes pause until they are resumed."""
     marks = Marks()
     row = Row(fault.name, fault.title, time.monotonic(), 0.0, marks)
     telling = asyncio.create_task(_tell(site, fault, row, progress))

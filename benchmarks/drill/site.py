@@ -1,4 +1,4 @@
-"""Everything that a drill needs, running: store, Traefiks, balancer, users' servers, hub, visitors, changes."""
+"""All running parts of a drill: store, Traefiks, balancer, users' servers, hub, visitors, changes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Site:
         self.backend = backend
         self.delivery = delivery
         self.size = size
-        #: A server that no user has.
+        #: A server without a user.
         self.spare = ""
         self._directory = directory
         self._stack = AsyncExitStack()
@@ -87,7 +87,7 @@ class Site:
         await self._stack.aclose()
 
     async def new_hub(self) -> HubProcess:
-        """Another hub, which is not booted: with a name and a port of its own."""
+        """Another hub, with its own name and port, not booted."""
         self._hubs += 1
         return await self._spawn(f"hub-{self._hubs}", free_port())
 
@@ -96,7 +96,7 @@ class Site:
         return await self._spawn(self.hub.name, self.hub.port)
 
     async def boot(self, hub: HubProcess) -> None:
-        """Boot `hub`, as often as it takes, as a service manager does; then it is the one that changes are asked of."""
+        """Boot `hub`, with as many tries as it takes, like a service manager; then it gets the changes."""
         deadline = time.monotonic() + _BOOT_TIMEOUT
         while True:
             try:
@@ -111,7 +111,7 @@ class Site:
         self.hub = hub
 
     async def sweep(self) -> Found:
-        """What is amiss with the routes at this moment; meanwhile none may change."""
+        """Lost and wrong routes now. No route may change meanwhile."""
         expected = self.book.expected()
         found = await sweep(self.replicas, expected, self.hub.name)
         try:
@@ -121,7 +121,7 @@ class Site:
         return found
 
     async def mend(self) -> bool:
-        """Have the hub check its routes, so that the next fault meets a whole site; whether it is one then."""
+        """Let the hub check its routes, so that the next fault finds an intact site; return whether it is intact."""
         with contextlib.suppress(Unavailable, Gone):
             await self.hub.call("poll", timeout=_TABLE_TIMEOUT)
             await self._until_steady()
@@ -181,16 +181,16 @@ class Site:
         deadline = time.monotonic() + _STEADY_TIMEOUT
         while (found := await self.sweep()).lost or found.wrong:
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"the routes do not come up: {[*found.lost, *found.wrong][:3]}")
+                raise BenchmarkError(f"the routes were not served in time: {[*found.lost, *found.wrong][:3]}")
             await asyncio.sleep(0.2)
-        await asyncio.sleep(1)  # for the balancer to find all of them up
+        await asyncio.sleep(1)  # until the balancer sees all of them up
 
     async def _until_visited(self) -> None:
         deadline = time.monotonic() + _STEADY_TIMEOUT
         while self.visitors.websockets < self.size.websockets:
             self.visitors.check()
             if time.monotonic() > deadline:
-                raise BenchmarkError("the websockets do not come up")
+                raise BenchmarkError("the websockets did not connect in time")
             await asyncio.sleep(0.1)
 
     def _configuration(self) -> dict[str, Any]:

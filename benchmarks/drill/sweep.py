@@ -1,4 +1,4 @@
-"""All routes, asked for on every Traefik that is up, and in the table."""
+"""Checks all routes on every Traefik that is up, and in the table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .replicas import Replica
 
 @dataclass(slots=True)
 class Found:
-    """What was found amiss: routes that are not there, and routes that lead elsewhere, each with the place."""
+    """Missing routes, and routes that lead elsewhere, each with the place."""
 
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def compare(self, place: str, expected: Mapping[str, str], seen: Mapping[str, str]) -> None:
-        """`expected` and `seen` say who answers for each name; "" or a hub: no server does."""
+        """`expected` and `seen` name the server that answers for each name; "" or a hub: none."""
         for name, server in expected.items():
             answer = "" if seen.get(name, "").startswith(HUB) else seen.get(name, "")
             if answer == server:
@@ -42,7 +42,7 @@ async def sweep(replicas: Sequence[Replica], expected: Mapping[str, str], hub: s
             (hub_answer,) = await probe.who(["/hub/"])
         found.compare(replica.process.name, expected, dict(zip(names, answers, strict=True)))
         if hub_answer != hub:
-            # Not by `compare`, for which a hub is nobody.
+            # `compare` would ignore it, because a hub is not a server.
             (found.wrong if hub_answer else found.lost).append(
                 f"{replica.process.name}: the hub's route leads to {hub_answer or 'nobody'}, not to {hub}"
             )

@@ -60,7 +60,7 @@ def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path)
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise Missing('there is no matplotlib here, so no picture (pip install "jhub-kvproxy[bench]")') from None
+        raise Missing('matplotlib is missing, so there is no picture (pip install "jhub-kvproxy[bench]")') from None
     figure = Figure(figsize=(14, 7), layout="constrained")
     requests, failures, changes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 2])
     seconds = range(len(counts.good))
@@ -71,11 +71,11 @@ def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path)
         failures,
         (
             (counts.failed, _FAILED, "failed requests", ""),
-            (counts.hub_failed, _HUB, "of the hub", "//"),
+            (counts.hub_failed, _HUB, "failed requests for the hub", "//"),
             (counts.dropped, _REFUSED, "dropped websockets", "xx"),
         ),
     )
-    failures.set_yscale("symlog", linthresh=10)  # a single one must be seen
+    failures.set_yscale("symlog", linthresh=10)  # shows even a single failure
     failures.yaxis.set_major_formatter("{x:g}")
     failures.set_ylabel("failures/s")
     failures.set_ylim(

@@ -1,4 +1,4 @@
-"""The visitors, as the drill sees them; what runs is :mod:`.load`."""
+"""The drill's side of the visitors, which run :mod:`.load`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Visitors:
         return cls(process, log)
 
     def check(self) -> None:
-        """Raises BenchmarkError with its last words when it has ended."""
+        """Raises BenchmarkError with the end of its log if it has ended."""
         if self._reading.done():
             raise BenchmarkError(f"the visitors ended: {last_words(self._log)}")
 

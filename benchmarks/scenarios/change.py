@@ -1,4 +1,4 @@
-"""From the call of add, retarget, delete until it has returned and is served, one at a time, at N routes."""
+"""The time of an add, retarget or delete, until it is served and has returned, one at a time, at N routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes at a steady rate: their lag, requests' latency meanwhile, what the proxy and the hub's loop have to bear."""
+"""Changes at a steady rate: their lag, the latency of requests, and the load of the proxy and the hub's event loop."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def _requests(site: Site, seconds: float) -> dict[str, Any]:
         async with asyncio.timeout(seconds + 60):
             output, _ = await process.communicate()
     except TimeoutError:
-        raise BenchmarkError("requests at a fixed pace do not end") from None
+        raise BenchmarkError("the requests at a fixed rate did not end in time") from None
     finally:
         if process.returncode is None:
             process.kill()

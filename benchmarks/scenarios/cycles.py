@@ -1,4 +1,4 @@
-"""Many thousand routes that come and go: what of them stays in the memory of the hub part and of the proxy."""
+"""Many thousand routes that come and go: the memory of the hub part and of the proxy before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What asking for all routes, and for one, takes at N routes, and how long it blocks the hub's loop."""
+"""The time to get all routes, or one, at N routes, and how long it blocks the hub's event loop."""
 
 from __future__ import annotations
 

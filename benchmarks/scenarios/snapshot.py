@@ -1,4 +1,4 @@
-"""The whole table at once into Traefik: handed over, and after it was killed."""
+"""The whole table at once into Traefik: into a running one, and after it was killed."""
 
 from __future__ import annotations
 

@@ -90,6 +90,6 @@ async def _talk(websocket: aiohttp.ClientWebSocketResponse, until: float) -> lis
     while (sent := time.monotonic()) < until:
         await websocket.send_str(_MESSAGE)
         if await websocket.receive_str() != _MESSAGE:
-            raise BenchmarkError("an echo is not what was sent")
+            raise BenchmarkError("an echo differs from the message")
         times.append(time.monotonic() - sent)
     return times

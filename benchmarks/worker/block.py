@@ -9,7 +9,7 @@ _TICK = 0.005
 
 
 class BlockMeter:
-    """Sleeps for short times, and notes how much longer they took."""
+    """Sleeps for short times, and records how much longer they took."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -22,7 +22,7 @@ class BlockMeter:
 
     async def stop(self) -> float:
         """The longest block since `start`, in seconds."""
-        await asyncio.sleep(2 * _TICK)  # lets one that just ended be seen
+        await asyncio.sleep(2 * _TICK)  # to include a block that just ended
         if self._task:
             self._task.cancel()
             self._task = None

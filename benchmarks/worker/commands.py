@@ -1,4 +1,4 @@
-"""What a worker can be told to do."""
+"""The commands of a worker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Commands:
         await self.part.open(standing(count, targets))
 
     async def boot(self, count: int, targets: dict[str, str]) -> int:
-        """Start as JupyterHub does: start, ask for all routes, add those that are missing, all at once."""
+        """Start like JupyterHub: start the proxy, get all routes, and add the missing ones, all at once."""
         await self.part.start()
         present = await self.part.proxy.get_all_routes()
         missing = [route for route in standing(count, targets) if route[0] not in present]
@@ -47,7 +47,7 @@ class Commands:
         await self.part.proxy.delete_route(routespec)
 
     async def many(self, add: list[list[Any]], delete: list[str]) -> int:
-        """All at once; returns how many failed."""
+        """Make all calls at once; return how many failed."""
         proxy = self.part.proxy
         calls = [*(proxy.add_route(*route) for route in add), *(proxy.delete_route(spec) for spec in delete)]
         answers = await asyncio.gather(*calls, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The hub part of each kind of proxy: how it comes to many routes fast, and how it ends."""
+"""The hub part of each kind of proxy: how it gets many routes fast, and how it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PEER_ROUTES_A_WRITE = 5
 
 
 class HubPart:
-    """A proxy of JupyterHub's Proxy API. Also as it is for CHP, whose routes live in its memory."""
+    """Any proxy class of JupyterHub. It fits CHP as it is, whose routes are in its memory."""
 
     def __init__(self, proxy: Any) -> None:
         self.proxy = proxy
@@ -34,7 +34,7 @@ class HubPart:
         await _finished(self.proxy.stop())
 
     async def snapshot(self) -> None:
-        """Hand the whole table to the proxy that runs."""
+        """Give the whole table to the running proxy."""
         raise NotImplementedError
 
     async def remove(self) -> None:
@@ -52,8 +52,8 @@ class OwnPart(HubPart):
         await self.start()
 
     async def snapshot(self) -> None:
-        """Hand the whole table to the plugin of the Traefik that runs, as one gets it that has none."""
-        # Here, since the peer's Python has none of it.
+        """Push the whole table to the plugin of the running Traefik, as to one without a table."""
+        # Imported here, because the peer's Python does not have it.
         from jhub_kvproxy.push import plugin
         from jhub_kvproxy.push.journal import Journal
         from jhub_kvproxy.push.wire import Served, form_of
@@ -67,7 +67,7 @@ class OwnPart(HubPart):
             body = await asyncio.to_thread(message.body, policy)
             answer = await plugin.send(self.proxy.control.local.apis[0], session, message.method, body)
         if answer.refusal:
-            raise RuntimeError(f"The plugin takes no table: {answer.refusal}")
+            raise RuntimeError(f"The plugin refuses the table: {answer.refusal}")
 
     async def remove(self) -> None:
         backend = self.proxy.backend_class(config=self.proxy.config, prefix=self.proxy.prefix)

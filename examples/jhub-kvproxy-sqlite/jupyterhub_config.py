@@ -1,4 +1,4 @@
-"""A hub to try the backend with, on your own machine only: whoever can reach it can log in."""
+"""A hub to try the backend, on your own machine only: anybody who can reach it can log in."""
 
 import os
 

@@ -67,7 +67,7 @@ def results(**changed: float) -> Results:
 
 def verdicts(text: str) -> list[str]:
     """The verdict on each bound; "" for a figure that is only shown."""
-    lines = text.partition("**Bounds**")[2].partition("**What the ratios are of**")[0].splitlines()
+    lines = text.partition("**Bounds**")[2].partition("**Figures of the ratios**")[0].splitlines()
     marks = [line.rstrip(" |")[-1] for line in lines if line.startswith("| ")][1:]
     return [mark if mark in "✓✗-" else "" for mark in marks]
 

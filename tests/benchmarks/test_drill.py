@@ -93,7 +93,7 @@ def test_an_interrupted_drill_leaves_no_process_behind(tmp_path, number):
 @pytest.mark.parametrize(("missed", "status"), [([], 0), (["something"], 1)])
 def test_the_exit_status_says_whether_all_bounds_were_met(tmp_path, monkeypatch, capsys, missed, status):
     async def fake(backend, *_):
-        row = Row("changes", "route changes alone", 0.0, 1.0, Marks(), missed=missed)
+        row = Row("changes", "route changes only", 0.0, 1.0, Marks(), missed=missed)
         return Drill(backend, "push", Size(), 0.0, [row], bins([], [], 0.0, 1.0))
 
     monkeypatch.setattr(command, "drill", fake)

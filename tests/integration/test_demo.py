@@ -153,6 +153,6 @@ async def test_a_taken_port_is_reported_before_anything_starts(tmp_path):
         with running_demo(tmp_path, port) as demo:
             assert await demo.status() == 1
             assert demo.output == (
-                f"==> Port {port} of 127.0.0.1 cannot be had (Address already in use); "
+                f"==> Port {port} of 127.0.0.1 cannot be used (Address already in use); "
                 f"choose another: make demo PORT={port + 1}\n"
             )

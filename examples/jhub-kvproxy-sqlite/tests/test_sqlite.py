@@ -21,7 +21,7 @@ class TestSqlite(BackendSuite, TraefikSuite):
 
     @pytest.mark.asyncio
     async def test_a_file_that_differs_is_made_again(self, kit):
-        """As after a crash between the commit and the file."""
+        """A crash between the commit and the file leaves such a file."""
         file = kit.backend.traefik_file
         await kit.backend.apply(Batch({RULE: 'Path("/{{a")'}))
         written = file.read_text()

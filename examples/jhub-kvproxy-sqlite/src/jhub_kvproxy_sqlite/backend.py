@@ -1,4 +1,4 @@
-"""The routing table in a SQLite database; Traefik, which cannot read one, reads a file that is made from it."""
+"""Keeps the routing table in a SQLite database, and writes a file from it for Traefik, which cannot read SQLite."""
 
 import asyncio
 import shutil
@@ -34,12 +34,12 @@ _SCHEMA = (
 )
 _WATCH_INTERVAL = 0.25
 
-#: By SQLite's primary result code: what the error is to the core, and what an admin can do.
+#: The error for the core, and the remedy for an admin, by SQLite's primary result code.
 _ERRORS = {
     sqlite3.SQLITE_BUSY: (BackendUnavailable, "another process keeps it locked; find it with fuser"),
     sqlite3.SQLITE_FULL: (BackendUnavailable, "make room on its disk"),
-    sqlite3.SQLITE_IOERR: (BackendUnavailable, "look after its disk"),
-    sqlite3.SQLITE_TOOBIG: (BatchRejected, "a value is longer than SQLite takes"),
+    sqlite3.SQLITE_IOERR: (BackendUnavailable, "check its disk"),
+    sqlite3.SQLITE_TOOBIG: (BatchRejected, "a value is longer than SQLite accepts"),
 }
 _OTHER_ERROR = (BackendRejected, "let the Hub's user write it; if it is damaged, restore it or move it away")
 
@@ -47,8 +47,8 @@ _OTHER_ERROR = (BackendRejected, "let the Hub's user write it; if it is damaged,
 class SqliteBackend(Backend):
     """Keeps the tables of all prefixes in one database, ``<path>/table.sqlite``.
 
-    Traefik reads ``<path>/<prefix>/routes.toml``. It is made from the database after each commit, and
-    made again when it differs.
+    Traefik reads ``<path>/<prefix>/routes.toml``. The backend writes this file after each commit, and
+    again when it differs from the database.
     """
 
     contract = 1
@@ -58,9 +58,9 @@ class SqliteBackend(Backend):
     path = Unicode(
         "kvproxy-sqlite",
         config=True,
-        help="Directory of the database and of what Traefik reads, on a local disk; made when missing.",
+        help="Directory of the database and of Traefik's file, on a local disk; made if missing.",
     )
-    timeout = Float(10.0, config=True, help="Seconds that a call may take, waiting for another writer included.")
+    timeout = Float(10.0, config=True, help="Seconds that a call may take, including the wait for another writer.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -123,12 +123,12 @@ class SqliteBackend(Backend):
         self._load()
 
     def _load(self) -> dict[str, str]:
-        """The table; if Traefik's file has another content, it is written again."""
+        """Return the table; write Traefik's file again if it differs."""
         with self._transaction() as database:
             keys = dict(database.execute("SELECT key, value FROM keys WHERE prefix = ?", (self.prefix,)))
             content = traefik_text(keys)
             if not self.traefik_file.exists() or self.traefik_file.read_bytes() != content:
-                # At each event in its directory, a temporary file's too, Traefik reads all files there.
+                # Traefik reads all files in its directory at each event there, so the temporary file stands elsewhere.
                 write_atomically(self.traefik_file, content, temp_dir=self.database.parent)
         return keys
 
@@ -141,16 +141,16 @@ class SqliteBackend(Backend):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection that alone may write, to the database and to the files; at the end it commits."""
-        uri = f"{self.database.as_uri()}?mode=rw"  # a database that is gone is an error, not an empty table
+        """The only connection that may write to the database and the files; it commits at the end."""
+        uri = f"{self.database.as_uri()}?mode=rw"  # a missing database is an error, not an empty table
         with closing(sqlite3.connect(uri, uri=True, timeout=self.timeout, isolation_level=None)) as database:
-            database.execute("PRAGMA synchronous = EXTRA")  # with less, a power cut may undo the last commit
+            database.execute("PRAGMA synchronous = EXTRA")  # any lower level may lose the last commit in a power cut
             database.execute("BEGIN IMMEDIATE")
             with database:
                 yield database
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` off the event loop, and translate its errors. SQLite's own `timeout` bounds its time."""
+        """Run `work` in a thread, and translate its errors. SQLite's own `timeout` limits its time."""
         try:
             return await in_thread(work)
         except sqlite3.Error as error:
@@ -191,7 +191,7 @@ class SqliteBackend(Backend):
 
 
 def traefik_text(keys: Mapping[str, str]) -> bytes:
-    """The part of the table that is for Traefik, as its file provider reads it."""
+    """The part of the table for Traefik, in the form that its file provider reads."""
     dynamic = {key.removeprefix("traefik/"): value for key, value in keys.items() if key.startswith("traefik/")}
-    # Traefik runs Go templates over the file. TOML takes the escape for the same brace; a template does not see it.
+    # Traefik runs Go templates over the file. They do not see this escape, and TOML reads it as a brace.
     return tomli_w.dumps(unflatten(dynamic)).replace("{{", "{\\u007b").encode()

@@ -1,4 +1,4 @@
-"""One writer at a time: a row that says who, and until when."""
+"""Lets one writer in at a time: a row names the holder and the expiry."""
 
 import secrets
 import sqlite3
@@ -9,7 +9,7 @@ from jhub_kvproxy import LeaseHeld, LeaseLost
 
 
 class Lease:
-    """One backend's part in the lease of `prefix`. What it does is done in the caller's transaction."""
+    """The lease of `prefix`, as one backend uses it. All methods work in the caller's transaction."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -17,7 +17,7 @@ class Lease:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether this backend may write with the lease only."""
+        """Whether this backend writes with the lease only."""
         return bool(self._token)
 
     def acquire(self, database: sqlite3.Connection, holder: str, ttl: float) -> None:
@@ -31,7 +31,7 @@ class Lease:
         database.execute("REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", lease)
 
     def check(self, database: sqlite3.Connection) -> None:
-        """Raises LeaseLost if it is wanted and not ours now."""
+        """Raise LeaseLost if this backend writes with the lease only, and does not have it now."""
         if not self.is_wanted:
             return
         found = self._find(database)
@@ -44,7 +44,7 @@ class Lease:
         self._token = ""
 
     def _find(self, database: sqlite3.Connection) -> sqlite3.Row | None:
-        """The lease that somebody has now, by the clock of this machine, which all writers share."""
+        """The current lease of any backend, by the clock of this machine, which all writers share."""
         cursor = database.cursor()
         cursor.row_factory = sqlite3.Row
         now = (self._prefix, time.time())
