@@ -161,7 +161,7 @@ class Control:
             self.writer,
             self._log,
             store_patience=settings.store_timeout,
-            lease_patience=math.inf if settings.when_held == "wait" else 2 * settings.lease_seconds,
+            lease_patience=math.inf if settings.when_lease_held == "wait" else 2 * settings.lease_seconds,
         )
         stack.push_async_callback(self.guard.close)
         self.guard.start()

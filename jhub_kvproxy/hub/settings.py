@@ -27,7 +27,7 @@ class Settings:
 
     store_timeout: float = 60.0
     lease_seconds: float = 10.0
-    when_held: str = "wait"
+    when_lease_held: str = "wait"
     ready_timeout: float = 30.0
     rebuild_share: float = 0.25
 

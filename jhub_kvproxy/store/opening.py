@@ -40,6 +40,6 @@ async def open_store(
             away, held = None, held or now
             if time.monotonic() + _INTERVAL > held + lease_patience:
                 raise
-            notice.wrong("Waiting until this hub may write (KVProxy.when_held, KVProxy.lease_seconds). %s", error)
+            notice.wrong("Waiting until this hub may write (KVProxy.when_lease_held, KVProxy.lease_seconds). %s", error)
         await asyncio.sleep(_INTERVAL)
     notice.over("The wait is over")

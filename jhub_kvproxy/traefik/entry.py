@@ -27,7 +27,7 @@ def front_of(settings: TraefikSettings, *, port: int, tls: bool, acme_storage: s
 
     `logs_routes` says whether the plugin tells the access log about routes.
     """
-    for option in ("extra_static_config", "extra_dynamic_config", "acme"):
+    for option in ("extra_static_config", "extra_dynamic_config", "acme_resolver"):
         check_toml(f"KVProxy.{option}", getattr(settings, option))
     check_tables("KVProxy.extra_static_config", settings.extra_static_config)
     for option in ("redirect_http", "client_ca"):
@@ -44,7 +44,7 @@ def front_of(settings: TraefikSettings, *, port: int, tls: bool, acme_storage: s
                 f"KVProxy.acme_domains is for one Traefik, and KVProxy.local_replicas is {settings.local_replicas}: "
                 "get the certificate with another program, and name it in JupyterHub.ssl_cert and JupyterHub.ssl_key."
             )
-        acme = Acme(settings.acme_domains, acme_storage, settings.acme_email, settings.acme)
+        acme = Acme(settings.acme_domains, acme_storage, settings.acme_email, settings.acme_resolver)
     return Front(
         tls=tls,
         min_version=settings.tls_min_version,
@@ -53,7 +53,7 @@ def front_of(settings: TraefikSettings, *, port: int, tls: bool, acme_storage: s
         acme=acme,
         redirect_port=settings.redirect_http,
         redirect_to=settings.redirect_http_to,
-        headers=settings.headers,
+        headers=settings.response_headers,
         request_headers=settings.request_headers,
         keep_alive_timeout=settings.keep_alive_timeout,
         access_log=access_log_of(settings),

@@ -44,11 +44,11 @@ class TraefikSettings:
     acme_domains: tuple[str, ...] = ()
     acme_email: str = ""
     acme_storage: str = "kvproxy-acme.json"
-    acme: Mapping[str, Any] = field(default_factory=dict)
+    acme_resolver: Mapping[str, Any] = field(default_factory=dict)
 
     redirect_http: int = 0
     redirect_http_to: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
+    response_headers: Mapping[str, str] = field(default_factory=dict)
     request_headers: Mapping[str, str] = field(default_factory=dict)
     keep_alive_timeout: float = 180.0
     access_log: str = ""

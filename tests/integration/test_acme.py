@@ -28,7 +28,7 @@ async def test_a_certificate_is_got_and_kept(site, challenge):
             "acme_domains": [NAME],
             "acme_email": "admin@kvproxy.test",
             "acme_storage": str(storage),
-            "acme": settings,
+            "acme_resolver": settings,
             "redirect_http": plain,
             "delivery": "push",
         }

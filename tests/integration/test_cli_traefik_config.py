@@ -49,7 +49,7 @@ c.KVProxy.tls_min_version = "1.3"
 c.KVProxy.client_ca = "/etc/ssl/clients.pem"
 c.KVProxy.redirect_http = 8080
 c.KVProxy.redirect_http_to = 443
-c.KVProxy.headers = {"Strict-Transport-Security": "max-age=31536000"}
+c.KVProxy.response_headers = {"Strict-Transport-Security": "max-age=31536000"}
 c.KVProxy.request_headers = {"X-Braces": "{{"}
 c.KVProxy.keep_alive_timeout = 65
 c.KVProxy.access_log = "/var/log/jupyterhub/access.log"

@@ -80,7 +80,7 @@ async def test_a_redirect_from_a_port_of_others_is_refused(site, certificates):
 async def test_headers_of_both_directions(site, delivery):
     proxy = await site.started(
         delivery=delivery,
-        headers={"Strict-Transport-Security": "max-age=31536000", "X-Braces": "{{ x }}", "Server": ""},
+        response_headers={"Strict-Transport-Security": "max-age=31536000", "X-Braces": "{{ x }}", "Server": ""},
         request_headers={"X-Site": "lab", "X-Unwanted": "", "X-Odd": 'a "{{" \\ é'},
     )
     await proxy.add_route("/", await site.server("hub"), {})
@@ -105,7 +105,7 @@ async def test_headers_of_both_directions(site, delivery):
 async def test_headers_stand_beside_the_middlewares_of_the_admin(site):
     mine = {"http": {"middlewares": {"mine": {"headers": {"frameDeny": True}}}}}
     proxy = await site.started(
-        headers={"X-Ours": "1"},
+        response_headers={"X-Ours": "1"},
         extra_static_config={"entryPoints": {"public": {"http": {"middlewares": ["mine@file"]}}}},
         extra_dynamic_config=mine,
     )
@@ -117,8 +117,8 @@ async def test_headers_stand_beside_the_middlewares_of_the_admin(site):
 @pytest.mark.parametrize(
     ("traits", "sentence"),
     [
-        ({"headers": {"X Y": "1"}}, r"KVProxy\.headers: 'X Y' cannot be the name"),
-        ({"headers": {"": "1"}}, "cannot be the name"),
+        ({"response_headers": {"X Y": "1"}}, r"KVProxy\.response_headers: 'X Y' is not a valid header name"),
+        ({"response_headers": {"": "1"}}, "not a valid header name"),
         ({"request_headers": {"X-Y": "1\r\nSet-Cookie: x"}}, r"KVProxy\.request_headers: the value of 'X-Y' has a"),
         ({"redirect_http": 70000}, "redirect_http"),
         ({"keep_alive_timeout": -1}, "keep_alive_timeout"),

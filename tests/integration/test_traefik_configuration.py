@@ -103,7 +103,10 @@ async def test_a_wrong_static_configuration_ends_the_start(site):
             {"extra_dynamic_config": {"http": {"routers": {"r": {"entryPoints": {"public"}}}}}},
             "KVProxy.extra_dynamic_config: http.routers.r.entryPoints is of the type set, which TOML cannot hold.",
         ),
-        ({"acme": {"caServer": None}}, "KVProxy.acme: caServer is None, which TOML cannot hold; leave it out."),
+        (
+            {"acme_resolver": {"caServer": None}},
+            "KVProxy.acme_resolver: caServer is None, which TOML cannot hold; leave it out.",
+        ),
         (
             {"extra_static_config": {"entryPoints": {"x": {}}}},
             "KVProxy.extra_static_config: entryPoints.x has no address, such as 127.0.0.1:8443.",
@@ -114,7 +117,7 @@ async def test_a_wrong_static_configuration_ends_the_start(site):
         ),
         ({"extra_static_config": {"entryPoints": ["x"]}}, "KVProxy.extra_static_config: entryPoints must be a table."),
         (
-            {"extra_static_config": {"entryPoints": {"public": {"http": True}}}, "headers": {"X": "y"}},
+            {"extra_static_config": {"entryPoints": {"public": {"http": True}}}, "response_headers": {"X": "y"}},
             "KVProxy.extra_static_config: entryPoints.public.http must be a table.",
         ),
         (

@@ -90,7 +90,7 @@ async def test_a_second_hub_waits_or_fails_and_says_who_has_the_lease(site, capl
     first = site.proxy(lease_seconds=LEASE)
     await first.add_route("/user/a/", TARGET, {})
     with pytest.raises(LeaseHeld, match=r"The hub with process \d+ on "):
-        await site.proxy(lease_seconds=LEASE, when_held="fail").get_all_routes()
+        await site.proxy(lease_seconds=LEASE, when_lease_held="fail").get_all_routes()
     second = site.proxy(lease_seconds=LEASE)
     taking_over = asyncio.create_task(second.add_route("/user/b/", TARGET, {}))
     await until(lambda: "Waiting until this hub may write" in caplog.text, "nothing is said")

@@ -46,10 +46,10 @@ async def test_traefik_takes_the_configuration(block, certificates, tmp_path):
     first, *_ = blocks("python", CONFIG, [HTTPS])
     config = load(here(first.text if block.page == HTTPS else "", tmp_path), tmp_path)
     config.merge(load(here(block.text, tmp_path), tmp_path))
-    if "redirect_http" in config.KVProxy or "acme" in config.KVProxy:
+    if "redirect_http" in config.KVProxy or "acme_resolver" in config.KVProxy:
         config.KVProxy.redirect_http = free_port()
     if "acme_domains" in config.KVProxy:
-        config.KVProxy.acme = {"caServer": "http://127.0.0.1:1/directory"}
+        config.KVProxy.acme_resolver = {"caServer": "http://127.0.0.1:1/directory"}
         config.KVProxy.acme_storage = str(tmp_path / "acme.json")
     config.KVProxy.runtime_dir = str(tmp_path / "run")
     config.TomlBackend.path = str(tmp_path / "table")
@@ -90,7 +90,7 @@ c.KVProxy.should_start = False
 c.KVProxy.traefik_api_urls = ["http://127.0.0.1:{api}"]
 c.KVProxy.delivery = "push"
 c.KVProxy.redirect_http = {plain}
-c.KVProxy.headers = {{"X-Ours": "1"}}
+c.KVProxy.response_headers = {{"X-Ours": "1"}}
 """
     (tmp_path / "jupyterhub_config.py").write_text(command.USES_KVPROXY + lines)
     where = ("--directory", tmp_path, "--api-address", f"127.0.0.1:{api}")

@@ -28,7 +28,7 @@ async def test_a_second_hub_waits_for_the_first_and_takes_over_its_table(hubs, c
 
 
 async def test_a_second_hub_fails_if_told_so(hubs):
-    first, second = hubs.new(lease_seconds=1), hubs.new(when_held="fail", lease_seconds=1)
+    first, second = hubs.new(lease_seconds=1), hubs.new(when_lease_held="fail", lease_seconds=1)
     await first.get_all_routes()
     with pytest.raises(LeaseHeld, match="The hub with process"):
         await second.get_all_routes()
@@ -39,7 +39,7 @@ async def test_a_second_hub_fails_if_told_so(hubs):
 async def test_a_hub_that_fails_if_told_so_outlasts_the_lease_of_a_dead_one(hubs):
     dead = MemoryBackend(name=hubs.name, prefix=PREFIX)
     await dead.acquire_lease("a dead hub", 0.5)
-    assert await hubs.new(when_held="fail", lease_seconds=1).get_all_routes() == {}
+    assert await hubs.new(when_lease_held="fail", lease_seconds=1).get_all_routes() == {}
 
 
 async def test_without_a_lease_nobody_waits(hubs):
@@ -110,4 +110,4 @@ async def test_a_hub_whose_tasks_are_cancelled_gives_up_the_lease(hubs):
         task.cancel()
     await asyncio.wait(tasks)
     assert hubs.table.lease is None
-    assert await hubs.new(when_held="fail").get_route("/user/a/")
+    assert await hubs.new(when_lease_held="fail").get_route("/user/a/")

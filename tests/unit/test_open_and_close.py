@@ -377,8 +377,8 @@ async def test_a_replica_that_cannot_be_looked_after_is_down_until_it_is_tried_a
 
 
 async def test_a_second_hub_is_told_who_has_the_lease_after_failed_openings(site, traefik):
-    hub = site.new(when_held="fail", lease_seconds=1)
+    hub = site.new(when_lease_held="fail", lease_seconds=1)
     await hub.get_all_routes()
     with pytest.raises(LeaseHeld):
-        await site.new(when_held="fail", lease_seconds=1, rest_api_port=0).get_all_routes()
+        await site.new(when_lease_held="fail", lease_seconds=1, rest_api_port=0).get_all_routes()
     await works(hub, site)

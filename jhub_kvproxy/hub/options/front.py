@@ -33,7 +33,7 @@ class FrontOptions(HasTraits):
         `JupyterHub.bind_url`.
         """,
     )
-    headers = Dict(
+    response_headers = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
         config=True,
@@ -53,7 +53,7 @@ class FrontOptions(HasTraits):
         Headers that Traefik sets on every request to the Hub and to users' servers. They replace the client's own. An
         empty value removes a header.
 
-        Like `--custom-header` of configurable-http-proxy. For answers, see `headers`.
+        Like `--custom-header` of configurable-http-proxy. For answers, see `response_headers`.
         """,
     )
     keep_alive_timeout = Float(
@@ -88,7 +88,7 @@ class FrontOptions(HasTraits):
         help="Format of the access log: `common` with Traefik's additions (default), `genericCLF` without, or `json`.",
     )
 
-    @validate("headers", "request_headers")
+    @validate("response_headers", "request_headers")
     def _check_headers(self, proposal: Any) -> dict[str, str]:
         headers: dict[str, str] = proposal["value"]
         option = f"KVProxy.{proposal['trait'].name}"

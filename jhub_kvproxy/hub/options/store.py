@@ -51,7 +51,7 @@ class StoreOptions(HasTraits):
         the store is slow. 0: no lease; then make sure yourself that no two Hubs use the same prefix.
         """,
     )
-    when_held = CaselessStrEnum(
+    when_lease_held = CaselessStrEnum(
         ["wait", "fail"],
         "wait",
         config=True,

@@ -53,7 +53,8 @@ class TLSOptions(HasTraits):
         Host names, such as `["hub.example.org"]`, for which Traefik gets and renews one certificate from Let's Encrypt
         or another ACME server. The public entry point then has TLS without `JupyterHub.ssl_cert`.
 
-        Port 443 of each name must lead to this Traefik, and to no other, unless `acme` chooses another challenge.
+        Port 443 of each name must lead to this Traefik, and to no other, unless `acme_resolver` chooses another
+        challenge.
         By setting this you accept the server's terms.
         """,
     )
@@ -68,7 +69,7 @@ class TLSOptions(HasTraits):
         the Hub's working directory. Keep it: Let's Encrypt issues the same certificate only 5 times a week.
         """,
     )
-    acme = Dict(
+    acme_resolver = Dict(
         config=True,
         help="""
         Further settings of Traefik's certificate resolver, named as in Traefik's documentation: another server
