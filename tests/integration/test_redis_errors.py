@@ -10,6 +10,7 @@ import traceback
 import pytest
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
+from servers.ports import free_port
 from servers.redis import RedisSentinel
 from tests.drivers import use_redis
 from tests.servers import user_server
@@ -29,7 +30,11 @@ FAULTS = {
     "no such database": (["databases 4"], {"db": 4}, "has no such database"),
     "a renamed AUTH": (['rename-command AUTH ""'], {"password": SECRET}, "does not know what is needed"),
     "a renamed MULTI": (['rename-command MULTI ""'], {}, "does not know what is needed .*MULTI"),
-    "a cluster": (["cluster-enabled yes"], {}, "is a Redis Cluster, which Traefik cannot read"),
+    "a cluster": (
+        ["cluster-enabled yes", f"cluster-port {free_port()}"],
+        {},
+        "is a Redis Cluster, which Traefik cannot read",
+    ),
     "too many clients": (
         ["maxclients 1"],
         {"first": True, "timeout": 0.5},
@@ -75,7 +80,7 @@ async def test_a_host_that_is_unknown():
 async def test_the_library_is_missing(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("jhub_kvproxy_backends._redis_store")]:
         monkeypatch.delitem(sys.modules, name)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+    for name in ["redis", *(name for name in sys.modules if name.startswith("redis."))]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BackendRejected, match=r'pip install "jhub-kvproxy\[redis\]"'):
         await use_redis()

@@ -86,7 +86,10 @@ OF_BACKENDS = set().union(
     *map(own_members, (jhub_kvproxy.Backend, jhub_kvproxy.SupportsWatch, jhub_kvproxy.SupportsLease))
 )
 #: Traitlets calls the first ones, our own tests the last one.
-INNER = {"RenamedOption": {"default_value_repr", "from_string", "from_string_list", "get", "set"}, "MemoryBackend": {"tables"}}
+INNER = {
+    "RenamedOption": {"default_value_repr", "from_string", "from_string_list", "get", "set"},
+    "MemoryBackend": {"tables"},
+}
 
 
 def test_the_members_of_classes():
