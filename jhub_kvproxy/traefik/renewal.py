@@ -11,6 +11,7 @@ from ..aio import Tasks, in_thread
 from ..errors import TraefikError
 from ..files import write_atomically
 from . import pem
+from .launch_files import LaunchFiles
 
 _INTERVAL = 1.0
 
@@ -31,7 +32,7 @@ class Renewal:
         self,
         sources: Mapping[str, Path],
         render: Callable[[Sequence[pem.File]], Mapping[Path, bytes]],
-        files: dict[Path, bytes],
+        files: LaunchFiles,
         log: Any,
     ) -> None:
         self._sources = dict(sources)
@@ -95,8 +96,9 @@ class Renewal:
         self._judged = found
 
     def _write(self, new: Mapping[Path, bytes]) -> None:
-        _write_all(new)
-        self._files.update(new)
+        with self._files.writing:
+            _write_all(new)
+            self._files.update(new)
 
 
 def _write_all(files: Mapping[Path, bytes]) -> None:
