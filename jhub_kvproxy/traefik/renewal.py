@@ -10,10 +10,12 @@ from typing import Any
 from ..aio import Tasks, in_thread
 from ..errors import TraefikError
 from ..files import write_atomically
+from ..notice import Notice
 from . import pem
 from .launch_files import LaunchFiles
 
 _INTERVAL = 1.0
+_REMINDER = 60.0
 
 
 class Renewal:
@@ -39,6 +41,7 @@ class Renewal:
         self._render = render
         self._files = files
         self._log = log
+        self._cannot_write = Notice(log, _REMINDER)
         self._judged: Sequence[pem.File] | str = ()
         self._rendered: Sequence[pem.File] = ()
         self._tasks = Tasks(log)
@@ -85,13 +88,14 @@ class Renewal:
             if new:
                 known = {file.content for file in self._rendered}
                 await in_thread(self._write, new)
+                self._cannot_write.over("The renewed certificate is written now")
                 options = [file.option for file in found if file.content not in known]
                 self._log.info("Traefik uses what is new in %s", " and ".join(options))
                 self._rendered = found
         except TraefikError as error:
             self._log.error("%s Traefik keeps what it has.", error)
         except OSError as error:
-            self._log.error("The renewed certificate cannot be written, which is tried again: %s", error)
+            self._cannot_write.wrong("The renewed certificate cannot be written, which is tried again: %s", error)
             return
         self._judged = found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import threading
 
@@ -70,6 +71,27 @@ async def test_a_fault_of_ours_is_logged_and_the_next_certificate_comes(source, 
         source.write_bytes(self_signed()[0])
         await until(lambda: copy.exists(), "the new certificate is not written")
         assert "a fault of ours" in caplog.text
+    finally:
+        await keeper.close()
+
+
+async def test_a_full_disk_is_told_of_once_while_it_lasts(source, tmp_path, monkeypatch, caplog):
+    """Fake: a full disk."""
+    tries, write, copy, files = [], renewal._write_all, tmp_path / "copy", LaunchFiles()
+
+    def full(_):
+        tries.append(True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(renewal, "_write_all", full)
+    keeper = await started(source, files, lambda read: {copy: read[0].content})
+    try:
+        source.write_bytes(self_signed()[0])
+        await until(lambda: len(tries) > 3, "it is not tried again")
+        assert caplog.text.count("No space left on device") == 1
+        monkeypatch.setattr(renewal, "_write_all", write)
+        await until(lambda: "is written now" in caplog.text, "nobody is told that it is over")
+        assert copy.read_bytes() == source.read_bytes()
     finally:
         await keeper.close()
 
