@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +38,13 @@ async def listening_addresses(host: str, port: int) -> Answers:
 
 
 async def _ask(host: str | None, port: int | None, *, flags: int = 0) -> Answers:
-    question = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=flags)
+    question = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
+        # No name server is asked for an address: it needs no thread, which those that ask may all keep.
+        with contextlib.suppress(socket.gaierror):
+            return question(flags=flags | socket.AI_NUMERICHOST)
         async with asyncio.timeout(_PATIENCE):
-            return await asyncio.get_running_loop().run_in_executor(_THREADS, question)
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, functools.partial(question, flags=flags))
     except TimeoutError as error:
         raise OSError(f"no name server tells the address of {host} within {_PATIENCE:g} s") from error
     except ValueError as error:  # of the codec for names, or a null byte

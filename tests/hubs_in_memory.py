@@ -14,7 +14,20 @@ PREFIX = "jupyterhub"
 LONG = 600.0
 
 
-class Store(MemoryBackend):
+class ReadableBackend(MemoryBackend):
+    """One that claims that Traefik can read it, for hubs with ``delivery = "store"`` that have no Traefik."""
+
+    provider = "memory"
+    lists_at_once = True
+
+    def traefik_provider_config(self):
+        return {}
+
+    def traefik_provider_secrets(self):
+        return {}
+
+
+class Store(ReadableBackend):
     """Counts reads; away while `is_away`, with or without the change being made; shuts a `gate` before changes."""
 
     reads = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
-from jhub_kvproxy import BackendRejected, Batch, Snapshot, in_thread
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, Snapshot, in_thread
 
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url
@@ -145,7 +145,7 @@ class RedisBackend(NetworkBackend):
     @property
     def _opened(self) -> RedisStore:
         if self._store is None:
-            raise RuntimeError("RedisBackend.open() comes first.")
+            raise BackendUnavailable("RedisBackend is not open.")
         return self._store
 
     def _address(self) -> Address:

@@ -11,7 +11,7 @@ from typing import Any
 from traitlets import TraitType
 
 from ..errors import BackendNotFound
-from ..store.contract import Backend, SupportsLease, SupportsWatch
+from ..store.contract import Backend, SupportsLease, SupportsTraefik, SupportsWatch, supports
 from ..store.registry import describe, find_backend, installed_backends, missing_requirements, pip_command
 from .text import aligned, as_json, limits_in_words, wrapped
 
@@ -71,9 +71,9 @@ def entry_of(point: EntryPoint) -> Entry:
 
 def _powers(backend: type[Backend]) -> Powers:
     return Powers(
-        provider=getattr(backend, "provider", None),
-        watch=issubclass(backend, SupportsWatch),
-        lease=issubclass(backend, SupportsLease),
+        provider=getattr(backend, "provider", None) if supports(backend, SupportsTraefik) else None,
+        watch=supports(backend, SupportsWatch),
+        lease=supports(backend, SupportsLease),
         max_txn_ops=_limit(backend.max_txn_ops),
         max_txn_bytes=_limit(backend.max_txn_bytes),
     )

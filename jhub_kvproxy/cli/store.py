@@ -13,7 +13,9 @@ from typing import Any, TypeVar, cast
 
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
+from ..hub.settings import Delivery
 from ..routing.records import RECORDS
+from ..routing.records import Table as RecordsTable
 from ..routing.routes import Route
 from ..store.contract import Backend, Batch, SupportsLease, SupportsTraefik, SupportsWatch
 from ..traefik_routers.table import Routing, RoutingTable
@@ -97,7 +99,9 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
     """
     prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
     scratch = backend_for(proxy, prefix)
-    keys = RoutingTable(Routing.FLAT, [Route("/check/", "http://127.0.0.1:1", {})]).keys
+    routes = [Route("/check/", "http://127.0.0.1:1", {})]
+    table = RecordsTable(routes) if proxy.delivery == Delivery.PUSH else RoutingTable(Routing.TREE, routes)
+    keys = table.keys
     may_be_written = False
     try:
         with suppress(StepFailed), report.step("write"):

@@ -55,7 +55,9 @@ class RESTAPI:
             await to_the_end(asyncio.ensure_future(site.start()))
         except OSError as error:
             await self.close()
-            why = os.strerror(error.errno or 0)
+            # asyncio's own text repeats the address; a name server's errors have numbers below 0.
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else error.strerror or error
             raise KVProxyError(
                 f"The REST API cannot listen on port {port} of {ip}: {why}; change KVProxy.rest_api_port or "
                 "KVProxy.rest_api_ip."

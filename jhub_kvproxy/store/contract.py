@@ -176,3 +176,12 @@ class SupportsTraefik(Protocol):
 
     def traefik_provider_secrets(self) -> dict[str, Any]:
         """Return the secrets to merge over :meth:`traefik_provider_config`. They get into no file and no argument."""
+
+
+def supports(backend: type[Backend], power: type) -> bool:
+    """Whether objects of the class `backend` have all members of `power`, such as :class:`SupportsTraefik`.
+
+    issubclass() knows no protocol with members that are no methods.
+    """
+    members = {name for name in {*vars(power), *power.__annotations__} if not name.startswith("_")}
+    return all(hasattr(backend, name) for name in members)

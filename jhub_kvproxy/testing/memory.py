@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from traitlets import Unicode
 
@@ -34,12 +34,10 @@ class _Table:
 class MemoryBackend(Backend):
     """Keeps the table in the memory of this process: for tests of code that uses a backend.
 
-    It fulfils the whole contract, but no Traefik can read the table.
+    It has all optional powers but that Traefik reads the table by itself: ``KVProxy.delivery`` must be "push".
     """
 
     contract = 1
-    provider = "memory"
-    lists_at_once = True
 
     #: The tables, by the store's name and the prefix.
     tables: ClassVar[dict[tuple[str, str], _Table]] = {}
@@ -73,12 +71,6 @@ class MemoryBackend(Backend):
     async def load(self) -> Snapshot:
         await asyncio.sleep(0)
         return Snapshot(dict(self._table.keys))
-
-    def traefik_provider_config(self) -> dict[str, Any]:
-        return {}
-
-    def traefik_provider_secrets(self) -> dict[str, Any]:
-        return {}
 
     async def watch(self) -> AsyncIterator[None]:
         table, changed = self._table, asyncio.Event()

@@ -131,7 +131,7 @@ class Instance:
 
     def write(self, launch: Launch, more: Mapping[Path, bytes] | None = None) -> None:
         """Write the files that it reads, and `more`. Raises OSError."""
-        with self._changing:
+        with self._changing, launch.files.writing:
             own = {self._runtime.path / path: content for path, content in launch.local_files.items()}
             self._runtime.write({**launch.files, **own, **(more or {})})
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .launch_files import LaunchFiles
 from .ports import check_free
 from .prometheus import METRICS, address_of
 from .renewal import Renewal
@@ -26,7 +27,7 @@ class Launch:
     #: What is merged over the static configuration, and must not be written to any file.
     secrets: Mapping[str, Any]
     #: Files that must stand before it starts, with their content: the base configuration, the certificate.
-    files: Mapping[Path, bytes]
+    files: LaunchFiles
     #: Files that each Traefik has for itself, by their path below its working directory: the plugin.
     local_files: Mapping[Path, bytes]
     #: The port whose requests are redirected to the public one; 0: none.

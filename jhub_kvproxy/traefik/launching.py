@@ -18,6 +18,7 @@ from .certificate import self_signed
 from .dynamic import base_config
 from .entry import check_metrics_port, entry_address, front_of, make_private
 from .launch import Launch
+from .launch_files import LaunchFiles
 from .paths import absolute_paths
 from .plugin_dynamic import PluginOptions
 from .plugin_files import plugin_files, plugin_static
@@ -52,7 +53,7 @@ async def launch_of(settings: TraefikSettings, store: StoreProvider | None, log:
     dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
     here = os.getcwd()
     transport = absolute_paths(settings.extra_static_config, here).get("serversTransport", {})
-    files: dict[Path, bytes] = {}
+    files = LaunchFiles()
     sources = _certificates(settings, tls)
     cert, key = run / "default-cert.pem", run / "default-key.pem"
     if SSL_CERT not in sources:

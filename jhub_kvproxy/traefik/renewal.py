@@ -10,9 +10,12 @@ from typing import Any
 from ..aio import Tasks, in_thread
 from ..errors import TraefikError
 from ..files import write_atomically
+from ..notice import Notice
 from . import pem
+from .launch_files import LaunchFiles
 
 _INTERVAL = 1.0
+_REMINDER = 60.0
 
 
 class Renewal:
@@ -31,13 +34,14 @@ class Renewal:
         self,
         sources: Mapping[str, Path],
         render: Callable[[Sequence[pem.File]], Mapping[Path, bytes]],
-        files: dict[Path, bytes],
+        files: LaunchFiles,
         log: Any,
     ) -> None:
         self._sources = dict(sources)
         self._render = render
         self._files = files
         self._log = log
+        self._cannot_write = Notice(log, _REMINDER)
         self._judged: Sequence[pem.File] | str = ()
         self._rendered: Sequence[pem.File] = ()
         self._tasks = Tasks(log)
@@ -84,19 +88,21 @@ class Renewal:
             if new:
                 known = {file.content for file in self._rendered}
                 await in_thread(self._write, new)
+                self._cannot_write.over("The renewed certificate is written now")
                 options = [file.option for file in found if file.content not in known]
                 self._log.info("Traefik uses what is new in %s", " and ".join(options))
                 self._rendered = found
         except TraefikError as error:
             self._log.error("%s Traefik keeps what it has.", error)
         except OSError as error:
-            self._log.error("The renewed certificate cannot be written, which is tried again: %s", error)
+            self._cannot_write.wrong("The renewed certificate cannot be written, which is tried again: %s", error)
             return
         self._judged = found
 
     def _write(self, new: Mapping[Path, bytes]) -> None:
-        _write_all(new)
-        self._files.update(new)
+        with self._files.writing:
+            _write_all(new)
+            self._files.update(new)
 
 
 def _write_all(files: Mapping[Path, bytes]) -> None:

@@ -12,6 +12,7 @@ from traitlets import Unicode
 
 from jhub_kvproxy import CONTRACT, BackendUnavailable, Batch, BatchRejected, Snapshot
 from jhub_kvproxy.testing import MemoryBackend
+from tests.hubs_in_memory import ReadableBackend
 
 
 class StatesAnotherContract(MemoryBackend):
@@ -222,7 +223,7 @@ class ShowsItsPassword(MemoryBackend):
         self.log.info("Connecting with %s", {"password": self.password})
 
 
-class ConfiguresWithItsToken(MemoryBackend):
+class ConfiguresWithItsToken(ReadableBackend):
     token = Unicode(config=True)
 
     def traefik_provider_config(self):

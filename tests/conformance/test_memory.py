@@ -4,7 +4,9 @@ from uuid import uuid4
 
 import pytest
 
+from jhub_kvproxy.errors import KVProxyError
 from jhub_kvproxy.testing import BackendSuite, MemoryBackend
+from jhub_kvproxy.traefik_routers.provider import store_provider
 
 
 class TestMemory(BackendSuite):
@@ -14,3 +16,8 @@ class TestMemory(BackendSuite):
 
     async def read_raw(self, backend):
         return backend.tables[backend.name, backend.prefix].keys
+
+
+def test_traefik_cannot_read_it():
+    with pytest.raises(KVProxyError, match=r'set KVProxy\.delivery to "push"'):
+        store_provider(MemoryBackend(prefix="hub"))

@@ -111,6 +111,7 @@ STRANGER = """
     class MineBackend(Backend):
         contract = 1
         provider = "http"
+        lists_at_once = True
         max_txn_ops = 7
         max_txn_bytes = 4096
         hosts = List(Int(), [1], config=True, help="Hosts.")
@@ -119,11 +120,14 @@ STRANGER = """
         async def load(self): return Snapshot({})
         async def watch(self): yield
         def traefik_provider_config(self): return {}
+        def traefik_provider_secrets(self): return {}
 """
 
 
 def test_backends_of_strangers(tmp_path):
     install(tmp_path, "mine", STRANGER, {"mine": "mine:MineBackend"}, "Requires-Dist: not ! valid")
+    half = STRANGER.replace("lists_at_once = True", "").replace("MineBackend", "HalfBackend")
+    install(tmp_path, "half", half, {"half": "half:HalfBackend"})
     install(tmp_path, "torn", "import no_such_module", {"torn": "torn:TornBackend"})
     install(tmp_path, "cut", "def", {"cut": "cut:CutBackend"})
     install(tmp_path, "other", "OtherBackend = str", {"other": "other:OtherBackend"})
@@ -144,7 +148,8 @@ def test_backends_of_strangers(tmp_path):
     assert (result.status, result.err) == (0, "")
     table, _, remarks = result.out.partition("\n\n")
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
-    assert {*OURS, "mine", "torn", "cut", "other", "later", "In_Need"} == rows.keys() - {"NAME"}
+    assert {*OURS, "mine", "half", "torn", "cut", "other", "later", "In_Need"} == rows.keys() - {"NAME"}
+    assert rows["half"][2:4] == ["no", "yes"]
     assert rows["mine"] == ["mine", "1.2", "http", "yes", "no", "7", "keys,", "4", "KiB"]
     assert rows["torn"] == ["torn", "1.2", "-", "-", "-", "-"]
     remarks = " ".join(remarks.split())

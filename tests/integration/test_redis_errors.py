@@ -10,12 +10,18 @@ import traceback
 import pytest
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
+from jhub_kvproxy_backends.redis import RedisBackend
 from servers.ports import free_port
 from servers.redis import RedisSentinel
 from tests.drivers import use_redis
 from tests.servers import user_server
 
 SECRET = "s3cret@/:?#[] "
+
+
+async def test_one_that_is_not_open_says_so():
+    with pytest.raises(BackendUnavailable, match="is not open"):
+        await RedisBackend(prefix="hub").load()
 
 
 FAULTS = {

@@ -270,6 +270,12 @@ async def test_a_taken_port_is_named(site):
             await site.proxy(rest_api_port=port, rest_api_token=TOKEN).control.open()
 
 
+async def test_an_address_that_is_unknown_is_named(site):
+    host = "no-such-host.invalid"
+    with pytest.raises(KVProxyError, match=rf"cannot listen on port 1 of {host}: (Name|Temporary failure|No address)"):
+        await site.proxy(rest_api_ip=host, rest_api_port=1, rest_api_token=TOKEN).control.open()
+
+
 async def test_nobody_listens_by_default_nor_when_the_proxy_has_stopped(site):
     assert site.proxy().rest_api_port == 0
     async with api(site) as (proxy, url):

@@ -1,8 +1,10 @@
-"""Hubs without Traefik, for each way in which Traefik would get the table, and trees that are soon deep."""
+"""Hubs without Traefik, trees that are soon deep, and a name server that does not answer."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -41,3 +43,19 @@ def small_nodes():
         patch.setattr(tree, "SPLIT", 2)
         patch.setattr(tree, "GROUP", 2)
         yield
+
+
+@pytest.fixture
+def silent_names(monkeypatch):
+    """Fake: a name server that does not answer."""
+    may_end, getaddrinfo = threading.Event(), socket.getaddrinfo
+
+    def silent(host, *words, flags=0, **more):
+        if host is None or flags & socket.AI_NUMERICHOST:
+            return getaddrinfo(host, *words, flags=flags, **more)
+        may_end.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    yield
+    may_end.set()

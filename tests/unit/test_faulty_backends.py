@@ -10,6 +10,7 @@ from traitlets.config import Config
 from jhub_kvproxy import BackendUnavailable, Batch, BatchRejected, SupportsLease, SupportsWatch
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.testing import MemoryBackend, flaky, fussy, longest_block, slow
+from tests.hubs_in_memory import ReadableBackend
 
 TARGET = "http://127.0.0.1:1"
 
@@ -31,8 +32,8 @@ def name():
 
 @pytest.mark.parametrize("fault", ["before", "after"])
 async def test_a_proxy_on_a_flaky_store_tries_again(name, fault):
-    backend_class = flaky(MemoryBackend)
-    assert backend_class.__name__ == "FlakyMemoryBackend"
+    backend_class = flaky(ReadableBackend)
+    assert backend_class.__name__ == "FlakyReadableBackend"
     proxy = proxy_on(backend_class, name)
     await proxy.add_route("/user/a/", TARGET, {})
     backend_class.faults += [fault, fault]
@@ -46,8 +47,8 @@ async def test_a_proxy_on_a_flaky_store_tries_again(name, fault):
 
 
 async def test_a_store_that_is_down_comes_back(name):
-    backend_class = flaky(MemoryBackend, "", "before")
-    other_class = flaky(MemoryBackend)
+    backend_class = flaky(ReadableBackend, "", "before")
+    other_class = flaky(ReadableBackend)
     proxy = proxy_on(backend_class, name, store_timeout=0, ready_timeout=0.2)
     with pytest.raises(BackendUnavailable):
         await proxy.add_route("/user/a/", TARGET, {})
@@ -63,7 +64,7 @@ async def test_a_store_that_is_down_comes_back(name):
 
 
 async def test_a_fussy_store_refuses_a_word(name):
-    backend = fussy(MemoryBackend, "BAD")(name=name, prefix="hub")
+    backend = fussy(ReadableBackend, "BAD")(name=name, prefix="hub")
     for batch in ({"routes/a": "1", "routes/b": "a BAD value"}, {"routes/BAD": None}):
         with pytest.raises(BatchRejected, match="BAD"):
             await backend.apply(Batch(batch))
@@ -72,7 +73,7 @@ async def test_a_fussy_store_refuses_a_word(name):
 
 
 async def test_faults_can_be_combined_and_keep_the_powers(name):
-    backend = fussy(slow(flaky(MemoryBackend, "after"), 0.001), "BAD")(name=name, prefix="hub")
+    backend = fussy(slow(flaky(ReadableBackend, "after"), 0.001), "BAD")(name=name, prefix="hub")
     assert isinstance(backend, SupportsWatch)
     assert isinstance(backend, SupportsLease)
     with pytest.raises(BackendUnavailable):

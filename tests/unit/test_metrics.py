@@ -16,10 +16,10 @@ from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.metrics import ready_wait, store_call
 from jhub_kvproxy.push.lag import Lag
 from jhub_kvproxy.routing.revision import Revision
-from jhub_kvproxy.testing import MemoryBackend
 from jhub_kvproxy.testing.faults import flaky, fussy
 from jhub_kvproxy.traefik.prometheus import address_of, metrics_config
 from tests.hub import until
+from tests.hubs_in_memory import ReadableBackend
 from tests.metrics import rising, value
 
 TARGET = "http://127.0.0.1:1"
@@ -30,7 +30,7 @@ async def new():
     """Makes proxies, each on a store of its own unless it is named, which are stopped with the test."""
     made = []
 
-    def new(backend_class=MemoryBackend, *, store="", **traits):
+    def new(backend_class=ReadableBackend, *, store="", **traits):
         name = store or uuid4().hex
         config = Config(
             {
@@ -71,7 +71,7 @@ async def test_a_proxy_without_a_lease_may_write_while_it_is_open(new):
 
 
 async def test_a_lease_that_runs_out_is_not_held(new):
-    class Away(MemoryBackend):
+    class Away(ReadableBackend):
         is_away = False
 
         async def acquire_lease(self, holder, ttl):
@@ -114,7 +114,7 @@ async def test_calls_to_the_store_are_timed(new, operation):
 
 
 async def test_a_commit_that_is_tried_again_is_counted(new):
-    backend_class = flaky(MemoryBackend)
+    backend_class = flaky(ReadableBackend)
     proxy = new(backend_class)
     await proxy.get_all_routes()
     backend_class.faults.extend(["before", "before"])  # applying, and reading afterwards
@@ -128,7 +128,7 @@ async def test_a_commit_that_is_tried_again_is_counted(new):
 
 
 async def test_a_refusal_of_the_store_is_counted(new):
-    proxy = new(fussy(MemoryBackend, "evil"))
+    proxy = new(fussy(ReadableBackend, "evil"))
     await proxy.get_all_routes()
     with rising("kvproxy_store_errors_total", operation="apply", error="rejected") as errors:
         with pytest.raises(BatchRejected):
@@ -137,7 +137,7 @@ async def test_a_refusal_of_the_store_is_counted(new):
 
 
 async def test_a_watch_that_breaks_is_counted(new):
-    class Broken(MemoryBackend):
+    class Broken(ReadableBackend):
         async def watch(self):
             yield
             raise BackendUnavailable("The watch is over.")

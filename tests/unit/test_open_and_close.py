@@ -20,11 +20,12 @@ from jhub_kvproxy.push.keepers import Keepers
 from jhub_kvproxy.testing import MemoryBackend
 from servers.ports import free_port
 from tests.hub import until
+from tests.hubs_in_memory import ReadableBackend
 
 TARGET = "http://127.0.0.1:1"
 
 
-class Store(MemoryBackend):
+class Store(ReadableBackend):
     """Changes and reads of it do not come back while its gate is shut."""
 
     def __init__(self, **kwargs):

@@ -17,7 +17,7 @@ from jhub_kvproxy.store import writer as writer_module
 from jhub_kvproxy.store.lease import Lease
 from jhub_kvproxy.store.reconciler import Reconciler
 from jhub_kvproxy.store.writer import Writer
-from jhub_kvproxy.testing import MemoryBackend
+from tests.hubs_in_memory import ReadableBackend
 
 NAME = Route("/user/a/", "http://127.0.0.1:1", {}).name
 SHORT, LONG = 0.005, 60.0
@@ -37,7 +37,7 @@ class Pause:
         await asyncio.sleep(SHORT / 5)
 
 
-class Store(MemoryBackend):
+class Store(ReadableBackend):
     """`mode`: "up", "held" (changes do not come back), "away", "refuses", "lost" (only answers are)."""
 
     mode = "up"

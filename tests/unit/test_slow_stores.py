@@ -12,13 +12,13 @@ from traitlets.config import Config
 from jhub_kvproxy import BackendUnavailable
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store import guard
-from jhub_kvproxy.testing import MemoryBackend
 from tests.hub import until
+from tests.hubs_in_memory import ReadableBackend
 
 TARGET = "http://127.0.0.1:1"
 
 
-class Store(MemoryBackend):
+class Store(ReadableBackend):
     """Its lease takes `lease_takes` seconds; its watch fails while `has_no_watch`."""
 
     lease_takes = 0.0

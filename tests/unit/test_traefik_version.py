@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 
 import pytest
 
 from jhub_kvproxy import TraefikError
-from jhub_kvproxy.traefik import binary
+from jhub_kvproxy.traefik import binary, commands
 from jhub_kvproxy.traefik.binary import installed_version
-from tests.hub import processes_of, until
+from jhub_kvproxy.traefik.commands import output_of
+from tests.hub import kill_processes_of, processes_of, until
 
 
 @pytest.fixture
@@ -50,3 +53,47 @@ async def test_one_that_does_not_end_is_ended_with_all_that_it_started(command, 
         with pytest.raises(TraefikError, match=r"cannot be run: it does not end within 1 s"):
             await asking
     await until(lambda: not processes_of(tmp_path), "something runs on")
+
+
+async def test_what_left_its_group_is_not_waited_for(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(binary, "_PATIENCE", 1.0)
+    wrapper = command(f"echo Version; setsid tail -f {tmp_path}/traefik & tail -f {tmp_path}/traefik")
+    try:
+        with pytest.raises(TraefikError, match=r"does not end within 1 s"):
+            await asyncio.wait_for(installed_version(wrapper), 30)
+    finally:
+        kill_processes_of(tmp_path)
+
+
+async def test_output_that_nobody_reads_is_not_waited_for(command, tmp_path):
+    """There is more of it than is read ahead."""
+    wrapper = command(f"head -c 2100000 /dev/zero; touch {tmp_path}/read; cat /dev/zero")
+
+    async def run():
+        async with output_of(wrapper):
+            await until((tmp_path / "read").exists, "it is not read")
+
+    await asyncio.wait_for(run(), 30)
+
+
+async def test_what_it_started_ends_although_it_has_ended_itself(command, tmp_path):
+    wrapper = command(f"echo 'Version:      3.7.15'; tail -f {tmp_path}/traefik >{tmp_path}/out 2>&1 &")
+    assert await installed_version(wrapper) == "3.7.15"
+    await until(lambda: not processes_of(tmp_path), "something runs on")
+
+
+async def test_one_that_may_not_be_ended_is_not_waited_for(command, tmp_path, monkeypatch):
+    """Fake: a wrapper that runs as another user, such as sudo."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(binary, "_PATIENCE", 1.0)
+    monkeypatch.setattr(commands, "_PATIENCE", 0.1)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "killpg", refuse)
+            with pytest.raises(TraefikError, match=r"does not end within 1 s"):
+                await asyncio.wait_for(installed_version(command(f"tail -f {tmp_path}/traefik")), 30)
+    finally:
+        kill_processes_of(tmp_path)
