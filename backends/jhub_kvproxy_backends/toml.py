@@ -15,7 +15,16 @@ from typing import Any, TypeVar
 
 from traitlets import Float, Unicode
 
-from jhub_kvproxy import Backend, BackendRejected, BackendUnavailable, Batch, Snapshot, difference, write_atomically
+from jhub_kvproxy import (
+    Backend,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+    Batch,
+    Snapshot,
+    difference,
+    write_atomically,
+)
 
 from ._lease_file import LeaseFile
 from ._one_thread import OneThread, StillBusy
@@ -98,7 +107,8 @@ class TomlBackend(Backend):
         await self._in_turn(self._make_directories)
 
     async def close(self) -> None:
-        await self.release_lease()
+        with suppress(BackendError):  # the lease then expires by itself
+            await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
         await self._in_turn(lambda: self._apply(batch.changes))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..routing.revision import Revision
 from ..routing.routes import Route
-from .wire import Message, Served, key_of
+from .wire import Message, Served, key_of, pattern_of
 
 #: A plugin that lacks more commits, or more changes in them, is told the whole table.
 _MOST_COMMITS, _MOST_CHANGES = 500, 2000
@@ -27,7 +27,7 @@ class Journal:
         self._changes: deque[tuple[str, dict[str, Route | None]]] = deque()
         #: How many changes these have, in all.
         self._count = 0
-        #: Routes that a plugin has refused, and why, by the plugin's keys. They are left out of all tables.
+        #: Routes that a plugin has refused, and why, by name. They are left out of all tables.
         self._refused: dict[str, tuple[Route, str]] = {}
         self._news = asyncio.Event()
         #: The newest revision; None: nothing was committed yet.
@@ -70,32 +70,35 @@ class Journal:
             return None
         changes = self._since(served.revision) if served and served.form == goal.form else None
         if changes is None or len(changes) > len(self._routes):
-            return Message(goal, None, [route for route in self._routes.values() if self._is_sent(route)])
-        put = [route for route in changes.values() if route and self._is_sent(route)]
-        return Message(goal, served, put, [key for key, route in changes.items() if not self._is_sent(route)])
+            return Message(goal, None, [route for name, route in self._routes.items() if name not in self._refused])
+        put, delete = [], []
+        for key, route in changes.items():
+            if route and not self.leaves_out(key):
+                put.append(route)
+            else:
+                delete.append(key)
+        return Message(goal, served, put, delete)
 
     def refuse(self, key: str, why: str) -> bool:
         """Leave out the route with this `key`, which a plugin has refused for the reason `why`, until it is changed.
 
         Returns whether there is such a route, and it was not left out before.
         """
-        route = next((route for route in self._routes.values() if key_of(route.pattern) == key), None)
-        if route is None or self.refusal(route):
+        name = pattern_of(key).name
+        route = self._routes.get(name)
+        if route is None or name in self._refused:
             return False
-        self._refused[key] = (route, why)
+        self._refused[name] = (route, why)
         return True
 
     def leaves_out(self, key: str) -> bool:
         """Whether the route with this `key` is left out now."""
-        return key in self._refused
+        return bool(self._refused) and pattern_of(key).name in self._refused
 
     def refusal(self, route: Route) -> str:
         """Why `route` is left out; empty: it is not."""
-        refused, why = self._refused.get(key_of(route.pattern), (None, ""))
-        return why if refused is route else ""
-
-    def _is_sent(self, route: Route | None) -> bool:
-        return route is not None and not (self._refused and self.refusal(route))
+        refused, why = self._refused.get(route.name, (None, ""))
+        return why if refused == route else ""
 
     def _take(self, routes: Mapping[str, Route | None]) -> dict[str, Route | None]:
         changes: dict[str, Route | None] = {}
@@ -104,9 +107,8 @@ class Journal:
             if route:
                 self._routes[name] = route
             if known := route or old:
-                key = key_of(known.pattern)
-                changes[key] = route
-                self._refused.pop(key, None)
+                changes[key_of(known.pattern)] = route
+                self._refused.pop(name, None)
         return changes
 
     def _since(self, revision: str) -> dict[str, Route | None] | None:

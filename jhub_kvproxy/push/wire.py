@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from ..routing.policy import Policy, Selection, includes
 from ..routing.routes import Pattern, Route, target_has_path
@@ -24,6 +25,12 @@ _ENCODED = {ord(char): f"%{ord(char):02X}" for char in "%/?#"}
 def key_of(pattern: Pattern) -> str:
     """The place of a route in the plugin's table: host and path, with most characters decoded."""
     return (pattern.host or "") + "".join(f"/{segment.translate(_ENCODED)}" for segment in pattern.segments)
+
+
+def pattern_of(key: str) -> Pattern:
+    """The inverse of :func:`key_of`."""
+    host, *segments = key.split("/")
+    return Pattern(host or None, tuple(map(unquote, segments)))
 
 
 def line_of(route: Route, policy: Policy) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import subprocess
@@ -10,7 +11,7 @@ import textwrap
 
 import pytest
 
-from jhub_kvproxy import BackendRejected, Batch, LeaseHeld, LeaseLost
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld, LeaseLost
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 
@@ -78,3 +79,23 @@ async def test_a_lease_that_was_removed_is_lost(backend):
     await backend.close()
     await backend.open()
     await backend.apply(Batch({"routes/a": "1"}))
+
+
+async def test_a_lease_that_cannot_be_given_up_does_not_keep_the_store_open(backend, monkeypatch):
+    """As on a disk that has become read-only: the lease then runs out by itself."""
+    await backend.acquire_lease("hub", 60)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(backend), "_release_lease", raises(OSError(errno.EROFS, "Read-only file system")))
+        with pytest.raises(BackendUnavailable):
+            await backend.release_lease()
+        await backend.close()
+    await backend.acquire_lease("hub", 60)
+    await backend.close()
+    assert not (backend.directory / "lease").exists()
+
+
+def raises(error):
+    def fail(*_):
+        raise error
+
+    return fail

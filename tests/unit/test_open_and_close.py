@@ -361,6 +361,30 @@ async def test_a_stop_that_cannot_end_traefik_gives_up_the_lease(site, monkeypat
     await site.is_left_alone()
 
 
+@pytest.mark.parametrize("end", ["close", "stop"])
+async def test_a_store_that_cannot_be_closed_does_not_keep_the_hub_alive(site, monkeypatch, caplog, end):
+    """JupyterHub does not end after a stop() that fails."""
+    hub = site.new(should_start=True, activity=False, activity_urls=[])
+    hub.control.local = Local()
+    await hub.get_all_routes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "close", raises(BackendUnavailable("Its disk is read-only.")))
+        await getattr(hub.control, end)()
+    assert "The store was not closed in order. Its disk is read-only." in caplog.text
+    assert not hub.control.is_open
+    await works(hub, site)
+
+
+async def test_a_store_that_cannot_be_closed_does_not_hide_why_the_start_failed(site, monkeypatch):
+    hub = site.new(should_start=True, activity=False, activity_urls=[])
+    monkeypatch.setattr(control_module, "launch_of", raises(TraefikError("It is too old.")))
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "close", raises(BackendUnavailable("Its disk is read-only.")))
+        with pytest.raises(TraefikError, match="too old"):
+            await hub.start()
+    await works(hub, site)
+
+
 async def test_a_replica_that_cannot_be_looked_after_is_down_until_it_is_tried_again(site, monkeypatch, caplog):
     """Whatever the fault in our own program is, changes of routes do not wait for what nobody looks at."""
     hub = site.new()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jhub_kvproxy.push.journal import _MOST_CHANGES, _MOST_COMMITS, Journal
-from jhub_kvproxy.push.wire import Served, form_of, key_of, line_of
+from jhub_kvproxy.push.wire import Served, form_of, key_of, line_of, pattern_of
 from jhub_kvproxy.routing.policy import Policy
 from jhub_kvproxy.routing.revision import Revision
 from jhub_kvproxy.routing.routes import Pattern, Route
@@ -44,6 +44,15 @@ def test_different_routes_have_different_keys_for_the_plugin(segments, data):
     one = Pattern(data.draw(st.sampled_from([None, "a.example"])), tuple(segments))
     joined = Pattern(one.host, tuple("/".join(segments).split("/"))) if segments else one
     assert (key_of(one) == key_of(joined)) == (one == joined)
+
+
+@given(
+    st.sampled_from([None, "a.example", "::1"]),
+    st.lists(st.one_of(st.sampled_from(["%", "%2F", "a/b", "", "é?#"]), st.text(st.characters(codec="utf-8")))),
+)
+def test_a_key_tells_the_pattern_that_it_was_made_of(host, segments):
+    pattern = Pattern(host, tuple(segments))
+    assert pattern_of(key_of(pattern)) == pattern
 
 
 @pytest.mark.parametrize(
@@ -207,6 +216,14 @@ def test_a_route_that_a_plugin_refuses_is_left_out_until_it_changes():
     assert plugin.table == hub.table
     assert not hub.journal.refusal(bad)
     assert not hub.journal.leaves_out("/user/a")
+
+
+def test_a_route_that_is_left_out_is_so_too_when_it_is_added_again_as_it_was():
+    hub = Hub()
+    hub.replace(route("/user/a/", data={"n": 1}))
+    hub.journal.refuse("/user/a", "why")
+    assert hub.journal.refusal(route("/user/a/", data={"n": 1})) == "why"
+    assert not hub.journal.refusal(route("/user/a/", data={"n": 2}))
 
 
 def test_news_are_told():
