@@ -68,6 +68,7 @@ class Reconciler:
         self._log = log
         self._is_listed_at_once = is_listed_at_once
         self._is_truth = False
+        self._told: Revision | None = None
         #: Whether the listeners must be told the whole table next.
         self._is_table_new = True
 
@@ -115,7 +116,7 @@ class Reconciler:
                 part, rest = rest[: len(undo)], rest[len(undo) :]
                 await self._commit(changes, {name: wanted[name] for name in part}, undo)
             except BaseException as error:
-                self.table.put(undo)
+                await in_thread(self.table.put, undo)
                 if not isinstance(error, BatchRejected):
                     raise
                 if self.in_doubt:  # a part of it is in the store
@@ -200,6 +201,7 @@ class Reconciler:
         self._tell(routes)
 
     def _tell(self, routes: Wanted) -> None:
+        self._told = self.revision
         committed = Committed(self.revision, routes)
         if self._is_table_new:
             committed = Committed(self.revision, self.table.routes.copy(), is_whole=True)
@@ -214,7 +216,7 @@ class Reconciler:
         began = time.monotonic()
         with metrics.store_call("load"):
             keys = (await self._backend.load()).keys
-        stored, before = revision_in(keys), self.revision
+        stored = revision_in(keys)
         is_truth = self._is_truth and self._lease.is_exclusive and not self.revision.is_followed_by(stored)
         drift = await in_thread(self.table.drift, keys)
         self.read_at, self.read_seconds = began, time.monotonic() - began
@@ -238,7 +240,7 @@ class Reconciler:
         except BaseException:
             self.in_doubt = True  # a part of it may be repaired
             raise
-        if self._is_table_new or self.revision is not before:
+        if self._is_table_new or self.revision is not self._told:
             self._tell({})
         self._is_truth, self.in_doubt = True, False
 
@@ -253,7 +255,7 @@ class Reconciler:
                 await self._apply(part, {})
             except BatchRejected:
                 half = Limits(len(part) // 2, None)
-                if len(self._cut(part, keys, half)) == 1:
+                if len(await in_thread(self._cut, part, keys, half)) == 1:
                     raise
                 await self._repair(part, keys, half)
 
