@@ -128,8 +128,7 @@ class Tasks:
     async def close(self) -> None:
         """Cancel all, and wait until they have ended."""
         self._is_closing = True
-        tasks, self._tasks = self._tasks, set()
-        await cancel(tasks)
+        await cancel(self._tasks.copy())
 
     async def _keep(self, work: Callable[[], Awaitable[Any]], name: str) -> None:
         backoff = Backoff(1.0, 30.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -65,7 +65,7 @@ class RedisStore:
         """Remove the rest of a table, after its keys are gone."""
         await self._client.run(lambda session: session.ask(*self._table.removal))
 
-    def watch(self) -> AsyncIterator[None]:
+    def watch(self) -> AsyncGenerator[None]:
         return changes_of(self._client, self._table.table, self._table.traefik)
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:

@@ -6,7 +6,7 @@ Unlike keyspace events, these need no option, come once for all keys of a transa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from jhub_kvproxy import BackendUnavailable, cancel
 
@@ -17,7 +17,7 @@ from ._redis_session import Listener
 _CHANNEL = "__redis__:invalidate"
 
 
-async def changes_of(client: Client, *prefixes: str) -> AsyncIterator[None]:
+async def changes_of(client: Client, *prefixes: str) -> AsyncGenerator[None]:
     """Yield at once, then after changes of keys whose names begin with one of `prefixes`.
 
     Raises BackendUnavailable when some may have been missed.

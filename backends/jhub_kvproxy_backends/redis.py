@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,7 @@ class RedisBackend(NetworkBackend):
         await super().remove()
         await self._opened.remove()
 
-    def watch(self) -> AsyncIterator[None]:
+    def watch(self) -> AsyncGenerator[None]:
         return self._opened.watch()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:

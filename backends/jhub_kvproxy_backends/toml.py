@@ -8,7 +8,7 @@ import grp
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,7 +116,7 @@ class TomlBackend(Backend):
     async def load(self) -> Snapshot:
         return Snapshot(await self._in_turn(self._load))
 
-    async def watch(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncGenerator[None]:
         """Checks the table's file each quarter of a second."""
         thread = OneThread()
         seen = await self._in_thread(thread, lambda: _signature(self.table_file))

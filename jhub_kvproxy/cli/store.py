@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import aclosing, suppress
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from ..aio import to_the_end
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
 from ..hub.settings import Delivery
@@ -46,12 +47,7 @@ def backend_for(proxy: KVProxy, prefix: str) -> Backend:
 
 async def run_to_end(call: Coroutine[Any, Any, T]) -> T:
     """Await `call` to its end, even if the caller is cancelled: then the caller can undo what it did to the store."""
-    task = asyncio.ensure_future(call)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    return await to_the_end(asyncio.ensure_future(call))
 
 
 async def open_table(backend: Backend, report: Report) -> Table:
@@ -164,7 +160,7 @@ async def _try_watch(backend: Backend, report: Report) -> None:
         return
     with suppress(StepFailed), report.step("watch"):
         try:
-            async with asyncio.timeout(_PATIENCE), aclosing(cast(AsyncGenerator[None], backend.watch())) as changes:
+            async with asyncio.timeout(_PATIENCE), aclosing(backend.watch()) as changes:
                 await anext(changes)
                 await run_to_end(backend.apply(Batch({_OURS + "watch": "changed"})))
                 await anext(changes)

@@ -13,6 +13,8 @@ from ..routing.routes import Pattern, Route
 from ..store.writer import Writer
 from ..traefik_routers.delivery import StoreDelivery
 
+_UNDOING = 5.0
+
 
 @dataclass(eq=False, slots=True)
 class _Change:
@@ -48,6 +50,8 @@ class _UnderWay:
 class RouteChanges:
     """Adds and deletes routes. One call takes up to `timeout` seconds for the store, and as much for Traefik.
 
+    A call that fails because of Traefik waits up to 5 s more until it is undone, which may go on later.
+
     When calls for the same route overlap, the last one counts. One that fails, or is cancelled, counts no longer: the
     route is as the last call left it that did not.
     """
@@ -70,7 +74,7 @@ class RouteChanges:
                 await self._delivery.confirm(revision, route, self.timeout, is_new=revision != before)
                 succeeded()
         except RouteNotReady as error:
-            await self._writer.settle(self.timeout)
+            await self._writer.settle(min(self.timeout, _UNDOING))
             raise RouteNotReady(f"The route {route.routespec!r} was not added. {error}") from error
         return previous
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from ..aio import Tasks
+from ..aio import Tasks, cancel
 from ..traefik.binary import advice, check_version
 from .readiness import Readiness
 from .replica import Replica
@@ -29,7 +29,7 @@ class Keepers(ABC):
     def watch(self, replicas: Sequence[Replica]) -> None:
         """Keep these, and no others."""
         for replica in self._of.keys() - set(replicas):
-            self._of.pop(replica).cancel()
+            self._tasks.start(cancel([self._of.pop(replica)]), f"leaving Traefik at {replica.api.name}")
         for replica in replicas:
             if replica not in self._of:
                 name = f"looking after Traefik at {replica.api.name}"

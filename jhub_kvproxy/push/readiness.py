@@ -194,4 +194,4 @@ class Readiness:
         revision = waiter.revision.text
         what = f"{waiter.router} in revision {revision}" if waiter.router else f"Revision {revision}"
         states = "; ".join(replica.state for replica in self._replicas)
-        return f"{what} of the routing table was not live after {timeout:g} s: {states}."
+        return f"{what} of the routing table was not live after {timeout:.3g} s: {states}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import quote
@@ -122,7 +122,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 class SupportsWatch(Protocol):
     """A backend that reports changes of its table. Optional: a backend that has the method supports it."""
 
-    def watch(self) -> AsyncIterator[None]:
+    def watch(self) -> AsyncGenerator[None]:
         """Yield once when the watch has begun, then after each change of the table, whoever made it.
 
         One yield may stand for several changes in quick succession. The lease is not part of the table. The core may

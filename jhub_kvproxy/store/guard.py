@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -81,7 +81,7 @@ class Guard:
         while True:
             try:
                 # A watch that has begun anew may have missed something, and tells that it began.
-                watch = cast(AsyncGenerator[None], cast(SupportsWatch, self._backend).watch())
+                watch = cast(SupportsWatch, self._backend).watch()
                 async with aclosing(watch) as changes:
                     async for _ in changes:
                         if not self._is_watching:

@@ -226,6 +226,10 @@ class Writer:
                     metrics.COMMIT_RETRIES.inc()
                     await backoff.rest(self._closing)
                     self._waiting = [future for future in self._waiting if not future.done()]
+        except Exception as error:  # a fault of the throttle's, say: who waits must hear of it
+            waiting, self._waiting = self._waiting, []
+            _settle(waiting, error)
+            raise
         finally:
             self._committing = None
             waiting, self._waiting = self._waiting, []

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import cast
 
 import pytest
 
@@ -167,4 +166,4 @@ def _watch(backend: Backend) -> Watch:
         pytest.skip(f"{type(backend).__name__} has no watch()")
     watch = backend.watch()
     assert hasattr(watch, "aclose"), "watch() must be an async generator: it ends by aclose()."
-    return cast(Watch, watch)
+    return watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -72,7 +72,7 @@ class MemoryBackend(Backend):
         await asyncio.sleep(0)
         return Snapshot(dict(self._table.keys))
 
-    async def watch(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncGenerator[None]:
         table, changed = self._table, asyncio.Event()
         table.watchers.add(changed)
         try:

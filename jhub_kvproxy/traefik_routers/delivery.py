@@ -70,14 +70,14 @@ class StoreDelivery:
         # Traefik may list the keys while they are written, and then lack some of them, or call the route wrong for
         # that. What it lists next is whole, but for what the next commit changes meanwhile. That may be the place of
         # this route in the tree.
-        deadline = time.monotonic() + timeout
+        ends = time.monotonic() + timeout
         await self._wait(revision, None, timeout)
         for look in range(_LOOKS):
-            revision = await self._writer.touch(timeout)
+            revision = await self._writer.touch(ends - time.monotonic())
             try:
-                return await self._wait(revision, route, timeout)
+                return await self._wait(revision, route, ends - time.monotonic())
             except RouteNotReady:
-                if look + 1 == _LOOKS or time.monotonic() > deadline:
+                if look + 1 == _LOOKS or time.monotonic() > ends:
                     raise
 
     async def close(self) -> None:

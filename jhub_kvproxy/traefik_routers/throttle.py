@@ -36,6 +36,8 @@ class CommitThrottle:
         """`revision` has been committed just now."""
         if self._busy:
             self._busy.cancel()
+        if not self._readiness.replicas:  # as when the hub ends
+            return
         self._busy = asyncio.create_task(self._rebuild(revision), name="waiting for Traefik to rebuild its routers")
 
     async def turn(self) -> None:

@@ -44,7 +44,7 @@ class Slow(Table):
 
     def put(self, wanted):
         self.threads.append(threading.current_thread())
-        self.may_go_on.wait()
+        self.may_go_on.wait(10)
         return super().put(wanted)
 
     def stages(self, changes, stored):

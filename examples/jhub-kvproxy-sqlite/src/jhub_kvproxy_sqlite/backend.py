@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,7 +161,7 @@ class SqliteBackend(Backend):
         except OSError as error:
             raise BackendUnavailable(f"{self.database.parent} cannot be used: {error}.") from error
 
-    async def watch(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncGenerator[None]:
         seen = await self._in_thread(self._version)
         yield
         while True:
