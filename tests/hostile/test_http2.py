@@ -91,18 +91,19 @@ def test_an_odd_request_is_one_request(on_paths, odd, target, host):
     assert reply.sent("HTTP2-Settings") == []
 
 
-NO_HOSTS = ["a b", "x/user/b", "../x", "hub.example/user/bob/", "hub.example:a b", " hub.example", "a\\b", "a#b", "\xeb"]
+NO_HOSTS = ["a b", "x/user/b", "../x", "hub.example/user/bob/", "hub.example:a b", " hub.example", "a\\b", "\xeb", ""]
 
 
-@pytest.mark.parametrize("host", [*NO_HOSTS, "", None])
+@pytest.mark.parametrize("host", [*NO_HOSTS, None])
 @pytest.mark.parametrize("field", [":authority", "host"])
 def test_a_host_that_is_none_is_refused_as_over_http1(on_paths, delivery, field, host):
     """Go checks it over HTTP/1.1 only. Without our plugin nobody does, and the server gets none, or its own."""
-    [over_http1] = on_paths.ask(request("/user/alice/", host="") if host is None else request("/user/alice/", host=host))
     reply = on_paths.ask2([*changed(authority=None), *([] if host is None else [(field, host)])])
     if delivery == "push":
         assert (reply.server, on_paths.seen()) == ("400", [])
-        assert over_http1.server == ("alice" if host == " hub.example" else "400")  # where spaces are no part of a value
+        [over_http1] = on_paths.ask(request("/user/alice/", host=host or ""))
+        # There, a space before a value is no part of it.
+        assert over_http1.server == ("alice" if host == " hub.example" else "400")
     else:
         assert reply.server == "alice"
         assert not {"hub.example", host} & {*reply.sent("Host")} - {""}
