@@ -10,8 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from servers.errors import Missing, Unavailable
+from servers.programs import find
+
 from . import environment
-from .errors import BenchmarkError, Missing
+from .errors import BenchmarkError
 from .field import Field, Job
 from .lab import Lab
 from .options import SECONDS, Options, parse
@@ -20,7 +23,6 @@ from .report import write_report
 from .results import Results
 from .run import Runner
 from .scenarios import SCENARIOS
-from .tools import find
 from .variants import find_variants
 
 # 1,000 websockets are 2,000 sockets of a proxy.
@@ -32,7 +34,7 @@ def main() -> int:
     try:
         results = Results.read(options.report) if options.report else asyncio.run(_measure(options))
         print(write_report(results, options.output))
-    except BenchmarkError as error:
+    except Unavailable as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):

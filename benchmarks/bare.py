@@ -6,8 +6,7 @@ from pathlib import Path
 
 import tomli_w
 
-from .processes import Server
-from .tools import find
+from servers.traefik import Traefik
 
 
 class BareTraefik:
@@ -26,13 +25,8 @@ class BareTraefik:
             "providers": {"file": {"filename": str(routes)}},
         }
         config.write_text(tomli_w.dumps(static))
-        command = [find("traefik"), f"--configFile={config}"]
-        self._server = Server("the bare Traefik", command, directory / "traefik.log", cwd=directory)
-        try:
-            self._server.wait_for_port(port)
-        except BaseException:
-            self.stop()
-            raise
+        self._server = Traefik(config, name="the bare Traefik", port=port)
+        self._server.start()
 
     @property
     def pid(self) -> int:

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from . import tools
-from .errors import Missing
+from servers.errors import Missing
+from servers.programs import ROOT, find, peer_python
 
 _COMMANDS = {
     "Traefik": ("traefik", "version"),
@@ -46,12 +46,12 @@ def _versions() -> dict[str, str]:
     versions |= {package: _package(package) for package in ("jupyterhub", "aiohttp")}
     for name, (program, argument) in _COMMANDS.items():
         try:
-            versions[name] = _first_version([tools.find(program), argument])
+            versions[name] = _first_version([find(program), argument])
         except Missing:
             versions[name] = "absent"
     try:
         code = "from importlib.metadata import version; print(version('jupyterhub-traefik-proxy'))"
-        versions["jupyterhub-traefik-proxy"] = _first_version([tools.peer_python(), "-c", code])
+        versions["jupyterhub-traefik-proxy"] = _first_version([peer_python(), "-c", code])
     except Missing:
         versions["jupyterhub-traefik-proxy"] = "absent"
     return versions
@@ -59,7 +59,7 @@ def _versions() -> dict[str, str]:
 
 def _own_version() -> str:
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=tools.ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     return f"{_package('jhub-kvproxy')} {commit}".strip()
 

@@ -1,9 +1,7 @@
 """What can go wrong in a benchmark, in one sentence for who runs it."""
 
+from servers.errors import Unavailable
 
-class BenchmarkError(Exception):
+
+class BenchmarkError(Unavailable):
     """A part of the benchmark cannot be run; its text says why, and what to do."""
-
-
-class Missing(BenchmarkError):
-    """A program that is not here; its text says how to get it."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from .processes import Server
-from .tools import find
+from servers.process import Process
+from servers.programs import find
 
 BIG = 1 << 20
 #: A path that ends so is answered with a body of BIG bytes.
@@ -29,15 +29,18 @@ class Responder:
             }}"""
             for name, port in ports.items()
         )
-        self._server = _start(directory, f"default_type text/plain; sendfile on; {servers}")
-        for port in ports.values():
-            self._server.wait_for_port(port)
+        config = _configuration(directory, f"default_type text/plain; sendfile on; {servers}")
+        command = [find("nginx"), "-p", str(directory), "-c", str(config), "-e", str(directory / "error.log")]
+        # nginx takes connections on all ports or on none. Only TERM lets it end its workers.
+        port = next(iter(ports.values()))
+        self._server = Process("nginx", command, directory / "nginx.log", port=port, death_signal="TERM")
+        self._server.start()
 
     def stop(self) -> None:
         self._server.stop()
 
 
-def _start(directory: Path, http: str) -> Server:
+def _configuration(directory: Path, http: str) -> Path:
     temporary = "".join(
         f"{name}_temp_path {directory / name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -58,5 +61,4 @@ def _start(directory: Path, http: str) -> Server:
         }}
         """
     )
-    command = [find("nginx"), "-p", str(directory), "-c", str(config), "-e", str(directory / "error.log")]
-    return Server("nginx", command, directory / "nginx.log")
+    return config

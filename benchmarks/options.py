@@ -6,8 +6,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from servers.programs import ROOT
+
 from .scenarios import SCENARIOS
-from .tools import ROOT
 
 #: Seconds that a run of each scale may take until its report; the rest of 3 and 20 minutes is for ending and drawing.
 SECONDS: dict[str, float | None] = {"tiny": None, "quick": 160, "default": 1155, "full": None}

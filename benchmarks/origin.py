@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from servers.ports import free_port
+from servers.process import Process
+from servers.programs import ROOT
+
 from .nginx import Responder
-from .processes import Server, free_port
 from .routes import ORIGINS
-from .tools import ROOT
 
 
 class Origin:
@@ -22,9 +24,9 @@ class Origin:
         self.echo_target = f"http://127.0.0.1:{echo_port}"
         self._responder = Responder(directory, ports)
         command = [sys.executable, "-m", "benchmarks.echo", str(echo_port)]
-        self._echo = Server("the websocket echo", command, directory / "echo.log", cwd=ROOT)
+        self._echo = Process("the websocket echo", command, directory / "echo.log", port=echo_port, cwd=ROOT)
         try:
-            self._echo.wait_for_port(echo_port)
+            self._echo.start()
         except BaseException:
             self.stop()
             raise

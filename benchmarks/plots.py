@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from servers.errors import Missing
+
 from .charts import OURS, BarPanel, LinePanel, Look, bar_chart, empty_chart, line_chart
-from .errors import Missing
 from .figures import own, sizes, variants, worst_throughput
 from .results import Results
 from .scenarios import SCENARIOS

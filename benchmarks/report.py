@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import Missing
+from servers.errors import Missing
+
 from .plots import draw
 from .results import Results
 from .summary import left_out, summary

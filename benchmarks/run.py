@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import BenchmarkError
+from servers.errors import Unavailable
+
 from .field import Job
 from .lab import Lab
 from .progress import Progress
@@ -108,7 +109,7 @@ class Runner:
     def _leave_out(self, what: str, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        is_ours = isinstance(error, BenchmarkError | TimeoutError)
+        is_ours = isinstance(error, Unavailable | TimeoutError)
         if not is_ours:
             traceback.print_exception(error)
         reason = " ".join((str(error) if is_ours and str(error) else repr(error)).split())

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jhub_kvproxy.store.registry import find_backend
+from servers.ports import free_port
+from servers.process import is_alive
+from servers.programs import find, peer_python
 
-from . import stores, tools
+from . import stores
 from .bare import BareTraefik
 from .origin import Origin
 from .probe import Probe
-from .processes import Usage, descendants, free_port, is_running, usage
+from .processes import Usage, descendants, usage
 from .routes import routespec, some, user
 from .variants import PEERS, Variant, configuration_of
 from .workers import Reply, Worker
@@ -87,7 +90,7 @@ class Site:
 
     async def spawn(self) -> None:
         """Start a hub part, without its proxy."""
-        python = tools.peer_python() if self.variant.kind == "peer" else sys.executable
+        python = peer_python() if self.variant.kind == "peer" else sys.executable
         self._hub = await Worker.spawn(self.variant.name, python, self._directory, self._env())
         await self.call("make", timeout=30, **self._specification())
 
@@ -140,7 +143,7 @@ class Site:
             before = now
 
     def _proxies(self) -> list[int]:
-        if not self._proxy_pids or not all(map(is_running, self._proxy_pids)):
+        if not self._proxy_pids or not all(map(is_alive, self._proxy_pids)):
             first = [self._bare.pid] if self._bare else []
             parent = self._bare or self._hub
             self._proxy_pids = first + list(descendants(parent.pid) if parent else [])
@@ -151,7 +154,7 @@ class Site:
 
     def _env(self) -> Mapping[str, str]:
         # All use the same Traefik.
-        paths = [str(Path(tools.find("traefik")).parent), os.environ["PATH"]]
+        paths = [str(Path(find("traefik")).parent), os.environ["PATH"]]
         return {**os.environ, "PATH": os.pathsep.join(paths)}
 
     def _specification(self) -> dict[str, Any]:
@@ -173,11 +176,7 @@ class Site:
         }
         config: dict[str, Any] = {"KVProxy": traits}
         if self._store:
-            address = self._store.address
-            option = {"toml": {"path": address}, "etcd": {"urls": [address]}}.get(
-                self.variant.backend, {"url": address}
-            )
-            config[find_backend(self.variant.backend).__name__] = option
+            config[find_backend(self.variant.backend).__name__] = self._store.traits
         for name, options in configuration_of(self.variant.option).items():
             config[name] = {**config.get(name, {}), **options}
         return {"proxy_class": "jhub_kvproxy.hub.proxy:KVProxy", "config": config}
@@ -197,7 +196,7 @@ class Site:
 
     def _chp(self) -> dict[str, Any]:
         traits = {
-            "command": [tools.find("configurable-http-proxy")],
+            "command": [find("configurable-http-proxy")],
             "api_url": f"http://127.0.0.1:{free_port()}",
             "pid_file": str(self._directory / "chp.pid"),
         }

@@ -9,10 +9,12 @@ from typing import Any
 from jhub_kvproxy.errors import BackendNotFound
 from jhub_kvproxy.store.registry import find_backend, installed_backends
 from jhub_kvproxy.traefik.prometheus import LABELS
+from servers.errors import Missing
+from servers.ports import free_port
+from servers.programs import find, peer_python
 
-from . import stores, tools
-from .errors import BenchmarkError, Missing
-from .processes import free_port
+from . import stores
+from .errors import BenchmarkError
 
 #: The peer's proxy class for each of its stores, and the option that says where the store is.
 PEERS = {
@@ -108,10 +110,10 @@ def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Varia
 
 def _check_programs(variant: Variant) -> None:
     if variant.kind == "peer":
-        tools.peer_python()
+        peer_python()
     if variant.kind == "chp":
         for program in ("node", "configurable-http-proxy"):
-            tools.find(program)
+            find(program)
 
 
 def _why_not(backend: str, has_config: bool) -> str:
@@ -123,7 +125,7 @@ def _why_not(backend: str, has_config: bool) -> str:
         if not stores.is_known(backend):
             return "only its author knows its store: start it, and name its options with --config FILE"
         if backend in _SERVERS:
-            tools.find(_SERVERS[backend])
+            find(_SERVERS[backend])
     except (BackendNotFound, Missing) as error:
         return str(error)
     return ""

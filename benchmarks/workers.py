@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .calls import LINE_LIMIT, Calls, Gone
+from servers.calls import LINE_LIMIT, Calls, Gone
+from servers.process import last_words
+from servers.programs import ROOT
+
 from .errors import BenchmarkError
-from .processes import descendants, last_words
-from .tools import ROOT
+from .processes import descendants
 
 _STOP_TIMEOUT = 30.0
 

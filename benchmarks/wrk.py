@@ -9,9 +9,11 @@ import re
 import signal
 from dataclasses import dataclass
 
+from servers.process import tied
+from servers.programs import find
+
 from .errors import BenchmarkError
-from .processes import tied, usage
-from .tools import find
+from .processes import usage
 
 _CONNECTIONS = 32
 _GRACE = 20.0

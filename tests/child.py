@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +15,9 @@ from typing import Any
 from traitlets.config import Config
 
 from jhub_kvproxy.hub.proxy import KVProxy
+from servers.calls import LINE_LIMIT, Calls, Gone
+from servers.process import PATIENCE, freeze
+from servers.serve import serve
 from tests.hub import kill_processes_of
 from tests.site import Site
 
@@ -23,28 +25,24 @@ _ROOT = Path(__file__).parents[1]
 
 
 class Child:
-    """The process, seen from outside. Calls are answered in the order in which they end."""
+    """The process, seen from outside."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._reader = asyncio.create_task(self._read())
+        self._calls = Calls("the hub", process)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """What `method` of the KVProxy returns; RuntimeError with the class and text of what it raises."""
-        assert self._process.stdin
-        number = len(self._answers)
-        self._answers[number] = asyncio.get_running_loop().create_future()
-        self._process.stdin.write(json.dumps([number, method, *arguments]).encode() + b"\n")
-        kind, said = await self._answers[number]
-        if kind:
-            raise RuntimeError(f"{kind}: {said}")
-        return said
+        try:
+            answer = await self._calls.call("call", timeout=PATIENCE, method=method, arguments=arguments)
+        except Gone:
+            raise asyncio.CancelledError from None
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["result"]
 
     def pause(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
-        while Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-            pass
+        freeze(self._process.pid)
 
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
@@ -53,16 +51,7 @@ class Child:
         """End it as a crash would. Who waits for an answer is cancelled."""
         if self._process.returncode is None:
             self._process.kill()
-        await self._process.wait()
-        await self._reader
-
-    async def _read(self) -> None:
-        assert self._process.stdout
-        async for line in self._process.stdout:
-            number, *answer = json.loads(line)
-            self._answers[number].set_result(answer)
-        for future in self._answers.values():
-            future.cancel()
+        await self._calls.end()
 
 
 @asynccontextmanager
@@ -77,6 +66,7 @@ async def child(site: Site, **traits: Any) -> AsyncIterator[Child]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=_ROOT,
+        limit=LINE_LIMIT,
     )
     made = Child(process)
     try:
@@ -86,25 +76,23 @@ async def child(site: Site, **traits: Any) -> AsyncIterator[Child]:
         kill_processes_of(site.directory)  # its Traefik
 
 
-async def _main(config: dict[str, Any], port: str) -> None:
-    logging.basicConfig(level=logging.INFO)
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # Traefik writes its log there
-    proxy = KVProxy(public_url=f"http://127.0.0.1:{port}/", config=Config(config), log=logging.getLogger("child"))
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+class _Hub:
+    """What the process does."""
 
-    async def answer(number: int, method: str, *arguments: Any) -> None:
-        try:
-            said = ["", await getattr(proxy, method)(*arguments)]
-        except Exception as error:
-            said = [type(error).__name__, str(error)]
-        answers.write(json.dumps([number, *said]) + "\n")
+    def __init__(self, config: dict[str, Any], port: str) -> None:
+        self._config, self._port = config, port
+        self._proxy: KVProxy | None = None
 
-    async with asyncio.TaskGroup() as calls:
-        async for line in reader:
-            calls.create_task(answer(*json.loads(line)))
+    async def call(self, method: str, arguments: list[Any]) -> Any:
+        if self._proxy is None:
+            url, log = f"http://127.0.0.1:{self._port}/", logging.getLogger("child")
+            self._proxy = KVProxy(public_url=url, config=Config(self._config), log=log)
+        return await getattr(self._proxy, method)(*arguments)
+
+    async def stop(self) -> None:
+        """Nothing: its end is a crash."""
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(json.loads(sys.argv[1]), sys.argv[2]))
+    logging.basicConfig(level=logging.INFO)
+    serve(_Hub(json.loads(sys.argv[1]), sys.argv[2]))

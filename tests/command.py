@@ -23,8 +23,8 @@ from jhub_kvproxy.cli import main
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.traefik.binary import find_traefik
+from servers.ports import free_port
 from tests.hub import PATIENCE, answers, heed_signals, until
-from tests.servers import free_port
 from tests.site import writer_for
 
 #: The steps of a check that finds nothing wrong.

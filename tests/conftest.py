@@ -5,10 +5,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fixtures import consul as consul
+from tests.fixtures import etcd as etcd
+from tests.fixtures import pytest_runtest_call as pytest_runtest_call
+from tests.fixtures import pytest_runtest_setup as pytest_runtest_setup
+from tests.fixtures import redis_server as redis_server
 from tests.stores import find_store
-from tests.stores.consul import consul as consul
-from tests.stores.etcd import etcd as etcd
-from tests.stores.redis import redis_server as redis_server
 
 settings.register_profile(
     "kvproxy",

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from tests.servers import free_port
+from servers.ports import free_port
 
 CONFIG = """
 import os, sys

@@ -13,6 +13,8 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.utils import make_ssl_context
 
+from tests.servers import serving
+
 PROXY, PROXY_CA, SERVERS_CA = "proxy-client", "proxy-client-ca", "notebooks-ca"
 
 
@@ -68,13 +70,5 @@ async def secure_server(context: ssl.SSLContext) -> AsyncIterator[tuple[str, lis
                 await websocket.send_str(message.data)
         return websocket
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    try:
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}", seen
-    finally:
-        await runner.cleanup()
+    async with serving(answer, context) as url:
+        yield url, seen

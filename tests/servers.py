@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import random
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-#: Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): none of these takes a port between
-#: its being found and its being used.
-PORTS = range(15_000, 32_000)
+from tests.wire import read_reply
 
 
-def free_port() -> int:
-    while True:
-        port = random.SystemRandom().choice(PORTS)  # Hypothesis seeds the other
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+@asynccontextmanager
+async def serving(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    context: ssl.SSLContext | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> AsyncIterator[str]:
+    """The URL of a server that has each request answered by `answer`; with a TLS `context`, by https."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:(?s:.*)}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, max_line_size=65536, max_field_size=65536)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=context).start()
+        yield f"http{'s' if context else ''}://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -58,16 +66,8 @@ async def user_server(name: str) -> AsyncIterator[str]:
             await response.write(name.encode() + b"\n")
             await asyncio.sleep(0.01)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:(?s:.*)}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, max_line_size=65536, max_field_size=65536)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(answer) as url:
+        yield url
 
 
 class Client:
@@ -83,13 +83,10 @@ class Client:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
         reader, writer = self._streams
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode("latin-1"))
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        status = int(head.split()[1])
-        length = head.partition("content-length: ")[2].split("\r\n")[0]
-        body = await reader.readexactly(int(length or 0))
-        if "connection: close" in head:
+        reply = await read_reply(reader)
+        if "connection: close" in reply.head.lower():
             await self.close()
-        return status, json.loads(body) if b'"server"' in body else None
+        return reply.status, reply.said or None
 
     async def server(self, path: str, host: str = "127.0.0.1") -> str | None:
         """The name of the user server that answers; None when none does."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from jhub_kvproxy.store.lease import Lease
 from jhub_kvproxy.store.reconciler import Reconciler
 from jhub_kvproxy.store.writer import Writer
 from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
-from tests.servers import Client, free_port, user_server
+from servers.ports import free_port
+from tests.hub import until
+from tests.servers import Client, user_server
 from tests.stores import Store
 
 
@@ -72,6 +76,18 @@ async def count_commits(proxy: KVProxy, monkeypatch: pytest.MonkeyPatch) -> list
 
     monkeypatch.setattr(proxy.backend, "apply", counted)
     return batches
+
+
+def pid_of(proxy: KVProxy) -> int:
+    """The process of the first Traefik that `proxy` started."""
+    return int(proxy.control.local.supervisors[0]._pid)
+
+
+async def restart_traefik(proxy: KVProxy) -> None:
+    """Kill the first Traefik that `proxy` started, and wait until it is started again."""
+    killed = pid_of(proxy)
+    os.kill(killed, signal.SIGKILL)
+    await until(lambda: pid_of(proxy) != killed, "Traefik was not started again")
 
 
 async def is_served(site: Site, path: str) -> bool:

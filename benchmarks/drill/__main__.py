@@ -6,28 +6,24 @@ import asyncio
 import signal
 import sys
 
+from servers.errors import Unavailable
+from servers.programs import find
+
 from .. import environment
-from ..errors import BenchmarkError
 from ..progress import Progress
-from ..tools import find
 from .faults import FAULTS, Times
 from .options import Options, parse
 from .report import name_of, text, write
 from .run import drill
 
-_PROGRAMS = {
-    "etcd": ("etcd", "etcdctl"),
-    "consul": ("consul",),
-    "redis": ("redis-server", "redis-cli"),
-    "toml": (),
-}
+_PROGRAMS = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis-server"], "toml": []}
 
 
 def main() -> int:
     options = parse()
     try:
         return asyncio.run(_drill(options))
-    except BenchmarkError as error:
+    except Unavailable as error:
         print(f"drill: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):

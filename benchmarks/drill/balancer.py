@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..processes import free_port
-from ..tools import find
-from .part import Part
+from servers.ports import free_port
+from servers.process import Process
+from servers.programs import find
+
 from .replicas import Replica
 
 # A Traefik that has no table yet does not answer this path with 200.
@@ -57,23 +59,23 @@ class Balancer:
 
     def __init__(self, replicas: Sequence[Replica], directory: Path) -> None:
         self.port = free_port()
-        servers = "\n".join(f"    server {one.part.name} 127.0.0.1:{one.port} check" for one in replicas)
+        servers = "\n".join(f"    server {one.process.name} 127.0.0.1:{one.port} check" for one in replicas)
         config = directory / "haproxy.cfg"
         config.write_text(_CONFIG.format(port=self.port, servers=servers))
         self._log = directory / "haproxy.log"
-        self._part = Part("HAProxy", [find("haproxy"), "-db", "-f", str(config)], self._log)
-        self._part.start()
+        self._process = Process("HAProxy", [find("haproxy"), "-db", "-f", str(config)], self._log, port=self.port)
+        self._process.launch()
 
     async def wait(self) -> None:
         """Wait until it takes connections."""
-        await self._part.until_port(self.port)
+        await asyncio.to_thread(self._process.wait)
 
     def sessions(self) -> Sessions:
         """All connections that have ended."""
         return Sessions(self._log.read_text(errors="replace"))
 
     def stop(self) -> None:
-        self._part.kill()
+        self._process.kill()
 
 
 class Sessions:

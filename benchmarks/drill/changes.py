@@ -7,8 +7,9 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-from ..calls import Gone
-from ..errors import BenchmarkError
+from servers.calls import Gone
+from servers.errors import Unavailable
+
 from .book import Book, path
 from .client import Broken, get
 from .events import HUB, Change, Event, judged
@@ -101,7 +102,7 @@ class Changes:
         except Gone:
             # The database has the server, and the next hub looks there.
             change.error = "the hub is gone"
-        except BenchmarkError as error:
+        except Unavailable as error:
             change.error, change.returned = str(error), time.monotonic()
             if change.kind == "add":
                 self._book.drop(name)

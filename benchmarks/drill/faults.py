@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..calls import Gone
-from ..errors import BenchmarkError
+from servers.calls import Gone
+from servers.errors import Unavailable
+
 from .judging import Bound, Marks
-from .part import Part
 from .site import Site
 
 _BURST = 30
@@ -58,45 +58,46 @@ async def _changes(site: Site, marks: Marks, times: Times) -> None:
 
 
 async def _traefik_killed(site: Site, marks: Marks, times: Times) -> None:
-    part = site.replicas[0].part
-    marks.victim, marks.fault = part.name, time.monotonic()
-    part.kill()
+    traefik = site.replicas[0].process
+    marks.victim, marks.fault = traefik.name, time.monotonic()
+    traefik.kill()
     await asyncio.sleep(times.outage / 2)
-    part.start()
+    traefik.launch()
 
 
 async def _store_killed(site: Site, marks: Marks, times: Times) -> None:
     marks.fault = time.monotonic()
-    for part in site.store.parts:
-        part.kill()
+    for member in site.store.members:
+        member.kill()
     await asyncio.sleep(times.outage)
-    await site.store.start()
+    site.store.launch()
+    await asyncio.to_thread(site.store.wait)
     marks.back = time.monotonic()
 
 
 async def _store_frozen(site: Site, marks: Marks, times: Times) -> None:
     marks.fault = time.monotonic()
-    for part in site.store.parts:
-        part.freeze()
+    for member in site.store.members:
+        member.freeze()
     await asyncio.sleep(times.outage)
-    for part in site.store.parts:
-        part.thaw()
+    for member in site.store.members:
+        member.thaw()
     marks.back = time.monotonic()
 
 
 async def _store_emptied(site: Site, marks: Marks, times: Times) -> None:
     marks.fault = time.monotonic()
-    await site.store.empty()
+    await asyncio.to_thread(site.store.empty)
 
 
 async def _member_killed(site: Site, marks: Marks, times: Times) -> None:
-    leader: Part = await site.store.leader()
+    leader = await asyncio.to_thread(site.store.leader)
     marks.notes.append(f"{leader.name} led")
     marks.fault = time.monotonic()
     leader.kill()
     await asyncio.sleep(times.outage)
-    leader.start()
-    await site.store.wait()
+    leader.launch()
+    await asyncio.to_thread(site.store.wait)
 
 
 async def _hub_killed(site: Site, marks: Marks, times: Times) -> None:
@@ -128,7 +129,7 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
         try:
             await old.call(do, timeout=_INTRUDER_TIMEOUT, **arguments)
             marks.notes.append(f"the first hub could still {do}")
-        except (BenchmarkError, Gone) as error:
+        except (Unavailable, Gone) as error:
             marks.notes.append(f"the first hub could not {do}: {error}")
     await old.kill()
 

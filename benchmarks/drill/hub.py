@@ -1,4 +1,4 @@
-"""A hub, in a process of its own: ``python -m benchmarks.drill.hub``, driven by :mod:`..worker.serve`.
+"""A hub, in a process of its own: ``python -m benchmarks.drill.hub``, driven by :mod:`servers.serve`.
 
 It uses its proxy object as JupyterHub does: asks for all routes first, then checks them with JupyterHub's own
 ``Proxy.check_routes``, and again every now and then.
@@ -7,15 +7,15 @@ It uses its proxy object as JupyterHub does: asks for all routes first, then che
 from __future__ import annotations
 
 import asyncio
-import time
 import traceback
 from types import SimpleNamespace
 from typing import Any
 
 from aiohttp import web
 
+from servers.serve import serve
+
 from ..worker.make import make_part
-from ..worker.serve import serve
 from .book import path
 
 # How often the Helm chart for Kubernetes has JupyterHub look; its own default is every 300 s.
@@ -32,20 +32,11 @@ class Hub:
         self._web: web.AppRunner | None = None
         self._polling: asyncio.Task[None] | None = None
 
-    async def run(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        started = time.monotonic()
-        try:
-            result = await getattr(self, f"_{name}")(**arguments)
-        except Exception as error:
-            traceback.print_exc()
-            return {"started": started, "ended": time.monotonic(), "error": f"{type(error).__name__}: {error}"}
-        return {"started": started, "ended": time.monotonic(), "result": result}
-
-    async def _make(self, name: str, port: int, specification: dict[str, Any]) -> None:
+    async def make(self, name: str, port: int, specification: dict[str, Any]) -> None:
         self._name, self._port = name, port
         self._proxy = make_part(hub_url=f"http://127.0.0.1:{port}", **specification).proxy
 
-    async def _boot(self, users: dict[str, str]) -> None:
+    async def boot(self, users: dict[str, str]) -> None:
         """Start with the users whose servers run, by name, with their ports. May be asked for again when it fails."""
         self._users = {name: _user(name, port) for name, port in users.items()}
         routes = await self._proxy.get_all_routes()
@@ -56,7 +47,7 @@ class Hub:
         await self._check(routes)
         self._polling = asyncio.create_task(self._poll_forever())
 
-    async def _add(self, name: str, port: str) -> None:
+    async def add(self, name: str, port: str) -> None:
         """Start a server, or another in the place of the one that there is."""
         before, user = self._users.get(name), _user(name, port)
         spawner = user.spawners[""]
@@ -72,7 +63,7 @@ class Hub:
             raise
         spawner.ready, spawner.pending = True, None
 
-    async def _delete(self, name: str) -> None:
+    async def delete(self, name: str) -> None:
         """Stop a server."""
         user = self._users[name]
         spawner = user.spawners[""]
@@ -84,14 +75,14 @@ class Hub:
             raise
         del self._users[name]
 
-    async def _routes(self) -> dict[str, str]:
+    async def routes(self) -> dict[str, str]:
         """The target of each route."""
         return {spec: route["target"] for spec, route in (await self._proxy.get_all_routes()).items()}
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
         await self._check(await self._proxy.get_all_routes())
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
         if self._polling:
             self._polling.cancel()
         if self._web:
@@ -104,7 +95,7 @@ class Hub:
         while True:
             await asyncio.sleep(_POLL_INTERVAL)
             try:
-                await self._poll()
+                await self.poll()
             except Exception:  # as JupyterHub does
                 traceback.print_exc()
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..calls import LINE_LIMIT, Calls, Gone
+from servers.calls import LINE_LIMIT, Calls, Gone
+from servers.process import freeze, last_words, tied
+from servers.programs import ROOT
+
 from ..errors import BenchmarkError
-from ..processes import last_words, tied
-from ..tools import ROOT
-from .part import freeze
 
 
 class HubProcess:
@@ -49,7 +49,7 @@ class HubProcess:
         return hub
 
     async def call(self, do: str, *, timeout: float, **arguments: Any) -> Any:
-        """What it answers. Raises BenchmarkError with its words when it fails, and :class:`~..calls.Gone`."""
+        """What it answers. Raises BenchmarkError with its words when it fails, and :class:`~servers.calls.Gone`."""
         answer = await self._calls.call(do, timeout=timeout, **arguments)
         if "error" in answer:
             raise BenchmarkError(answer["error"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +13,21 @@ from typing import Any
 import tomli_w
 
 from jhub_kvproxy.traefik.certificate import self_signed
+from servers.ports import free_port
+from servers.traefik import Traefik
 
-from ..processes import free_port
-from ..tools import find
-from .part import Part
-from .stores.base import run
+from ..errors import BenchmarkError
 
 # Of `traefik-config`, which is given the ports of each replica later.
 _ANY_PORT = "0"
+_RUN_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
     """A Traefik: its process, its port for users, and its API's."""
 
-    part: Part
+    process: Traefik
     port: int
     api_port: int
 
@@ -63,14 +63,20 @@ def _make_replica(number: int, static: dict[str, Any], env: dict[str, str], home
     own["entryPoints"]["api"]["address"] = f"127.0.0.1:{api_port}"
     file = home / f"{name}.toml"
     file.write_text(tomli_w.dumps(own))
-    command = [find("traefik"), f"--configFile={file}"]
-    # Where Traefik starts is where it looks for its plugins.
-    part = Part(name, command, home.parent / f"{name}.log", cwd=home, env={**os.environ, **env})
-    return Replica(part, port, api_port)
+    return Replica(Traefik(file, name=name, env=env), port, api_port)
 
 
 async def _told(config: Path, home: Path, *words: str) -> dict[str, Any]:
     """What ``jhub-kvproxy traefik-config`` says. Raises BenchmarkError with its words when it fails."""
     command = [sys.executable, "-m", "jhub_kvproxy", "traefik-config", f"--config={config}", f"--directory={home}"]
-    told: dict[str, Any] = json.loads(await run([*command, f"--api-address=127.0.0.1:{_ANY_PORT}", "--json", *words]))
+    command += [f"--api-address=127.0.0.1:{_ANY_PORT}", "--json", *words]
+    try:
+        done = await asyncio.to_thread(
+            subprocess.run, command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_RUN_TIMEOUT
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(str(error)) from None
+    if done.returncode:
+        raise BenchmarkError(f"traefik-config failed: {done.stdout}{done.stderr}".strip())
+    told: dict[str, Any] = json.loads(done.stdout)
     return told

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Missing
+from servers.errors import Missing
+
 from ..markdown import seconds, table
 from .judging import Row
 from .site import Size

@@ -42,7 +42,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
     backend, began = site.backend, time.monotonic()
     rows = []
     for fault in faults:
-        if fault.needs_processes and not site.store.parts:
+        if fault.needs_processes and not site.store.members:
             progress.skip(1)
             continue
         progress.step(f"{backend}: {fault.title}")
@@ -62,7 +62,7 @@ def _keep_logs(directory: Path, logs: Path) -> None:
     shutil.rmtree(logs, ignore_errors=True)  # those of another run would not go with this one
     logs.mkdir(parents=True)
     for pattern in ("hub-*.log", "traefik-*.log"):
-        for log in directory.glob(pattern):
+        for log in directory.rglob(pattern):
             shutil.copy(log, logs)
 
 

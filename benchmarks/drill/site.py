@@ -13,17 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..calls import Gone
+from jhub_kvproxy.store.registry import find_backend
+from servers.calls import Gone
+from servers.cluster import Cluster
+from servers.errors import Unavailable
+from servers.ports import free_port
+from servers.process import Process
+from servers.programs import ROOT
+
 from ..errors import BenchmarkError
-from ..processes import free_port
 from ..routes import user
 from .balancer import Balancer
 from .book import Book
 from .changes import Changes
 from .hubs import HubProcess
-from .part import Part
 from .replicas import Replica, make_replicas
-from .stores import STORES, Store
+from .stores import STORES
 from .sweep import Found, compare_table, sweep
 from .visitors import Visitors
 
@@ -51,7 +56,7 @@ class Site:
     `delivery` is :attr:`KVProxy.delivery`: how the table gets to Traefik.
     """
 
-    store: Store
+    store: Cluster
     replicas: list[Replica]
     balancer: Balancer
     book: Book
@@ -99,7 +104,7 @@ class Site:
                 break
             except Gone:
                 raise BenchmarkError(f"{hub.name} ended while it booted") from None
-            except BenchmarkError:
+            except Unavailable:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
@@ -111,13 +116,13 @@ class Site:
         found = await sweep(self.replicas, expected, self.hub.name)
         try:
             compare_table(found, expected, await self.hub.call("routes", timeout=_TABLE_TIMEOUT))
-        except (BenchmarkError, Gone) as error:
+        except (Unavailable, Gone) as error:
             found.lost.append(f"the table cannot be read: {error or 'the hub is gone'}")
         return found
 
     async def mend(self) -> bool:
         """Have the hub check its routes, so that the next fault meets a whole site; whether it is one then."""
-        with contextlib.suppress(BenchmarkError, Gone):
+        with contextlib.suppress(Unavailable, Gone):
             await self.hub.call("poll", timeout=_TABLE_TIMEOUT)
             await self._until_steady()
             return True
@@ -125,12 +130,13 @@ class Site:
 
     async def _start(self) -> None:
         self.store = STORES[self.backend](self._directory)
-        self._stack.callback(self.store.stop)
-        await self.store.start()
+        self._stack.callback(self.store.kill)
+        self.store.launch()
+        await asyncio.to_thread(self.store.wait)
         self.replicas = await make_replicas(self.size.replicas, self._configuration(), self._directory)
         for replica in self.replicas:
-            self._stack.callback(replica.part.kill)
-            replica.part.start()
+            self._stack.callback(replica.process.kill)
+            replica.process.launch()
         servers = await self._start_servers()
         self.spare = servers.pop()
         users = {user(number): servers[number] for number in range(self.size.users)}
@@ -160,15 +166,11 @@ class Site:
     async def _start_servers(self) -> list[str]:
         log = self._directory / "servers.log"
         command = [sys.executable, "-m", "benchmarks.drill.servers", str(self.size.users + _SPARE_SERVERS)]
-        servers = Part("the users' servers", command, log)
+        servers = Process("the users' servers", command, log, cwd=ROOT)
         self._stack.callback(servers.kill)
-        servers.start()
-
-        async def have_told() -> bool:
-            return log.read_text().endswith("]\n")
-
-        await servers.until(have_told)
-        return [str(port) for port in json.loads(log.read_text())]
+        servers.launch()
+        await asyncio.to_thread(servers.wait_until, lambda: servers.log.endswith("]\n"))
+        return [str(port) for port in json.loads(servers.log)]
 
     async def _spawn(self, name: str, port: int) -> HubProcess:
         hub = await HubProcess.spawn(name, port, self._specification(), self._directory)
@@ -200,7 +202,7 @@ class Site:
             "should_start": False,
             "traefik_api_password": self._password,
         }
-        return {"KVProxy": traits, self.store.section: self.store.traits}
+        return {"KVProxy": traits, find_backend(self.backend).__name__: self.store.traits}
 
     def _specification(self) -> dict[str, Any]:
         """What makes a hub's proxy object, see :func:`..worker.make.make_part`."""

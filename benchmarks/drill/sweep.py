@@ -35,16 +35,16 @@ async def sweep(replicas: Sequence[Replica], expected: Mapping[str, str], hub: s
     found = Found()
     names = list(expected)
     for replica in replicas:
-        if not replica.part.is_running:
+        if not replica.process.is_running:
             continue
         async with Probe(replica.port) as probe:
             answers = await probe.who([path(name) for name in names])
             (hub_answer,) = await probe.who(["/hub/"])
-        found.compare(replica.part.name, expected, dict(zip(names, answers, strict=True)))
+        found.compare(replica.process.name, expected, dict(zip(names, answers, strict=True)))
         if hub_answer != hub:
             # Not by `compare`, for which a hub is nobody.
             (found.wrong if hub_answer else found.lost).append(
-                f"{replica.part.name}: the hub's route leads to {hub_answer or 'nobody'}, not to {hub}"
+                f"{replica.process.name}: the hub's route leads to {hub_answer or 'nobody'}, not to {hub}"
             )
     return found
 

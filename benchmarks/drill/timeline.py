@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Missing
+from servers.errors import Missing
+
 from .events import Change, Event
 from .judging import Row
 

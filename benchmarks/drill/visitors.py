@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from servers.process import last_words, tied
+from servers.programs import ROOT
+
 from ..errors import BenchmarkError
-from ..processes import last_words, tied
-from ..tools import ROOT
 from .events import Event
 
 _LINE_LIMIT = 1 << 24

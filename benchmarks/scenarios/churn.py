@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from servers.process import tied
+from servers.programs import ROOT
+
 from ..changes import Churn
 from ..errors import BenchmarkError
 from ..field import Field, Job
 from ..lab import Lab
-from ..processes import tied
 from ..routes import routespec, some, user
 from ..site import Site
-from ..tools import ROOT
 
 NAME = "churn"
 

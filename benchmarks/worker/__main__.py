@@ -1,9 +1,10 @@
-"""A worker process: does what :mod:`.commands` can, as it is told by :mod:`.serve`. Ends its proxy when it ends."""
+"""A worker process: does the commands of :mod:`.commands` by :mod:`servers.serve`. Ends its proxy when it ends."""
 
 from __future__ import annotations
 
+from servers.serve import serve
+
 from .commands import Commands
-from .serve import serve
 
 if __name__ == "__main__":
     serve(Commands())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import traceback
 from typing import Any
 
@@ -20,30 +19,20 @@ class Commands:
         self._part: HubPart | None = None
         self._meter = BlockMeter()
 
-    async def run(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The answer to the command `name`: when it began and ended, and its result or the error."""
-        started = time.monotonic()
-        try:
-            result = await getattr(self, f"_{name}")(**arguments)
-        except Exception as error:
-            traceback.print_exc()
-            return {"started": started, "ended": time.monotonic(), "error": f"{type(error).__name__}: {error}"}
-        return {"started": started, "ended": time.monotonic(), "result": result}
-
     @property
     def part(self) -> HubPart:
         if self._part is None:
             raise RuntimeError("There is no proxy yet: send make first.")
         return self._part
 
-    async def _make(self, **spec: Any) -> None:
+    async def make(self, **spec: Any) -> None:
         self._part = make_part(**spec)
 
-    async def _open(self, count: int, targets: dict[str, str]) -> None:
+    async def open(self, count: int, targets: dict[str, str]) -> None:
         """Start the proxy with the standing routes, in whatever way is the fastest."""
         await self.part.open(standing(count, targets))
 
-    async def _boot(self, count: int, targets: dict[str, str]) -> int:
+    async def boot(self, count: int, targets: dict[str, str]) -> int:
         """Start as JupyterHub does: start, ask for all routes, add those that are missing, all at once."""
         await self.part.start()
         present = await self.part.proxy.get_all_routes()
@@ -51,13 +40,13 @@ class Commands:
         await asyncio.gather(*(self.part.proxy.add_route(*route) for route in missing))
         return len(missing)
 
-    async def _add(self, routespec: str, target: str, data: dict[str, Any]) -> None:
+    async def add(self, routespec: str, target: str, data: dict[str, Any]) -> None:
         await self.part.proxy.add_route(routespec, target, data)
 
-    async def _delete(self, routespec: str) -> None:
+    async def delete(self, routespec: str) -> None:
         await self.part.proxy.delete_route(routespec)
 
-    async def _many(self, add: list[list[Any]], delete: list[str]) -> int:
+    async def many(self, add: list[list[Any]], delete: list[str]) -> int:
         """All at once; returns how many failed."""
         proxy = self.part.proxy
         calls = [*(proxy.add_route(*route) for route in add), *(proxy.delete_route(spec) for spec in delete)]
@@ -67,26 +56,26 @@ class Commands:
             traceback.print_exception(error)
         return len(errors)
 
-    async def _get_all(self) -> int:
+    async def get_all(self) -> int:
         return len(await self.part.proxy.get_all_routes())
 
-    async def _get(self, routespec: str) -> bool:
+    async def get(self, routespec: str) -> bool:
         return await self.part.proxy.get_route(routespec) is not None
 
-    async def _meter_start(self) -> None:
+    async def meter_start(self) -> None:
         self._meter.start()
 
-    async def _meter_stop(self) -> float:
+    async def meter_stop(self) -> float:
         """The longest time, in seconds, that the event loop was blocked since `meter_start`."""
         return await self._meter.stop()
 
-    async def _snapshot(self) -> None:
+    async def snapshot(self) -> None:
         await self.part.snapshot()
 
-    async def _remove(self) -> None:
+    async def remove(self) -> None:
         await self.part.remove()
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
         part, self._part = self._part, None
         if part:
             await part.stop()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tools
 from benchmarks.drill import __main__ as command
 from benchmarks.drill.faults import FAULTS
 from benchmarks.drill.judging import Marks, Row
@@ -21,8 +20,8 @@ from benchmarks.drill.options import parse
 from benchmarks.drill.report import Drill
 from benchmarks.drill.site import Size
 from benchmarks.drill.timeline import bins
-from benchmarks.errors import Missing
 from benchmarks.processes import descendants
+from servers.programs import find
 from tests.hub import heed_signals
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +31,7 @@ SMALLEST = ["--minutes", "0.01", "--users", "5", "--rate", "40"]
 
 @pytest.fixture(autouse=True)
 def _programs():
-    try:
-        tools.find("haproxy")
-    except Missing as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+    find("haproxy")
 
 
 def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tools
 from benchmarks.bounds import BOUNDS
-from benchmarks.errors import Missing
 from benchmarks.field import Field, Job
 from benchmarks.lab import Lab
 from benchmarks.origin import Origin
@@ -20,6 +18,7 @@ from benchmarks.results import Results
 from benchmarks.run import Runner
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.variants import Variant, find_variants, own
+from servers.programs import find
 
 ROOT = Path(__file__).parents[2]
 TINY = {name: scenario.SCALES["tiny"] for name, scenario in SCENARIOS.items()}
@@ -50,15 +49,6 @@ OWN_MEASURES = {
 }
 
 
-def need(*programs: str) -> None:
-    """Skip without any of `programs`; where all is promised to be there, fail."""
-    try:
-        for program in programs:
-            tools.find(program)
-    except Missing as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
-
-
 def jobs(name: str, variants: list[Variant]) -> list[Job]:
     return list(SCENARIOS[name].jobs(Field(variants), TINY[name], None))
 
@@ -66,7 +56,8 @@ def jobs(name: str, variants: list[Variant]) -> list[Job]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> tuple[Path, str]:
     """Where the command wrote its report, and what it printed."""
-    need("nginx", "wrk")
+    find("nginx")
+    find("wrk")
     directory = tmp_path_factory.mktemp("run")
     command = [sys.executable, "-m", "benchmarks", "--tiny", "--output", directory / "out"]
     env = {**os.environ, "TMPDIR": str(directory)}
@@ -115,7 +106,7 @@ def test_the_report_shows_what_was_measured(run):
 @pytest.fixture
 def measured(tmp_path):
     """Measures "reads" with variants, in so many seconds; returns the results."""
-    need("nginx")
+    find("nginx")
     origin = Origin(tmp_path / "origin")
 
     async def run(seconds: float, *variants: Variant) -> Results:

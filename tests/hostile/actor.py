@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from tests.wire import connections
 
 Act = Callable[["Actor", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -68,30 +69,13 @@ def answering(*answers: bytes) -> Act:
 async def acting(act: Act) -> AsyncIterator[Actor]:
     """An :class:`Actor` that runs."""
     actor = Actor(act)
-    running: set[asyncio.Task[None]] = set()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        running.add(task)
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         actor.connections += 1
         try:
             await act(actor, reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             actor.left += 1
-        except asyncio.CancelledError:
-            pass
-        finally:
-            running.discard(task)
-            writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 24)
-    actor.port = server.sockets[0].getsockname()[1]
-    try:
+    async with connections(serve) as actor.port:
         yield actor
-    finally:
-        server.close()
-        for task in list(running):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*running, return_exceptions=True)

@@ -18,8 +18,9 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tests.hostile.wire import Wire, echoing, request
-from tests.servers import free_port
+from servers.ports import free_port
+from tests.hostile.echo import echoing
+from tests.wire import Wire, request
 
 CORPUS = Path(__file__).parent / "corpus.json"
 
@@ -131,6 +132,6 @@ async def answers(routes: Mapping[str, str], asked: list[tuple[str, str]], *argu
                 await asyncio.to_thread(add_route, api_port, routespec, echo.url)
             said = []
             for target, host in asked:
-                said.append((await wire.ask(request(target, host=host))).server)
+                said.append((await wire.ask(request(target, host=host or None))).server)
             await wire.close()
             return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.hostile.http2 import PREFACE, fields, frame, packed
+from tests.http2 import PREFACE, fields, frame, packed
 
 #: A request that nobody sends as one, and a line of a head that nobody sends as one.
 HIDDEN = b"GET /user/bob/hidden HTTP/1.1\r\nHost: hub.example\r\n\r\n"

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from tests.front import Certificates, started_with_tls
 from tests.hostile.actor import Act, Actor, acting
-from tests.hostile.http2 import Fields, Http2, ask, pour
-from tests.hostile.wire import Echo, Reply, Wire, converse, echoing, tunnel
+from tests.hostile.echo import Echo, echoing
+from tests.http2 import Fields, Http2, ask, pour
+from tests.public_tls import Certificates, started_with_tls
 from tests.site import Site
 from tests.stores import Store
+from tests.wire import Reply, Wire, converse, tunnel
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Scene:
         self._stack = AsyncExitStack()
         self.site = Site(directory, store, self._stack)
         self._wire = Wire(self.site.port)
-        self._trust: ssl.SSLContext | None = None
+        self._context: ssl.SSLContext | None = None
         self.echoes: dict[str, Echo] = {}
         self.proxy: KVProxy
 
@@ -43,8 +44,8 @@ class Scene:
         """
         traits = {"delivery": "push", "host_routing": True, **traits}
         if certificates:
-            self._trust = certificates.trust()
-            self._trust.set_alpn_protocols(["h2"])
+            self._context = certificates.trust()
+            self._context.set_alpn_protocols(["h2"])
             self.proxy = await started_with_tls(self.site, certificates, **traits)
         else:
             self.proxy = await self.site.started(**traits)
@@ -72,12 +73,12 @@ class Scene:
     def ask2(self, fields: Fields, body: bytes | None = None, trailers: Fields = ()) -> Reply:
         """The reply to a request over HTTP/2, on a connection of its own; :meth:`seen` tells what it made."""
         self.forget()
-        return self.run(ask(self.site.port, fields, body, trailers, self._trust))
+        return self.run(ask(self.site.port, fields, body, trailers, context=self._context))
 
     def pour(self, raw: bytes) -> None:
         """Send these bytes on a connection of their own; :meth:`seen` tells what they made."""
         self.forget()
-        self.run(pour(self.site.port, raw, self._trust))
+        self.run(pour(self.site.port, raw, context=self._context))
 
     def http2(self) -> Http2:
         """A connection of HTTP/2 that is closed with the scene; what is to be awaited goes through :meth:`run`."""

@@ -7,12 +7,12 @@ import re
 import pytest
 from hypothesis import given
 
-from tests.front import Certificates
 from tests.hostile.chp import PATHS
 from tests.hostile.explore import explore
 from tests.hostile.frames import HIDDEN, INJECTED, conversations
-from tests.hostile.http2 import fields
 from tests.hostile.scene import scene
+from tests.http2 import fields
+from tests.public_tls import Certificates
 from tests.stores import Store
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from jhub_kvproxy import TraefikError
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
-from tests.hostile.wire import request
 from tests.stores import Store
+from tests.wire import request
 
 #: What Traefik tells users' servers of where a request comes from: what each is without one in front.
 OURS = {

@@ -19,10 +19,10 @@ from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.routing.routes import Route
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
-from tests.hostile.wire import request
 from tests.model import winner
 from tests.stores import find_store
 from tests.strategies import NAMES
+from tests.wire import request
 
 #: Each ends a string, a list, a rule or a template somewhere, or is taken for another name or path.
 PIECES = [

@@ -13,9 +13,9 @@ from tests.hostile.chp import CORPUS, HOSTS, PATHS, answers, find, model
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.hostile.strategies import targets
-from tests.hostile.wire import request
 from tests.model import winner
 from tests.stores import Store
+from tests.wire import request
 
 RECORDED = json.loads(CORPUS.read_text())
 USERS = set(PATHS.values()) - {"hub"}
@@ -27,7 +27,7 @@ def is_refused(answer):
 
 @pytest.mark.usefixtures("delivery")
 @pytest.mark.parametrize("group", ["paths", "hosts"])
-def test_the_corpus(group, request: pytest.FixtureRequest):
+def test_each_recorded_request_gets_to_the_recorded_server(group, request: pytest.FixtureRequest):
     play = request.getfixturevalue(f"on_{group}")
     cases = RECORDED[group]
     replies = play.ask(*(ask(case) for case in cases))
@@ -62,7 +62,7 @@ def test_the_model_says_what_configurable_http_proxy_does():
 
 
 @pytest.mark.fuzz
-def test_any_path(on_paths):
+def test_any_path_gets_to_the_server_that_the_model_says(on_paths):
     """Thousands of paths, against the model of configurable-http-proxy."""
     seen: set[str] = set()
 
@@ -96,7 +96,7 @@ def verdict(target, here):
 
 
 def ask(case):
-    return request(case["target"], host=case["host"])
+    return request(case["target"], host=case["host"] or None)
 
 
 def test_the_page_says_what_is_so():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.hostile.explore import explore
 from tests.hostile.framing import requests_in
-from tests.hostile.wire import request
+from tests.wire import request
 
 #: The request that nobody sent as one.
 HIDDEN = b"GET /user/bob/hidden HTTP/1.1\r\nHost: hub.example\r\n\r\n"
@@ -142,7 +142,7 @@ def test_a_length_beside_chunks_counts_for_nothing(on_paths, order, length):
 
 
 @pytest.mark.fuzz
-def test_any_framing(on_paths):
+def test_any_framing_is_read_in_one_way(on_paths):
     seen = 0
 
     @given(

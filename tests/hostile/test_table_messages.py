@@ -16,8 +16,8 @@ from jhub_kvproxy.routing.revision import Revision
 from tests.hostile.explore import explore
 from tests.hostile.messages import ONE, TERM, TWO, messages, read
 from tests.hostile.scene import scene
-from tests.hostile.wire import Wire, request
 from tests.stores import Store
+from tests.wire import Wire, request
 
 PATHS = ["/x", "/a/x", "/a/b/x", "/a/b/c%2Fd"]
 METHODS = ["PUT", "PUT", "PATCH", "PATCH", "PATCH", "GET", "POST", "DELETE", "HEAD", "OPTIONS", "TRACE", "put", "X"]
@@ -46,8 +46,8 @@ class Plugin:
         assert self.send("PUT", TABLE, json.dumps(message).encode()).status == 200
 
     def send(self, method, path, body, *headers):
-        lines = [f"Authorization: Basic {self._credential}", f"Content-Length: {len(body)}", *headers]
-        return self._play.run(self._wire.ask(request(path, *lines, method=method) + body))
+        credential = f"Authorization: Basic {self._credential}"
+        return self._play.run(self._wire.ask(request(path, credential, *headers, method=method, body=body)))
 
     def filled(self, body):
         """The message as it is sent."""

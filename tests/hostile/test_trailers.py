@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.actor import answering
-from tests.hostile.http2 import fields
 from tests.hostile.scene import scene
-from tests.hostile.wire import request
+from tests.http2 import fields
 from tests.stores import Store
+from tests.wire import request
 
 SPOOFED = [("X-Real-Ip", "6.6.6.6"), ("X-Forwarded-Prefix", "/evil"), ("X_Forwarded_For", "6.6.6.6"), ("X-T", "v")]
 #: Headers by which a message's end is found; as trailers they would change it afterwards.

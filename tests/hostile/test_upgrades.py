@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.actor import answering
-from tests.hostile.wire import request
+from tests.wire import request
 
 ASKS = "Connection: Upgrade"
 WEBSOCKET = [ASKS, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA=="]

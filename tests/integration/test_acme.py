@@ -9,10 +9,10 @@ import stat
 import pytest
 
 from jhub_kvproxy import TraefikError
+from servers.ports import free_port
 from tests.acme import acme_server
-from tests.front import get, served_name
 from tests.hub import until
-from tests.servers import free_port
+from tests.public_tls import get, served_name
 
 NAME = "hub.kvproxy.test"
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import subprocess
 import sys
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -21,8 +18,11 @@ from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.tracker import Activity
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.traefik.ports import is_free
+from servers.ports import free_port
+from servers.process import Process
+from tests.activity import a_tick_ago, later, now, time_of, used, websocket
 from tests.hub import until
-from tests.servers import Client, free_port, user_server
+from tests.servers import Client, user_server
 from tests.site import count_commits, leave
 
 #: Serves HTTP/1.0, and so closes each connection with its answer.
@@ -31,63 +31,17 @@ CLOSING_SERVER = (
 )
 
 
-def time_of(route):
-    text = route["data"]["last_activity"]
-    assert text.endswith("Z")
-    return datetime.fromisoformat(text)
-
-
-async def used(proxy, spec="/user/a/"):
-    return time_of((await proxy.get_all_routes())[spec])
-
-
 def ask_anew(proxy):
     """Within a second, the kernel is not asked again."""
     proxy.control.activity._asked_at = float("-inf")
 
 
-def now():
-    return datetime.now(UTC)
-
-
-async def a_tick_ago():
-    """A time that is before all that comes, by the kernel's clock too, which has ticks of up to 10 ms."""
-    time = now()
-    await asyncio.sleep(0.02)
-    return time
-
-
-async def later(proxy, than, spec="/user/a/"):
-    await until(lambda: _is_later(proxy, than, spec), f"the use of {spec} was not seen")
-
-
-async def _is_later(proxy, than, spec):
-    return await used(proxy, spec) > than
-
-
-@asynccontextmanager
-async def websocket(site, path="/user/a/ws"):
-    url = f"http://127.0.0.1:{site.port}{path}"
-    async with aiohttp.ClientSession() as session, session.ws_connect(url) as websocket:
-        yield websocket
-
-
-@asynccontextmanager
-async def closing_server(directory):
+@contextmanager
+def closing_server(directory):
     port = free_port()
     command = [sys.executable, "-c", CLOSING_SERVER, str(port)]
-    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        await until(lambda: _accepts(port), "the server does not start")
+    with Process("the closing server", command, directory / "server.log", port=port, cwd=directory):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _accepts(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_without_it_routes_have_no_last_activity(site):
@@ -115,7 +69,7 @@ async def test_a_request_is_a_use_of_its_route_only(site, delivery):
 
 async def test_a_request_is_a_use_when_the_server_closes_its_connection_at_once(site, tmp_path):
     proxy = await site.started(activity=True)
-    async with closing_server(tmp_path) as url:
+    with closing_server(tmp_path) as url:
         await proxy.add_route("/user/a/", url, {})
         added = max(await used(proxy), await a_tick_ago())
         await site.client.get("/user/a/")

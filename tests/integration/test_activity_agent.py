@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -14,14 +13,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from traitlets import TraitError
 
 from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.agent import Agent
 from jhub_kvproxy.activity.tracker import Activity
+from servers.ports import free_port, takes_connections
+from tests.activity import a_tick_ago, later, used, websocket
 from tests.hub import until
-from tests.integration.test_activity import a_tick_ago, later, used, websocket
-from tests.servers import free_port
+from tests.servers import serving
 
 TOKEN = "s3cret-token"
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "idle-culling.md"
@@ -33,11 +34,6 @@ def command(port):
     return [sys.executable, *COMMAND.replace("10.0.0.1", "127.0.0.1").replace("8098", str(port)).split()]
 
 
-def accepts(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @asynccontextmanager
 async def agent():
     """The port of an agent in a process of its own, which must end with status 0 when it is told to."""
@@ -45,7 +41,7 @@ async def agent():
     environ = {**os.environ, "KVPROXY_ACTIVITY_TOKEN": TOKEN}
     process = subprocess.Popen(command(port), env=environ)
     try:
-        await until(lambda: accepts(port), "the agent does not start")
+        await until(lambda: takes_connections(port), "the agent does not start")
         yield port
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -114,24 +110,15 @@ async def test_an_agent_answers_nobody_else(site):
 
 @pytest.mark.parametrize(("answer", "why"), [(b"[1]", "does not answer as an agent"), (None, "it answers 404")])
 async def test_what_is_no_agent_is_named(answer, why, caplog):
-    from aiohttp import web
-
     async def odd(_):
         return web.Response(body=answer) if answer else web.Response(status=404)
 
-    app = web.Application()
-    app.router.add_post("/activity", odd)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    activity = Activity(None, [f"http://127.0.0.1:{runner.addresses[0][1]}"], TOKEN, logging.getLogger())
-    activity.start()
-    try:
+    async with serving(odd) as url:
+        activity = Activity(None, [url], TOKEN, logging.getLogger())
+        activity.start()
         await activity.refresh({})
-        assert why in caplog.text
-    finally:
         await activity.close()
-        await runner.cleanup()
+    assert why in caplog.text
 
 
 async def test_an_agent_without_a_token_does_not_start():

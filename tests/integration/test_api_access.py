@@ -10,17 +10,19 @@ import os
 import signal
 import stat
 import subprocess
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
 from jhub_kvproxy.traefik.ports import is_free
+from servers.ports import free_port
 from tests.hub import until
-from tests.servers import free_port
 from tests.site import is_served
 from tests.stores import on_every_store
-from tests.wire import exchange, listening, request
+from tests.wire import exchange, request
 
 # What Traefik's API, its other internal services and older versions of it answer (pkg/api/handler.go).
 PATHS = [
@@ -60,6 +62,27 @@ def basic(user, password):
     return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
+def ask_for(method, path, host, *headers, body=b""):
+    return request(path, "Connection: close", *headers, host=host, method=method, body=body)
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """The TCP addresses and ports on which the process `pid` listens (proc(5), "/proc/net/tcp")."""
+    sockets = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            sockets.add(os.readlink(link))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                address, port = fields[1].split(":")
+                words = [bytes.fromhex(address[start : start + 8])[::-1] for start in range(0, len(address), 8)]
+                found.add((str(ip_address(b"".join(words))), int(port, 16)))
+    return found
+
+
 async def refused(port, said, statuses):
     """Assert that the API refuses a request, and tells nothing."""
     status, answer = await exchange(port, said)
@@ -78,21 +101,21 @@ async def test_no_path_of_the_apis_entry_point_tells_anything_without_the_creden
     for path in PATHS:
         for method in METHODS:
             if (method, path) != ALL:
-                await refused(port, request(method, path, "127.0.0.1"), REFUSALS)
+                await refused(port, ask_for(method, path, "127.0.0.1"), REFUSALS)
         for header in (*((credential,) for credential in credentials[:2]), *HEADERS):
-            await refused(port, request("GET", path, "127.0.0.1", *header), REFUSALS)
+            await refused(port, ask_for("GET", path, "127.0.0.1", *header), REFUSALS)
         for host in ("localhost", "api@internal", f"127.0.0.1:{site.port}", ""):
-            await refused(port, request("GET", path, host), REFUSALS)
+            await refused(port, ask_for("GET", path, host), REFUSALS)
     for credential in credentials:
-        await refused(port, request("GET", "/api/rawdata", "x", credential), (401,))
-        await refused(port, request("PUT", "/api/providers/rest", "x", credential, body=POISON), (401,))
+        await refused(port, ask_for("GET", "/api/rawdata", "x", credential), (401,))
+        await refused(port, ask_for("PUT", "/api/providers/rest", "x", credential, body=POISON), (401,))
     for said in (b"GET http://127.0.0.1/api/rawdata HTTP/1.0\r\n\r\n", b"GET /api/rawdata HTTP/1.0\r\n\r\n"):
         await refused(port, said, REFUSALS)
     right = basic("kvproxy", password)
-    assert (await exchange(port, request("GET", "/api/rawdata", "x", right)))[0] == 200
+    assert (await exchange(port, ask_for("GET", "/api/rawdata", "x", right)))[0] == 200
     # It is no better a way to users' servers, or to what only debugging needs.
     for path in ("/debug/pprof/", "/debug/vars", "/dashboard/", "/ping", "/metrics", "/"):
-        assert (await exchange(port, request("GET", path, "x", right)))[0] == 404, path
+        assert (await exchange(port, ask_for("GET", path, "x", right)))[0] == 404, path
     assert await is_served(site, "/")
 
 
@@ -103,12 +126,12 @@ async def test_no_request_of_a_user_gets_to_what_is_internal(site, delivery):
     port = api_port(proxy)
     hosts = ["127.0.0.1", f"127.0.0.1:{port}", "localhost", "api@internal", "rest@internal", "traefik", ""]
     questions = [(method, path) for path in PATHS for method in METHODS if (method, path) != ALL]
-    requests = [request(*question, "127.0.0.1") for question in questions]
-    requests += [request("GET", path, host) for path in PATHS for host in hosts]
-    requests += [request("GET", path, "127.0.0.1", *header) for path in PATHS for header in HEADERS]
+    requests = [ask_for(*question, "127.0.0.1") for question in questions]
+    requests += [ask_for("GET", path, host) for path in PATHS for host in hosts]
+    requests += [ask_for("GET", path, "127.0.0.1", *header) for path in PATHS for header in HEADERS]
     for path in ("/api/providers/rest", "/x/../api/providers/rest", "//api/providers/rest"):
         credential = basic("kvproxy", supervisor_of(proxy)._instance.api_password)
-        requests.append(request("PUT", path, f"127.0.0.1:{port}", credential, body=POISON))
+        requests.append(ask_for("PUT", path, f"127.0.0.1:{port}", credential, body=POISON))
     requests.append(
         f"GET http://127.0.0.1:{port}/api/rawdata HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
     )
@@ -126,7 +149,7 @@ async def test_no_request_of_a_user_gets_to_what_is_internal(site, delivery):
             else:
                 assert status in REFUSALS or (has_hub and status == 200), (said, answer)
                 assert not [mark for mark in MARKS if mark in answer], (said, answer)
-    assert "poison" not in (await exchange(port, request("GET", "/api/rawdata", "x", credential)))[1].decode()
+    assert "poison" not in (await exchange(port, ask_for("GET", "/api/rawdata", "x", credential)))[1].decode()
 
 
 @on_every_store
@@ -143,7 +166,7 @@ async def test_the_api_is_on_loopback_when_users_come_in_everywhere(site):
     assert listening(supervisor_of(proxy)._pid) == {("::", site.port), ("127.0.0.1", api_port(proxy))}
     with pytest.raises(OSError, match="Connect call failed"):
         # An address that loopback has, as any other of the machine.
-        await exchange(api_port(proxy), request("GET", "/api/version", "x"), host="127.0.0.2")
+        await exchange(api_port(proxy), ask_for("GET", "/api/version", "x"), host="127.0.0.2")
 
 
 async def test_each_traefik_has_a_credential_of_its_own_that_cannot_be_guessed(site):
@@ -180,7 +203,7 @@ async def test_who_takes_the_port_of_a_traefik_that_died_is_told_no_password_tha
 
 
 async def refuses(port, credential):
-    return (await exchange(port, request("GET", "/api/version", "x", credential)))[0] == 401
+    return (await exchange(port, ask_for("GET", "/api/version", "x", credential)))[0] == 401
 
 
 async def test_what_traefik_holds_is_for_the_same_user_only(site):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 from playwright.async_api import async_playwright, expect
 
+from servers.programs import find
 from tests.hub import Hub, processes_of, until
 
 CHROMIUM_ARGUMENTS = [
@@ -23,23 +23,13 @@ PATIENCE_MS = 120_000
 
 
 @pytest.fixture
-def chromium() -> str:
-    path = shutil.which("chromium")
-    if not path:
-        missing = "there is no chromium on PATH; on Debian: apt-get install chromium"
-        # CI must not pass without it.
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    return path
-
-
-@pytest.fixture
-async def page(tmp_path, chromium):
+async def page(tmp_path):
     """An empty page; what the browser writes, it writes below `tmp_path`."""
     home = tmp_path / "browser"
     home.mkdir()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium, args=CHROMIUM_ARGUMENTS, env={**os.environ, "HOME": str(home)}
+            executable_path=find("chromium"), args=CHROMIUM_ARGUMENTS, env={**os.environ, "HOME": str(home)}
         )
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(PATIENCE_MS)

@@ -16,12 +16,12 @@ import tomli_w
 from traitlets.config import Config
 
 from jhub_kvproxy.traefik.plugin_files import plugin_static
+from servers.consul import ConsulServer
+from servers.etcd import EtcdServer
+from servers.ports import free_port
+from servers.redis import RedisServer
 from tests.command import GOOD, USES_KVPROXY, fill, run, traefik, tree
-from tests.servers import free_port
 from tests.stores import Store, on_every_store
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer
-from tests.stores.redis import RedisServer
 
 SECRET = "Hush4Ever"
 

@@ -10,9 +10,9 @@ import pytest
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch
 from jhub_kvproxy_backends.consul import ConsulBackend
-from tests.servers import free_port
-from tests.stores.certificates import Authority
-from tests.stores.consul import ConsulServer, backends
+from servers.certificates import Authority
+from servers.consul import ConsulServer
+from servers.ports import free_port
 
 WRITE = 'key_prefix "{}/" {{ policy = "write" }}'
 SESSION = ' session_prefix "" { policy = "write" }'
@@ -23,11 +23,6 @@ def guarded(tmp_path_factory):
     """A Consul that lets nobody do anything without a token."""
     with ConsulServer(tmp_path_factory.mktemp("guarded"), acl=True) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +60,6 @@ def shown(caplog, guarded, mutual):
     assert not [text for text in shown for token in tokens if token in text]
 
 
-@pytest.fixture
-async def new():
-    async with backends() as new:
-        yield new
-
-
 async def error_of(coming, shown, kind=BackendRejected):
     with pytest.raises(BackendError) as caught:
         await coming
@@ -95,20 +84,20 @@ async def error_of(coming, shown, kind=BackendRejected):
         (WRITE + ' key_prefix "{}/traefik/" {{ policy = "read" }}', "Permission denied for {}/traefik/"),
     ],
 )
-async def test_a_missing_permission_is_an_error(guarded, new, shown, rules, words):
+async def test_a_missing_permission_is_an_error(guarded, new_consul, shown, rules, words):
     prefix = f"hub-{uuid4().hex}"
     guarded.write({f"{prefix}/routes/a": b"1", f"{prefix}/traefik/http/routers/a/rule": b"1"})
     token = "" if rules is None else str(uuid4()) if rules == "wrong" else guarded.token(rules.format(prefix, prefix))
-    backend = new(url=guarded.url, prefix=prefix, token=token)
+    backend = new_consul(url=guarded.url, prefix=prefix, token=token)
     said = await error_of(backend.open(), shown)
     assert guarded.url in said
     assert words.format(prefix) in said
     assert WRITE.format(prefix) in said
 
 
-async def test_a_token_for_one_prefix_is_enough(guarded, new, shown):
+async def test_a_token_for_one_prefix_is_enough(guarded, new_consul, shown):
     prefix = f"hub-{uuid4().hex}"
-    backend = new(url=guarded.url, prefix=prefix, token=f" {guarded.token(WRITE.format(prefix))}\n")
+    backend = new_consul(url=guarded.url, prefix=prefix, token=f" {guarded.token(WRITE.format(prefix))}\n")
     await backend.open()
     assert (await backend.load()).keys == {}
     await backend.apply(Batch({"routes/a": "1"}))
@@ -117,10 +106,10 @@ async def test_a_token_for_one_prefix_is_enough(guarded, new, shown):
     assert 'session "NODE" { policy = "write" } with the name of its agent\'s node' in said
 
 
-async def test_a_permission_that_is_lost_meanwhile_is_an_error(guarded, new, shown):
+async def test_a_permission_that_is_lost_meanwhile_is_an_error(guarded, new_consul, shown):
     prefix = f"hub-{uuid4().hex}"
     everything = WRITE.format(prefix) + SESSION
-    backend = new(url=guarded.url, prefix=prefix, token=guarded.token(everything))
+    backend = new_consul(url=guarded.url, prefix=prefix, token=guarded.token(everything))
     await backend.open()
     keys = {"routes/a": "1", "traefik/http/routers/a/rule": "1"}
     await backend.apply(Batch(keys))
@@ -144,21 +133,21 @@ async def test_a_permission_that_is_lost_meanwhile_is_an_error(guarded, new, sho
     assert guarded.read(f"{prefix}/routes/") == {f"{prefix}/routes/a": b"1", f"{prefix}/routes/b": b"1"}
 
 
-async def test_a_token_can_come_from_the_environment(guarded, new, monkeypatch):
+async def test_a_token_can_come_from_the_environment(guarded, new_consul, monkeypatch):
     monkeypatch.setenv("KVPROXY_CONSUL_TOKEN", guarded.master)
-    await new(url=guarded.url).open()
+    await new_consul(url=guarded.url).open()
 
 
 @pytest.mark.parametrize("token", ["a\nb", "a b", "é", "\x00"])
-async def test_a_token_that_is_none_is_refused(guarded, new, shown, token):
-    backend = new(url=guarded.url, token=token)
+async def test_a_token_that_is_none_is_refused(guarded, new_consul, shown, token):
+    backend = new_consul(url=guarded.url, token=token)
     assert "ConsulBackend.token" in await error_of(backend.open(), shown)
 
 
 # TLS
 
 
-async def test_wrong_certificates_are_named(encrypted, mutual, authority, new, shown, tmp_path):
+async def test_wrong_certificates_are_named(encrypted, mutual, authority, new_consul, shown, tmp_path):
     stranger = Authority(tmp_path / "stranger")
     cert, key = stranger.issue("client")
     ca = {"ca_file": authority.ca_file}
@@ -170,13 +159,13 @@ async def test_wrong_certificates_are_named(encrypted, mutual, authority, new, s
         ({"url": mutual.url, **ca}, "refuses our client certificate, or requires one"),
         ({"url": mutual.url, **ca, "cert_file": cert, "key_file": key}, "refuses our client certificate"),
     ]:
-        assert words in await error_of(new(**traits).open(), shown)
+        assert words in await error_of(new_consul(**traits).open(), shown)
 
 
-async def test_http_and_https_mixed_up(encrypted, consul, new, shown):
-    said = await error_of(new(url=encrypted.url.replace("https", "http")).open(), shown)
+async def test_http_in_the_place_of_https_is_named(encrypted, consul, new_consul, shown):
+    said = await error_of(new_consul(url=encrypted.url.replace("https", "http")).open(), shown)
     assert "write https:// in ConsulBackend.url" in said
-    said = await error_of(new(url=consul.url.replace("http", "https")).open(), shown)
+    said = await error_of(new_consul(url=consul.url.replace("http", "https")).open(), shown)
     assert "the TLS handshake failed" in said
 
 
@@ -192,7 +181,7 @@ async def test_http_and_https_mixed_up(encrypted, consul, new, shown):
         ("https://[2001:db8::1]", "[2001:db8::1]:8501"),
     ],
 )
-def test_forms_of_urls(url, endpoint):
+def test_forms_of_consul_urls(url, endpoint):
     config = ConsulBackend(url=url, prefix="hub").traefik_provider_config()["consul"]
     assert config["endpoints"] == [endpoint]
     assert config["rootKey"] == "hub/traefik"
@@ -215,22 +204,22 @@ def test_forms_of_urls(url, endpoint):
         *("http://user:secret@consul", "http://secret@consul", "http://consul/v1", "http://consul?token=secret"),
     ],
 )
-async def test_what_is_no_url_is_refused(new, shown, url):
-    said = await error_of(new(url=url).open(), shown)
+async def test_what_is_no_url_is_refused(new_consul, shown, url):
+    said = await error_of(new_consul(url=url).open(), shown)
     assert "ConsulBackend.url" in said
     if "@" in url:
         assert "secret" not in "".join(shown)
 
 
-async def test_ipv6(tmp_path, new):
+async def test_consul_over_ipv6(tmp_path, new_consul):
     with ConsulServer(tmp_path, host="::1") as server:
-        backend = new(url=server.url)
+        backend = new_consul(url=server.url)
         await backend.open()
         await backend.apply(Batch({"routes/a": "1"}))
         assert (await backend.load()).keys == {"routes/a": "1"}
 
 
-async def test_what_cannot_be_reached_is_named(new, shown):
+async def test_what_cannot_be_reached_is_named(new_consul, shown):
     url = f"http://127.0.0.1:{free_port()}"
-    said = await error_of(new(url=url, timeout=0.1).open(), shown, BackendUnavailable)
+    said = await error_of(new_consul(url=url, timeout=0.1).open(), shown, BackendUnavailable)
     assert f"Consul at {url} cannot be reached" in said

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from uuid import uuid4
 
 import pytest
@@ -16,48 +11,43 @@ import pytest
 from jhub_kvproxy import BackendUnavailable, Batch, BatchRejected
 from jhub_kvproxy_backends._consul_api import read_tree
 from jhub_kvproxy_backends._network import HTTPServers
-from tests.stores.consul import ConsulServer, backends, keys_of
+from servers.consul import ConsulServer
+from tests.drivers import numbered
 
 
 @pytest.fixture
-async def new(consul):
-    async with backends(url=consul.url) as new:
-        yield new
-
-
-@pytest.fixture
-async def backend(new):
-    backend = new()
+async def backend(new_consul):
+    backend = new_consul()
     await backend.open()
     return backend
 
 
 async def test_more_operations_than_consul_takes_are_never_lost(backend, consul):
     assert backend.max_txn_ops == 62
-    await backend.apply(keys_of(63))  # the place for the lease is free
+    await backend.apply(numbered(63))  # the place for the lease is free
     with pytest.raises(BatchRejected, match=r"Transaction contains too many operations \(65 > 64\)"):
-        await backend.apply(keys_of(64, "2"))
+        await backend.apply(numbered(64, "2"))
     assert consul.read(f"{backend.root}/") == {f"{backend.root}/routes/{n}": b"1" for n in range(63)}
     await backend.acquire_lease("hub", 60)
-    await backend.apply(keys_of(62, "3"))
+    await backend.apply(numbered(62, "3"))
     with pytest.raises(BatchRejected):
-        await backend.apply(keys_of(63, "4"))
+        await backend.apply(numbered(63, "4"))
     assert set((await backend.load()).keys.values()) == {"1", "3"}
 
 
-async def test_a_batch_that_is_too_long_is_refused(backend, tmp_path, new):
+async def test_a_batch_that_is_too_long_is_refused(backend, tmp_path, new_consul):
     with pytest.raises(BatchRejected, match="too large"):
         await backend.apply(Batch({"routes/a": "x" * 520_000}))
     with ConsulServer(tmp_path, config={"limits": {"txn_max_req_len": 20_000, "kv_max_value_size": 20_000}}) as server:
-        strict = new(url=server.url)
+        strict = new_consul(url=server.url)
         await strict.open()
         with pytest.raises(BatchRejected, match="max size: 20000 bytes"):
             await strict.apply(Batch({"routes/a": "x" * 20_000}))
         await strict.apply(Batch({"routes/a": "x" * 10_000}))
 
 
-async def test_a_large_answer_is_taken_in_bit_by_bit(new, consul):
-    backend = new()
+async def test_a_large_answer_is_taken_in_bit_by_bit(new_consul, consul):
+    backend = new_consul()
     consul.write({f"{backend.root}/routes/{n:05}": b"x" * 200 for n in range(10_000)})
     await backend.open()
     turns = 0
@@ -76,9 +66,9 @@ async def test_a_large_answer_is_taken_in_bit_by_bit(new, consul):
     assert turns > 1
 
 
-async def test_foreign_keys_cost_nothing(new, consul, monkeypatch):
+async def test_foreign_keys_cost_nothing(new_consul, consul, monkeypatch):
     """No operation asks or gets more because of what stands elsewhere in the store, whatever its name."""
-    backend = new()
+    backend = new_consul()
     await backend.open()
     questions = []
     ask = HTTPServers.ask
@@ -116,41 +106,10 @@ async def test_foreign_keys_cost_nothing(new, consul, monkeypatch):
         consul.delete(other)
 
 
-async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
-    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
-    script = """
-        import asyncio, sys
-        from jhub_kvproxy import Batch
-        from jhub_kvproxy_backends.consul import ConsulBackend
-
-        async def main(url, prefix):
-            backend = ConsulBackend(url=url, prefix=prefix)
-            await backend.open()
-            for number in range(10**6):
-                await backend.apply(Batch({f"routes/{n}": str(number) for n in range(10)}))
-                print(number, flush=True)
-
-        asyncio.run(main(*sys.argv[1:]))
-    """
-    for kill in range(6):
-        command = [sys.executable, "-c", textwrap.dedent(script), backend.url, backend.prefix]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            for _ in range(2 + kill):
-                committed = int(writer.stdout.readline())
-            time.sleep(kill * 0.0003)
-            writer.send_signal(signal.SIGKILL)
-            committed = int(([committed, *writer.stdout.read().split()])[-1])
-        values = list((await backend.load()).keys.values())
-        assert len(values) == 10
-        assert int(values[0]) in (committed, committed + 1)  # durable when apply returned
-        assert len(set(values)) == 1
-        await backend.apply(Batch(dict.fromkeys(keys_of(10).changes)))
-
-
-async def test_a_watch_tells_of_the_table_and_of_nothing_else(new, consul):
-    backend = new(prefix=f"h%b/é*?.{uuid4().hex}")
+async def test_a_watch_tells_of_the_table_and_of_nothing_else(new_consul, consul):
+    backend = new_consul(prefix=f"h%b/é*?.{uuid4().hex}")
     await backend.open()
-    other = new(prefix=backend.prefix)
+    other = new_consul(prefix=backend.prefix)
     await other.open()
     watch = backend.watch()
     await anext(watch)
@@ -160,11 +119,11 @@ async def test_a_watch_tells_of_the_table_and_of_nothing_else(new, consul):
     await other.acquire_lease("other", 60)
     await other.release_lease()
     await other.apply(Batch({"routes/absent": None}))
-    marker = new(prefix=backend.prefix + "-marker")
+    marker = new_consul(prefix=backend.prefix + "-marker")
     await marker.open()
     marks = marker.watch()
     await anext(marks)
-    await marker.apply(keys_of(1))
+    await marker.apply(numbered(1))
     await anext(marks)  # by now the other changes would have been told too
     await marks.aclose()
     assert not changed.done()
@@ -177,13 +136,13 @@ async def test_a_watch_tells_of_the_table_and_of_nothing_else(new, consul):
     await watch.aclose()
 
 
-async def test_a_watch_survives_that_consul_is_emptied(tmp_path, new):
+async def test_a_watch_survives_that_consul_is_emptied(tmp_path, new_consul):
     """Its index starts anew then."""
     with ConsulServer(tmp_path) as server:
-        backend = new(url=server.url, timeout=1)
+        backend = new_consul(url=server.url, timeout=1)
         await backend.open()
         for number in range(50):
-            await backend.apply(keys_of(1, str(number)))
+            await backend.apply(numbered(1, str(number)))
         watch = backend.watch()
         await anext(watch)
         server.kill()
@@ -196,6 +155,6 @@ async def test_a_watch_survives_that_consul_is_emptied(tmp_path, new):
             await anext(watch)
         assert (await backend.load()).keys == {}
         changed = asyncio.ensure_future(anext(watch))
-        await backend.apply(keys_of(1))
+        await backend.apply(numbered(1))
         await changed
         await watch.aclose()

@@ -11,14 +11,10 @@ import pytest
 from aiohttp import web
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected
+from servers.consul import ConsulServer
+from tests.drivers import numbered
 from tests.hub import until
-from tests.stores.consul import ConsulServer, backends, keys_of
-
-
-@pytest.fixture
-async def new(consul):
-    async with backends(url=consul.url) as new:
-        yield new
+from tests.servers import serving
 
 
 @asynccontextmanager
@@ -42,20 +38,6 @@ async def standing_in(answer):
         yield url, got
 
 
-@asynccontextmanager
-async def serving(handle):
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 def nothing_there(_operations):
     return web.json_response({"Results": [], "Errors": None})
 
@@ -64,20 +46,20 @@ def breaks_off(_operations):
     return None
 
 
-async def test_a_newer_consul_takes_more_operations(new):
+async def test_a_newer_consul_takes_more_operations(new_consul):
     async with standing_in(nothing_there) as (url, got):
-        backend = new(url=url)
+        backend = new_consul(url=url)
         await backend.open()
         assert backend.max_txn_ops == 126
         assert [len(operations) for operations in got] == [128]
 
 
-async def test_a_frozen_consul_is_noticed_in_time(tmp_path, new):
+async def test_a_frozen_consul_is_noticed_in_time(tmp_path, new_consul):
     with ConsulServer(tmp_path) as server:
-        backends = [new(url=server.url, timeout=1.5) for _ in range(5)]
+        backends = [new_consul(url=server.url, timeout=1.5) for _ in range(5)]
         for backend in backends:
             await backend.open()
-        await backends[0].apply(keys_of(1))
+        await backends[0].apply(numbered(1))
         await backends[3].acquire_lease("hub", 60)
         watch = backends[2].watch()
         await anext(watch)
@@ -87,7 +69,7 @@ async def test_a_frozen_consul_is_noticed_in_time(tmp_path, new):
             backends[1].apply(Batch({"routes/b": "1"})),
             anext(watch),
             backends[3].acquire_lease("hub", 60),
-            new(url=server.url, timeout=1.5).open(),
+            new_consul(url=server.url, timeout=1.5).open(),
             return_exceptions=True,
         )
         assert [type(result) for result in results] == [BackendUnavailable] * 5
@@ -99,34 +81,34 @@ async def test_a_frozen_consul_is_noticed_in_time(tmp_path, new):
         assert (await backends[0].load()).keys == {"routes/0": "1"}
 
 
-async def test_a_consul_that_is_not_there_yet_is_waited_for(tmp_path, new):
+async def test_a_consul_that_is_not_there_yet_is_waited_for(tmp_path, new_consul):
     server = ConsulServer(tmp_path, durable=True)
     with pytest.raises(BackendUnavailable, match=f"Consul at {server.url} cannot be reached"):
-        await new(url=server.url, timeout=0.1).open()
-    backend = new(url=server.url, timeout=60)
+        await new_consul(url=server.url, timeout=0.1).open()
+    backend = new_consul(url=server.url, timeout=60)
     opening = asyncio.create_task(backend.open())
     await asyncio.sleep(0)
     try:
         await asyncio.to_thread(server.start)
         await opening
-        await backend.apply(keys_of(3))
+        await backend.apply(numbered(3))
         server.kill()
         loading = asyncio.create_task(backend.load())
         await asyncio.to_thread(server.start)
-        assert (await loading).keys == keys_of(3).changes  # what apply() returned from is durable
+        assert (await loading).keys == numbered(3).changes  # what apply() returned from is durable
     finally:
         opening.cancel()
         server.kill()
 
 
-async def test_a_consul_without_a_leader_is_unavailable(tmp_path, new):
+async def test_a_consul_without_a_leader_is_unavailable(tmp_path, new_consul):
     alone = {"bootstrap_expect": 2, "performance": {"rpc_hold_timeout": "50ms"}}
     server = ConsulServer(tmp_path, durable=True, config=alone)
     server.launch()
 
     async def says_so():
         with pytest.raises(BackendUnavailable) as caught:
-            await new(url=server.url, timeout=1).open()
+            await new_consul(url=server.url, timeout=1).open()
         return f"Consul at {server.url} answered 500 (No cluster leader)" in str(caught.value)
 
     try:
@@ -135,18 +117,18 @@ async def test_a_consul_without_a_leader_is_unavailable(tmp_path, new):
         server.kill()
 
 
-async def refusals(new, status, text, kind, *, timeout=60):
+async def refusals(new_consul, status, text, kind, *, timeout=60):
     """What load() and apply() say of a store that answers `status` with `text`, each with how often it asked."""
     answer = nothing_there
     async with standing_in(lambda operations: answer(operations)) as (url, got):
-        backend = new(url=url, timeout=timeout)
+        backend = new_consul(url=url, timeout=timeout)
         await backend.open()
 
         def answer(_operations):
             return web.Response(status=status, text=text, headers={"Location": f"{url}/elsewhere"})
 
         said = []
-        for call in (backend.load, lambda: backend.apply(keys_of(1))):
+        for call in (backend.load, lambda: backend.apply(numbered(1))):
             got.clear()
             with pytest.raises(kind) as caught:
                 await call()
@@ -163,20 +145,20 @@ async def refusals(new, status, text, kind, *, timeout=60):
         (301, "", "status 301"),
     ],
 )
-async def test_what_asking_again_does_not_mend_is_not_asked_again(new, status, text, words):
-    for said, times in await refusals(new, status, text, BackendRejected):
+async def test_what_asking_again_does_not_mend_is_not_asked_again(new_consul, status, text, words):
+    for said, times in await refusals(new_consul, status, text, BackendRejected):
         assert words in said
         assert times == 1
 
 
-async def test_what_may_pass_is_asked_again_and_nothing_is_written_twice(new):
+async def test_what_may_pass_is_asked_again_and_nothing_is_written_twice(new_consul):
     passing = [
         (500, "No cluster leader"),
         (500, "rpc error making call: EOF"),
         (503, "<html>Sorry</html>"),
         (429, "Your IP is issuing too many requests"),
     ]
-    calls = [refusals(new, *response, BackendUnavailable, timeout=1.5) for response in passing]
+    calls = [refusals(new_consul, *response, BackendUnavailable, timeout=1.5) for response in passing]
     for (_, text), (load, apply) in zip(passing, await asyncio.gather(*calls), strict=True):
         assert text in load[0]
         assert text in apply[0]
@@ -192,26 +174,26 @@ async def test_what_may_pass_is_asked_again_and_nothing_is_written_twice(new):
         ('{"Results": null, "Errors": null, "ResultsFilteredByACLs": true}', "rules of ConsulBackend.token deny"),
     ],
 )
-async def test_an_answer_that_is_no_table_is_an_error(new, text, words):
+async def test_an_answer_that_is_no_table_is_an_error(new_consul, text, words):
     plan = [nothing_there, lambda _operations: web.Response(text=text)]
     async with standing_in(lambda operations: plan.pop(0)(operations)) as (url, _):
-        backend = new(url=url)
+        backend = new_consul(url=url)
         await backend.open()
         with pytest.raises(BackendRejected, match=words):
             await backend.load()
 
 
-async def test_a_transaction_that_is_rolled_back_is_an_error(new):
+async def test_a_transaction_that_is_rolled_back_is_an_error(new_consul):
     answer = nothing_there
     async with standing_in(lambda operations: answer(operations)) as (url, _):
-        backend = new(url=url)
+        backend = new_consul(url=url)
         await backend.open()
 
         def answer(_operations):
             return web.json_response({"Results": None, "Errors": [{"OpIndex": 1, "What": "no reason"}]}, status=409)
 
         with pytest.raises(BatchRejected, match=rf"refuses the change of '{backend.root}/routes/0': no reason"):
-            await backend.apply(keys_of(3))
+            await backend.apply(numbered(3))
         with pytest.raises(BackendRejected, match="no reason"):
             await backend.load()
 
@@ -249,38 +231,38 @@ class Relay:
             return web.Response(status=answer.status, headers=headers, body=await answer.read())
 
 
-async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(new, consul):
+async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(new_consul, consul):
     """As by an agent that was frozen: it still has what it was sent."""
     relay = Relay(consul.url)
     async with serving(relay.handle) as url:
-        backend = new(url=url, timeout=1.0)
-        other = new(prefix=backend.prefix)
+        backend = new_consul(url=url, timeout=1.0)
+        other = new_consul(prefix=backend.prefix)
         for opened in (backend, other):
             await opened.open()
-        await backend.apply(keys_of(1, "before"))
+        await backend.apply(numbered(1, "before"))
         relay.hold_next_transaction()
         with pytest.raises(BackendUnavailable):
-            await backend.apply(keys_of(1, "late"))
+            await backend.apply(numbered(1, "late"))
         assert (await backend.load()).keys == {"routes/0": "before"}
         assert await relay.release() == 409
         assert (await backend.load()).keys == {"routes/0": "before"}
         for number, writer in enumerate((other, backend, other)):
-            await writer.apply(keys_of(1, str(number)))
+            await writer.apply(numbered(1, str(number)))
             assert (await other.load()).keys == {"routes/0": str(number)}
         await other.remove()
         assert consul.read(f"{backend.root}/") == {}
 
 
-async def test_a_change_is_sent_once_a_question_again(new):
+async def test_a_change_is_sent_once_a_question_again(new_consul):
     """Also by the HTTP library, which takes PUT for idempotent."""
     plan = [nothing_there]
     async with standing_in(lambda operations: plan.pop(0)(operations)) as (url, _):
-        backend = new(url=url)
+        backend = new_consul(url=url)
         await backend.open()
         plan += [breaks_off, nothing_there]
         await backend.load()
         assert plan == []
         plan += [breaks_off, nothing_there]
         with pytest.raises(BackendUnavailable, match="broke the connection off"):
-            await backend.apply(keys_of(1))
+            await backend.apply(numbered(1))
         assert len(plan) == 1

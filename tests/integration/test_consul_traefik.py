@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from jhub_kvproxy import Batch
-from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy_backends.consul import ConsulBackend
-from tests.servers import free_port
+from servers.consul import ConsulServer
+from servers.ports import free_port
+from servers.traefik import Traefik
+from tests.drivers import drivers
+from tests.pages import HOW_TO
 from tests.site import Site
 from tests.stores import Store
-from tests.stores.certificates import Authority
-from tests.stores.consul import ConsulServer, backends
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "consul.md"
+PAGE = HOW_TO / "consul.md"
 
 
 def shown(first_line: str) -> str:
@@ -55,8 +54,7 @@ async def test_traefik_uses_the_token(tmp_path):
         await serves(tmp_path, Store("consul", {"url": server.url, "token": server.token(rule)}, prefix))
 
 
-async def test_traefik_shows_the_certificate(tmp_path):
-    authority = Authority(tmp_path / "certificates")
+async def test_traefik_shows_the_certificate(tmp_path, authority):
     client = authority.issue("client", server=False)
     with ConsulServer(
         tmp_path / "consul",
@@ -70,8 +68,7 @@ async def test_traefik_shows_the_certificate(tmp_path):
         await serves(tmp_path, Store("consul", {**traits, "cert_file": client[0], "key_file": client[1]}))
 
 
-async def test_traefik_trusts_what_the_machine_trusts(tmp_path, monkeypatch):
-    authority = Authority(tmp_path / "certificates")
+async def test_traefik_trusts_what_the_machine_trusts(tmp_path, monkeypatch, authority):
     monkeypatch.setenv("SSL_CERT_FILE", authority.ca_file)
     certificate = authority.issue("server")
     with ConsulServer(tmp_path / "consul", certificate=certificate, ca_file=authority.ca_file) as server:
@@ -84,7 +81,7 @@ async def test_the_rules_for_the_hub(tmp_path):
         wide = rules.replace('session "NODE"', 'session_prefix ""')
         assert wide != rules
         for given in (rules.replace("NODE", f"node-{server.port}"), wide):
-            async with backends(url=server.url, prefix="jupyterhub", token=server.token(given)) as new:
+            async with drivers(ConsulBackend, url=server.url, prefix="jupyterhub", token=server.token(given)) as new:
                 backend = new()
                 await backend.open()
                 await backend.acquire_lease("hub", 60)
@@ -126,10 +123,7 @@ async def test_a_traefik_run_by_others(tmp_path, lists):
                 providersThrottleDuration = "0s"
                 {provider.replace("127.0.0.1:8500", f"127.0.0.1:{server.port}")}
             """)
-            command = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
-            traefik = subprocess.Popen(command, env={**os.environ, "CONSUL_HTTP_TOKEN": token})
-            stack.callback(traefik.wait, 30)
-            stack.callback(traefik.terminate)
+            stack.enter_context(Traefik(tmp_path / "traefik.toml", env={"CONSUL_HTTP_TOKEN": token}))
             proxy = site.proxy(should_start=False, traefik_api_urls=[f"http://127.0.0.1:{api}"])
             await proxy.add_route("/user/a/", await site.server("a"), {})
             assert await site.client.server("/user/a/") == "a"

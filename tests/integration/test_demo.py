@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from servers.ports import free_port
 from tests.hub import browsing, heed_signals, kill_processes_of, processes_of, until
-from tests.servers import free_port, user_server
+from tests.servers import user_server
 
 ROOT = Path(__file__).parents[2]
 CTRL_C = b"\x03"
@@ -64,7 +65,7 @@ def running_demo(directory: Path, port: int):
         print(demo.output)
 
 
-async def test_a_visit(tmp_path):
+async def test_a_visitor_of_the_demo_runs_code(tmp_path):
     port = free_port()
     with running_demo(tmp_path, port) as demo:
         await demo.says(f"Open http://127.0.0.1:{port} and log in")

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 
 from jhub_kvproxy.hub.proxy import KVProxy
+from servers.ports import free_port
 from tests.hub import Hub, until
-from tests.servers import free_port, user_server
+from tests.servers import serving, user_server
 from tests.stores import on_every_store
 
 PAGE = "<h1>503 : the page of the hub</h1>"
@@ -23,7 +24,7 @@ SECRETS = {"Cookie": "jupyterhub-session-id=secret", "Authorization": "token sec
 
 
 @asynccontextmanager
-async def serving(answer):
+async def noting(answer):
     """The URL of a server that does what `answer` does, and the requests that it got."""
     asked = []
 
@@ -31,15 +32,8 @@ async def serving(answer):
         asked.append(request)
         return await answer(request)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer_and_note)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        await runner.cleanup()
+    async with serving(answer_and_note) as url:
+        yield url, asked
 
 
 async def hub_page(request):
@@ -81,7 +75,7 @@ def assert_plain(answer):
 @on_every_store
 @pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_dead_server_gives_the_hubs_page_and_an_app_its_own(site, delivery):
-    async with visitor() as session, serving(hub_page) as (hub, asked), serving(own_status) as (app, _):
+    async with visitor() as session, noting(hub_page) as (hub, asked), noting(own_status) as (app, _):
         proxy = await site.started(delivery=delivery, error_target=f"{hub}/hub/error")
         await proxy.add_route("/", hub, {"hub": True})
         await proxy.add_route("/user/gone/", dead(), {})
@@ -117,7 +111,7 @@ async def test_a_dead_server_gives_the_hubs_page_and_an_app_its_own(site, delive
 
 
 async def test_websockets_to_a_dead_server_get_a_bare_503(site):
-    async with visitor() as session, serving(hub_page) as (hub, asked):
+    async with visitor() as session, noting(hub_page) as (hub, asked):
         proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error/")
         await proxy.add_route("/user/gone/", dead(), {})
         await proxy.add_route("/user/here/", await site.server("here"), {})
@@ -138,7 +132,7 @@ async def broken_page(request):
 
 @pytest.mark.parametrize("page", [None, broken_page], ids=["down", "broken"])
 async def test_without_the_hub_there_is_a_plain_page(site, page):
-    async with visitor() as session, serving(page) as (broken, asked):
+    async with visitor() as session, noting(page) as (broken, asked):
         hub = broken if page else dead()
         proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error")
         await proxy.add_route("/", dead(), {"hub": True})
@@ -151,7 +145,7 @@ async def test_without_the_hub_there_is_a_plain_page(site, page):
 
 
 async def test_the_hubs_route_keeps_the_hubs_own_pages(site):
-    async with visitor() as session, serving(own_status) as (hub, _):
+    async with visitor() as session, noting(own_status) as (hub, _):
         proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error")
         await proxy.add_route("/", hub, {"hub": True})
         for own in (404, 500, 503):
@@ -202,7 +196,7 @@ async def test_a_real_hubs_page_and_none_when_it_is_killed(tmp_path):
 
 async def test_traffic_is_as_without_error_pages(site):
     """Bodies, streams and interim answers pass through the middleware as they come."""
-    async with visitor() as session, user_server("here") as here, serving(hub_page) as (hub, asked):
+    async with visitor() as session, user_server("here") as here, noting(hub_page) as (hub, asked):
         proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error")
         await proxy.add_route("/user/here/", here, {})
         public = f"http://127.0.0.1:{site.port}/user/here"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import web
@@ -13,20 +13,17 @@ from aiohttp import web
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
 from jhub_kvproxy_backends._etcd_check import gateway_fault
 from jhub_kvproxy_backends.etcd import EtcdBackend
+from servers.certificates import Authority
+from servers.errors import Refused
+from servers.etcd import EtcdServer
+from tests.drivers import opened
 from tests.hub import until
-from tests.servers import free_port, user_server
+from tests.servers import serving, user_server
 from tests.site import Site
 from tests.stores import Store
-from tests.stores.certificates import Authority
-from tests.stores.etcd import EtcdServer, opened
 
 PASSWORD, ROOT_PASSWORD = "pass-word-nobody-may-see", "root-word-nobody-may-see"
 BATCH = Batch({"routes/a": "1"})
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +84,7 @@ async def works(backend):
     return (await backend.load()).keys == BATCH.changes
 
 
-async def test_tls(secure, authority, tmp_path):
+async def test_etcd_over_tls(secure, authority, tmp_path):
     async with opened(secure.url, ca_file=authority.ca_file) as backend:
         assert await works(backend)
     stranger = Authority(tmp_path / "stranger")
@@ -112,7 +109,7 @@ async def test_tls_with_the_authorities_of_the_machine(secure, authority, monkey
         assert await works(backend)
 
 
-async def test_mutual_tls(mutual, authority, client_certificate, tmp_path):
+async def test_etcd_asks_for_a_client_certificate(mutual, authority, client_certificate, tmp_path):
     ca = {"ca_file": authority.ca_file}
     async with opened(mutual.url, **ca, **pair(client_certificate)) as backend:
         assert await works(backend)
@@ -136,7 +133,7 @@ async def test_a_server_certificate_without_client_auth_is_named(tmp_path, autho
         assert "clientAuth" in said
 
 
-async def test_mutual_tls_and_a_password(mutual, authority, client_certificate):
+async def test_a_client_certificate_and_a_password(mutual, authority, client_certificate):
     mutual.add_user("hub", PASSWORD, "hub/")
     mutual.enable_auth(ROOT_PASSWORD)
     traits = {"ca_file": authority.ca_file, "username": "hub", "password": PASSWORD, "prefix": "hub"}
@@ -165,7 +162,7 @@ async def test_what_is_not_etcd_is_named(tmp_path):
     async def no(request):
         return web.Response(status=404, text="<html>Not here</html>", content_type="text/html")
 
-    async with user_server("anything") as answers_all, _serving(no) as answers_none:
+    async with user_server("anything") as answers_all, serving(no) as answers_none:
         for url in (answers_all, answers_none):
             assert f"What answers at {url} is not an etcd" in await refusal(url)
 
@@ -254,7 +251,7 @@ async def test_signed_tokens_are_renewed(tmp_path, server_certificate, ttl):
                 def is_refused(token=token):
                     try:
                         server.ask("/v3/kv/range", {"key": "YQ=="}, token=token)
-                    except AssertionError:
+                    except Refused:
                         return True
                     return False
 
@@ -274,7 +271,7 @@ async def test_a_token_that_is_never_accepted_is_renewed_once(tmp_path):
             return web.json_response({"header": {}, "token": "abc"})
         return web.json_response({"code": 16, "message": "etcdserver: invalid auth token"}, status=401)
 
-    async with _serving(answer) as url:
+    async with serving(answer) as url:
         assert "does not accept the token" in await refusal(
             url, kind=BackendUnavailable, username="hub", password=PASSWORD
         )
@@ -290,13 +287,13 @@ async def test_a_token_that_is_never_accepted_is_renewed_once(tmp_path):
         ("HTTP://[::1]", "[::1]:2379"),
     ],
 )
-def test_urls(url, endpoint):
+def test_forms_of_etcd_urls(url, endpoint):
     config = EtcdBackend(urls=[url], prefix="hub").traefik_provider_config()["etcd"]
     assert config["endpoints"] == [endpoint]
     assert ("tls" in config) == url.startswith("https")
 
 
-async def test_ipv6(tmp_path):
+async def test_etcd_over_ipv6(tmp_path):
     with EtcdServer(tmp_path, host="[::1]") as server:
         async with opened(server.url + "/") as backend:
             assert await works(backend)
@@ -316,7 +313,7 @@ async def test_ipv6(tmp_path):
         (["http://127.0.0.1", "https://127.0.0.2"], "all https:// or all http://"),
     ],
 )
-async def test_what_is_no_url(urls, words):
+async def test_an_etcd_url_that_is_none_is_refused(urls, words):
     said = await refusal(*urls)
     assert words in said
     assert "EtcdBackend.urls" in said
@@ -390,17 +387,3 @@ async def test_it_waits_for_a_store_that_comes_later(tmp_path):
         await opening
         assert await works(backend)
         await backend.close()
-
-
-@asynccontextmanager
-async def _serving(handler):
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()

@@ -11,8 +11,9 @@ import pytest
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends._etcd_client import EtcdClient
+from servers.etcd import EtcdServer, encode
+from tests.drivers import keys_of, numbered, opened
 from tests.site import writer_for
-from tests.stores.etcd import EtcdServer, encode, keys_of, numbered, opened
 
 
 @pytest.fixture

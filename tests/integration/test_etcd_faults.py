@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-import subprocess
-import sys
 from contextlib import aclosing
 
 import pytest
 
 from jhub_kvproxy import BackendUnavailable, Batch, LeaseHeld, LeaseLost
 from jhub_kvproxy_backends.etcd import EtcdBackend
+from servers.errors import Refused
+from servers.etcd import EtcdCluster, EtcdServer
+from tests.drivers import keys_of, numbered, opened
 from tests.hub import until
-from tests.stores.etcd import EtcdCluster, EtcdServer, encode, keys_of, numbered, opened
-
-WRITER = """
-import asyncio, sys
-from jhub_kvproxy import Batch
-from jhub_kvproxy_backends.etcd import EtcdBackend
-
-async def main():
-    backend = EtcdBackend(urls=[sys.argv[1]], prefix=sys.argv[2])
-    await backend.open()
-    number = int(sys.argv[3])
-    while True:
-        number += 1
-        await backend.apply(Batch({f"routes/{name}": str(number) for name in range(100)}))
-        print(number, flush=True)
-
-asyncio.run(main())
-"""
 
 
 @pytest.fixture
@@ -148,7 +130,7 @@ async def test_a_transaction_that_comes_late_changes_nothing(server):
             assert await keys_of(other) == expected | {"routes/other": "1"}
 
 
-async def test_a_lost_answer(server):
+async def test_a_change_whose_answer_is_lost_is_not_sent_again(server):
     """A change is not sent again, the core asks what became of it; a lease is."""
     postman = Postman(server)
     async with postman as url, opened(url, timeout=5.0) as backend:
@@ -237,12 +219,12 @@ async def test_a_watch_ends_with_its_server(tmp_path):
                 await anext(changes)
 
 
-async def test_a_full_store(tmp_path):
+async def test_a_full_etcd_refuses_and_takes_changes_again(tmp_path):
     with EtcdServer(tmp_path, "--quota-backend-bytes=2000000") as server:
         async with opened(server.url) as backend:
             await backend.apply(numbered(1))
-            with pytest.raises(AssertionError, match="space exceeded"):
-                fill(server)
+            with pytest.raises(Refused, match="space exceeded"):
+                server.fill()
             for call in (
                 lambda: backend.apply(numbered(2, "full")),
                 EtcdBackend(urls=[server.url], prefix="hub").open,
@@ -250,40 +232,9 @@ async def test_a_full_store(tmp_path):
                 with pytest.raises(BackendUnavailable, match=r"is full and takes no changes.*etcdctl alarm disarm"):
                     await call()
             assert await keys_of(backend) == numbered(1).changes
-            make_room(server)
+            server.make_room()
             await backend.apply(numbered(2, "free"))
             assert await keys_of(backend) == numbered(2, "free").changes
-
-
-def fill(server: EtcdServer) -> None:
-    for number in range(100):
-        server.write({f"foreign/{number}": "x" * 100_000})
-
-
-def make_room(server: EtcdServer) -> None:
-    server.delete("foreign/")
-    revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
-    server.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
-    server.ask("/v3/maintenance/defragment", {})
-    for alarm in server.ask("/v3/maintenance/alarm", {"action": "GET"})["alarms"]:
-        server.ask("/v3/maintenance/alarm", {"action": "DEACTIVATE", **alarm})
-
-
-async def test_a_killed_writer_leaves_whole_batches(etcd, tmp_path):
-    written = 0
-    for lines in (1, 2, 5, 20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, etcd.url, f"killed-{tmp_path.name}", str(written)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            for _ in range(lines):
-                written = int(process.stdout.readline())
-            process.send_signal(signal.SIGKILL)
-        values = {int(value) for value in etcd.read(f"killed-{tmp_path.name}/").values()}
-        assert len(values) == 1
-        assert values.pop() >= written
 
 
 async def test_a_lease_outlives_a_restart_of_the_server(server):

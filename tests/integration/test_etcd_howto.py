@@ -5,25 +5,23 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import tomli_w
 from traitlets.config import PyFileConfigLoader
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from jhub_kvproxy.traefik.binary import find_traefik
+from servers.etcd import EtcdServer
+from servers.ports import free_port
+from servers.programs import find
+from servers.traefik import Traefik
 from tests.hub import until
-from tests.servers import Client, free_port, user_server
-from tests.stores import find_server
-from tests.stores.etcd import EtcdServer
+from tests.pages import HOW_TO, texts
+from tests.servers import Client, user_server
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "etcd.md"
+PAGE = HOW_TO / "etcd.md"
 PASSWORD = "pass-word"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def run_commands(server: EtcdServer, block: str, *, root: bool = False) -> str:
@@ -42,21 +40,11 @@ def run_commands(server: EtcdServer, block: str, *, root: bool = False) -> str:
 
 
 def _path() -> str:
-    return str(Path(find_server("etcdctl")).parent)
-
-
-@contextmanager
-def running(command: list[str]):
-    process = subprocess.Popen(command)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+    return str(Path(find("etcdctl")).parent)
 
 
 async def test_what_the_page_shows(tmp_path, monkeypatch):
-    user, enable, traefik, look, remove = blocks("console")
+    user, enable, traefik, look, remove = texts(PAGE, "console")
     monkeypatch.setenv("KVPROXY_ETCD_PASSWORD", PASSWORD)
     public, api = free_port(), free_port()
     client = Client(public)
@@ -65,7 +53,7 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
         run_commands(server, user)
         run_commands(server, enable)
         run_commands(server, traefik, root=True)
-        provider = re.sub(r'"10\.0\.0\.\d:2379"', f'"127.0.0.1:{server.port}"', blocks("toml")[0])
+        provider = re.sub(r'"10\.0\.0\.\d:2379"', f'"127.0.0.1:{server.port}"', texts(PAGE, "toml")[0])
         provider = provider.replace("/etc/traefik", str(tmp_path)).replace("PUT-THE-PASSWORD-HERE", PASSWORD)
         entry_points = {
             "public": {"address": f"127.0.0.1:{public}", "asDefault": True},
@@ -76,8 +64,8 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
         (tmp_path / "dynamic").mkdir()
         router = {"rule": "PathPrefix(`/api`)", "entryPoints": ["api"], "service": "api@internal"}
         (tmp_path / "dynamic" / "site.toml").write_text(tomli_w.dumps({"http": {"routers": {"api": router}}}))
-        stack.enter_context(running([*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]))
-        first, username = blocks("python")[:2]
+        stack.enter_context(Traefik(tmp_path / "traefik.toml"))
+        first, username = texts(PAGE, "python")[:2]
         (tmp_path / "jupyterhub_config.py").write_text(first + username)
         config = PyFileConfigLoader("jupyterhub_config.py", path=str(tmp_path)).load_config()
         config.EtcdBackend.urls = [server.url]

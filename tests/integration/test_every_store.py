@@ -44,7 +44,7 @@ async def test_what_goes_in_comes_out(site):
     assert (await proxy.get_all_routes())["/x/"]["data"] == nested
 
 
-async def test_absent_routes(site):
+async def test_a_route_that_is_absent_is_none_and_its_deletion_succeeds(site):
     proxy = await site.started()
     assert await proxy.get_route("/absent/") is None
     await proxy.delete_route("/absent/")

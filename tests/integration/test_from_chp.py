@@ -6,30 +6,16 @@ import json
 import os
 import ssl
 import tomllib
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from jhub_kvproxy.traefik.certificate import self_signed
-from tests.servers import free_port
+from servers.ports import free_port
+from tests.servers import serving
 
 LOCATION = "http://somewhere.example:99/login?next=%2F"
-
-
-@asynccontextmanager
-async def serving(answer, context=None):
-    """The URL of a server that gives each request to `answer`; with a TLS `context`, by https."""
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        yield f"http{'s' if context else ''}://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 async def status_of(url, **options):

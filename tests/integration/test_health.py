@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
-import subprocess
 
 import pytest
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from jhub_kvproxy.traefik.binary import find_traefik
-from jhub_kvproxy.traefik.certificate import self_signed
-from tests.command import run
 from tests.hub import until
-from tests.servers import free_port
+from tests.others_traefik import PASSWORD, others_traefik
 from tests.site import is_served
 from tests.stores import on_every_store
 from tests.wire import exchange, request
@@ -29,7 +24,7 @@ OTHER_PATHS = [
 
 async def health(port, host="127.0.0.1"):
     """Status and body; no header tells anything about Traefik or the table."""
-    status, answer = await exchange(port, request("GET", HEALTH, host))
+    status, answer = await exchange(port, request(HEALTH, "Connection: close", host=host))
     head, _, body = answer.partition(b"\r\n\r\n")
     names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]}
     assert names <= {b"date", b"content-length", b"content-type", b"connection", b"x-content-type-options"}, head
@@ -87,58 +82,11 @@ async def test_no_route_can_take_its_place_and_no_other_path_is_it(site, deliver
     for asked in ("127.0.0.1", host or "x", "ping"):
         assert await health(site.port, asked) == (200, b"OK")
         for path in OTHER_PATHS:
-            status, answer = await exchange(site.port, request("GET", path, asked))
+            status, answer = await exchange(site.port, request(path, "Connection: close", host=asked))
             assert status == 400 or b'"server": ' in answer, (path, answer)
     assert await site.client.server(f"/user{HEALTH}/", host or "x") == f"{host}/user{HEALTH}/"
     await proxy.delete_route("/")
     assert await health(site.port) == (200, b"OK")
-
-
-class Traefik:
-    """One that the hub does not start, with what ``jhub-kvproxy traefik-config`` prints for `directory`'s hub."""
-
-    def __init__(self, directory, store, public, api, delivery):
-        lines = f"""
-c.JupyterHub.proxy_class = "kvproxy"
-c.JupyterHub.bind_url = "http://127.0.0.1:{public}"
-c.KVProxy.should_start = False
-c.KVProxy.delivery = "{delivery}"
-c.KVProxy.traefik_api_urls = ["http://127.0.0.1:{api}"]
-c.KVProxy.traefik_api_password = "a-password-of-the-api"
-c.KVProxy.prefix = "{store.prefix}"
-"""
-        (directory / "jupyterhub_config.py").write_text(lines + store.config_lines)
-        (directory / "dynamic").mkdir()
-
-        def printed(*words):
-            result = run(
-                "traefik-config", "--directory", directory, "--api-address", f"127.0.0.1:{api}", *words, cwd=directory
-            )
-            assert result.status == 0, result.err
-            return result.out
-
-        table = directory / "table" / store.prefix / "traefik"
-        base = table if store.name == "toml" and delivery == "store" else directory / "dynamic"
-        base.mkdir(parents=True, exist_ok=True)
-        (base / "base.toml").write_text(printed("--dynamic"))
-        (directory / "traefik.toml").write_text(printed("--secrets"))
-        for name, content in zip(("cert", "key"), self_signed(), strict=True):
-            (directory / f"default-{name}.pem").write_bytes(content)
-        self._environment = dict([shlex.split(printed("--env"))[0].split("=", 1)])
-        self._command = [*find_traefik(["traefik"]), f"--configFile={directory}/traefik.toml"]
-        if delivery == "push":
-            printed("--plugin", directory)
-        self._directory = directory
-        self._process = None
-
-    def start(self):
-        environment = os.environ | self._environment
-        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, env=environment, cwd=self._directory)
-
-    def end(self):
-        if self._process:
-            self._process.kill()
-            self._process.wait()
 
 
 @on_every_store
@@ -151,11 +99,11 @@ async def test_a_traefik_that_others_start_and_that_is_pushed_the_table(site, tm
 
 
 async def others_start_a_traefik(site, tmp_path, delivery):
-    port, api = site.port, free_port()
-    traefik = Traefik(tmp_path, site.store, port, api, delivery)
-    options = {"should_start": False, "traefik_api_urls": [f"http://127.0.0.1:{api}"], "delivery": delivery}
-    options["traefik_api_password"] = "a-password-of-the-api"
-    traefik.start()
+    port, others = site.port, others_traefik(site, tmp_path, delivery)
+    traefik = others.traefik
+    options = {"should_start": False, "traefik_api_urls": [others.api_url], "delivery": delivery}
+    options["traefik_api_password"] = PASSWORD
+    traefik.launch()
     try:
         await until(lambda: is_up_without_a_table(port), "it calls itself healthy without a table")
         proxy: KVProxy = site.proxy(**options)
@@ -166,8 +114,8 @@ async def others_start_a_traefik(site, tmp_path, delivery):
         await proxy.add_route("/user/b/", await site.server("b"), {})
         await proxy.stop()
 
-        traefik.end()
-        traefik.start()
+        traefik.kill()
+        traefik.launch()
         await site.client.close()
         if delivery == "store":
             await until(lambda: is_healthy(port), "it does not read the table by itself")
@@ -177,12 +125,12 @@ async def others_start_a_traefik(site, tmp_path, delivery):
             await proxy.backend.close()
             if site.store.name == "toml":  # with the table went the directory, and what the admin had put there
                 return
-            traefik.end()
-            traefik.start()
+            traefik.kill()
+            traefik.launch()
         await until(lambda: is_up_without_a_table(port), "it calls itself healthy without a table")
         second = site.proxy(**options)
         await second.get_all_routes()
         await second.add_route("/user/c/", await site.server("c"), {})
         assert await health(port) == (200, b"OK")
     finally:
-        traefik.end()
+        traefik.kill()

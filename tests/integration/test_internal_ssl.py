@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import tomllib
 from collections.abc import AsyncIterator
@@ -16,16 +15,18 @@ import tomli_w
 
 from jhub_kvproxy.errors import RouteNotReady
 from jhub_kvproxy.files import write_atomically
-from jhub_kvproxy.traefik.binary import find_traefik
+from servers.ports import free_port
 from tests import shell
-from tests.command import USES_KVPROXY, run
 from tests.hub import Hub, browsing, until
 from tests.internal_ssl import Authorities, app_with_certificates, secure_server
-from tests.servers import Client, free_port
+from tests.others_traefik import PASSWORD, others_traefik
+from tests.pages import HOW_TO, texts
+from tests.servers import Client
 from tests.site import Site, leave
 from tests.stores import on_every_store
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "internal-ssl.md"
+PAGE = HOW_TO / "internal-ssl.md"
+INTERNAL_SSL = "c.JupyterHub.internal_ssl = True\n"
 PATH = "/user/alice/"
 SERVICE = """
 import os
@@ -191,52 +192,6 @@ async def test_a_hub_without_internal_ssl_takes_over_and_back(site, unchanged_ap
             await site.client.close()
 
 
-EXTERNAL = """
-c.JupyterHub.internal_ssl = True
-c.JupyterHub.bind_url = "http://127.0.0.1:<PORT>"
-c.KVProxy.should_start = False
-c.KVProxy.delivery = "<DELIVERY>"
-c.KVProxy.traefik_api_urls = ["http://127.0.0.1:<API_PORT>"]
-c.KVProxy.traefik_api_password = "sesame"
-c.KVProxy.prefix = "<PREFIX>"
-"""
-
-
-@asynccontextmanager
-async def printed_traefik(site, directory, delivery):
-    """A Traefik with what the command prints, by what the page shows; yields the API's URL, and how to renew."""
-    api_port = free_port()
-    base = site.directory / "table" / site.store.prefix / "traefik" if delivery == "store" else directory / "dynamic"
-    base.mkdir(parents=True)
-    directory.mkdir(exist_ok=True)
-    lines = EXTERNAL.replace("<PORT>", str(site.port)).replace("<API_PORT>", str(api_port))
-    lines = lines.replace("<DELIVERY>", delivery).replace("<PREFIX>", site.store.prefix) + site.store.config_lines
-    (site.directory / "jupyterhub_config.py").write_text(USES_KVPROXY + lines)
-
-    def printed(*words):
-        result = run("traefik-config", "--directory", directory, *words, cwd=site.directory)
-        assert result.status == 0, result.err
-        return result.out
-
-    (directory / "traefik.toml").write_text(printed())
-    if delivery == "push":
-        printed("--plugin", directory)
-    dynamic = base / "jupyterhub.toml"
-    dynamic.write_text(printed("--dynamic"))
-    variable = printed("--env").strip().replace('"', "").partition("=")
-    traefik = await asyncio.create_subprocess_exec(
-        *find_traefik(["traefik"]),
-        f"--configFile={directory}/traefik.toml",
-        env=os.environ | {variable[0]: variable[2]},
-        cwd=directory,
-    )
-    try:
-        yield f"http://127.0.0.1:{api_port}", dynamic
-    finally:
-        traefik.kill()
-        await traefik.wait()
-
-
 @pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_the_printed_configuration_serves_a_traefik_that_others_start(site, unchanged_app, tmp_path, delivery):
     directory = tmp_path / "traefik"
@@ -244,14 +199,15 @@ async def test_the_printed_configuration_serves_a_traefik_that_others_start(site
     copy, renew = blocks[:2] if delivery == "push" else blocks[2:]
     directory.mkdir()
     shell.run("sh", "-e", "-c", copy)
-    async with printed_traefik(site, directory, delivery) as (api_url, dynamic):
-        renew = renew.replace(str(directory / "dynamic" / "jupyterhub.toml"), str(dynamic))
+    others = others_traefik(site, directory, delivery, INTERNAL_SSL)
+    with others.traefik:
+        renew = renew.replace(str(directory / "dynamic" / "jupyterhub.toml"), str(others.dynamic))
         proxy = site.proxy(
             app=unchanged_app,
             should_start=False,
             delivery=delivery,
-            traefik_api_urls=[api_url],
-            traefik_api_password="sesame",
+            traefik_api_urls=[others.api_url],
+            traefik_api_password=PASSWORD,
         )
         async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
             await proxy.add_route(PATH, url, {})
@@ -272,7 +228,9 @@ async def test_a_traefik_without_the_transport_is_explained(site, unchanged_app,
     directory = tmp_path / "traefik"
     directory.mkdir()
     shell.run("sh", "-e", "-c", shown_commands(Path(unchanged_app.internal_certs_location), directory)[2])
-    async with printed_traefik(site, directory, "store") as (api_url, dynamic):
+    others = others_traefik(site, directory, "store", INTERNAL_SSL)
+    dynamic = others.dynamic
+    with others.traefik:
         whole = dynamic.read_text()
         other = tomllib.loads(whole)
         del other["http"]["serversTransports"]
@@ -281,8 +239,8 @@ async def test_a_traefik_without_the_transport_is_explained(site, unchanged_app,
             app=unchanged_app,
             should_start=False,
             delivery="store",
-            traefik_api_urls=[api_url],
-            traefik_api_password="sesame",
+            traefik_api_urls=[others.api_url],
+            traefik_api_password=PASSWORD,
             ready_timeout=2,
         )
         async with secure_server(Authorities(unchanged_app).server("user-alice")) as (url, seen):
@@ -296,7 +254,7 @@ async def test_a_traefik_without_the_transport_is_explained(site, unchanged_app,
 
 def shown_commands(certificates: Path, traefik: Path) -> list[str]:
     """Those of the page, for other directories and this user."""
-    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = texts(PAGE, "console")
     other = {
         "/srv/jupyterhub/internal-ssl": str(certificates),
         "/etc/traefik": str(traefik),

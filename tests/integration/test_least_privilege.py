@@ -22,13 +22,14 @@ from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend
+from servers.consul import ConsulServer
+from servers.errors import Refused
+from servers.etcd import EtcdServer, encode, end_of
+from servers.programs import find
+from servers.redis import RedisServer
+from tests.pages import HOW_TO, texts
 from tests.site import writer_for
-from tests.stores import find_server
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer, encode, end_of
-from tests.stores.redis import starting
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PASSWORD = "pass-word"
 #: Keys that are not Traefik's to see: the hub's own, those of another hub, and of others.
 NOT_TRAEFIKS = [
@@ -47,10 +48,6 @@ NOT_THE_HUBS = [
     "jupyterhub",
     "a",
 ]
-
-
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", (HOW_TO / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
 async def use_all(backend):
@@ -81,7 +78,7 @@ class EtcdUser:
     def may(self, path, message):
         try:
             self._server.ask(path, message, token=self._token)
-        except AssertionError as refusal:
+        except Refused as refusal:
             if "permission denied" not in str(refusal):
                 raise
             return False
@@ -115,14 +112,14 @@ class EtcdUser:
 @pytest.fixture
 def etcd_of_the_page(tmp_path):
     """An etcd with the users that the page makes, by its own commands, and what another hub keeps there."""
-    user, enable, traefik, *_ = blocks("etcd.md", "console")
+    user, enable, traefik, *_ = texts(HOW_TO / "etcd.md", "console")
     with EtcdServer(tmp_path / "etcd") as server:
         for block, root in ((user, False), (enable, False), (traefik, True)):
             for line in block.splitlines():
                 command = shlex.split(line.removeprefix("$ "))
                 if command[1:3] == ["user", "add"]:
                     command[3] += f":{PASSWORD}"
-                command[0] = find_server("etcdctl")
+                command[0] = find("etcdctl")
                 command += ["--endpoints", server.url, *(["--user", f"root:{PASSWORD}"] if root else [])]
                 subprocess.run(command, check=True, capture_output=True, env={"ETCDCTL_API": "3"})
         server._users["root"] = PASSWORD
@@ -130,7 +127,7 @@ def etcd_of_the_page(tmp_path):
         yield server
 
 
-async def test_etcd(etcd_of_the_page):
+async def test_users_of_etcd_may_do_what_they_need_and_no_more(etcd_of_the_page):
     server = etcd_of_the_page
     server.delete("jupyterhub/")
     backend = EtcdBackend(urls=[server.url], prefix="jupyterhub", username="jupyterhub", password=PASSWORD)
@@ -169,7 +166,7 @@ async def test_etcd(etcd_of_the_page):
     ]:
         server.ask(path, message)
     for path, message in [("/v3/lease/revoke", {"ID": lease}), ("/v3/kv/range", everything)]:
-        with pytest.raises(AssertionError, match=r"user name is empty|permission denied"):
+        with pytest.raises(Refused, match=r"user name is empty|permission denied"):
             server.ask(path, message)
     await backend.close()
 
@@ -210,8 +207,8 @@ class ConsulToken:
         return answers.pop()
 
 
-async def test_consul(tmp_path):
-    rules, traefiks_rules = blocks("consul.md", "text")
+async def test_tokens_of_consul_may_do_what_they_need_and_no_more(tmp_path):
+    rules, traefiks_rules = texts(HOW_TO / "consul.md", "text")
     node_rule = 'session "{}" {{\n  policy = "write"\n}}'
     with ConsulServer(tmp_path, acl=True) as server:
         node = server.ask("GET", "/v1/agent/self")["Config"]["NodeName"]
@@ -255,10 +252,9 @@ def acl(user):
     return line, re.search(r">(\S+)", line)[1]
 
 
-async def test_redis(tmp_path):
+async def test_users_of_redis_may_do_what_they_need_and_no_more(tmp_path):
     (hub_line, hub_password), (line, password) = acl("hub"), acl("traefik")
-    with starting(tmp_path) as start:
-        server = start("user default off", "user admin on >admin ~* &* +@all", hub_line, line)
+    with RedisServer(tmp_path, "user default off", "user admin on >admin ~* &* +@all", hub_line, line) as server:
         backend = RedisBackend(url=f"{server.url}/1", prefix="jupyterhub", username="hub", password=hub_password)
         await use_all(backend)
         admin = server.client(1, username="admin", password="admin")

@@ -10,27 +10,19 @@ import pytest
 
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import hang, supervisor
+from servers.ports import free_port, is_free
+from servers.process import freeze
 from tests.hub import processes_of, until
-from tests.replicas import freeze, served_at
-from tests.servers import free_port
+from tests.replicas import served_at
 from tests.site import leave
 
 
 @pytest.fixture
 def many(site):
     """A site that has the two ports after its own, too."""
-    while not all(map(_is_free, (site.port + 1, site.port + 2))):
+    while not all(map(is_free, (site.port + 1, site.port + 2))):
         site.port = free_port()
     return site
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def pids(proxy):
@@ -109,7 +101,7 @@ async def test_a_traefik_that_hangs_is_replaced(site, caplog, monkeypatch):
     await until(served, "the new one does not serve the table")
 
 
-async def test_a_port_that_is_taken_while_traefik_is_away_is_named_until_it_is_free(site, caplog, monkeypatch):
+async def test_a_port_that_is_taken_while_traefik_is_away_is_named_until_itis_free(site, caplog, monkeypatch):
     monkeypatch.setattr(supervisor, "_FIRST_BACKOFF", 0.5)
     proxy = await site.started()
     await proxy.add_route("/user/a/", await site.server("a"), {})

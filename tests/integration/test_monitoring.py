@@ -15,10 +15,10 @@ import aiohttp
 import pytest
 import yaml
 
+from servers.ports import free_port
 from tests.hub import Hub, browsing, until
 from tests.metrics import series, types
-from tests.packaging.test_docs import DOCS, blocks, run
-from tests.servers import free_port
+from tests.pages import DOCS, blocks, run
 
 PAGE = DOCS / "how-to" / "monitoring.md"
 MONITORING = DOCS / "reference" / "monitoring"

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
-from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik_routers.rules import spread
 from jhub_kvproxy_backends.redis import RedisBackend
+from servers.ports import free_port
+from servers.redis import RedisSentinel
+from servers.traefik import Traefik
+from tests.drivers import use_redis
 from tests.hub import until
-from tests.servers import free_port
+from tests.pages import HOW_TO
 from tests.stores import Store
-from tests.stores.certificates import Authority
-from tests.stores.redis import RedisSentinel, starting, use
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
+PAGE = HOW_TO / "redis.md"
 SECRET = "s3cret@/:?#[] "
-
-
-@pytest.fixture
-def start(tmp_path):
-    with starting(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -50,42 +38,42 @@ async def serves(site, prefix="jupyterhub", **traits):
 
 def acl(user):
     """The line of the how-to for this user, and the password in it."""
-    [line] = re.findall(rf"^user {user} on >.*$", HOW_TO.read_text(), re.MULTILINE)
+    [line] = re.findall(rf"^user {user} on >.*$", PAGE.read_text(), re.MULTILINE)
     return line, re.search(r">(\S+)", line)[1]
 
 
-async def test_a_password(start, site):
-    await serves(site, url=start(f'requirepass "{SECRET}"').url, password=SECRET)
+async def test_redis_with_a_password(start_redis, site):
+    await serves(site, url=start_redis(f'requirepass "{SECRET}"').url, password=SECRET)
 
 
-async def test_a_password_in_the_url(start, site):
-    server = start(f'user hub on ">{SECRET}" ~* &* +@all')
+async def test_a_password_in_the_url(start_redis, site):
+    server = start_redis(f'user hub on ">{SECRET}" ~* &* +@all')
     login = "hub:s3cret%40%2F%3A%3F%23%5B%5D%20@"
     await serves(site, url=server.url.replace("//", f"//{login}"))
 
 
-async def test_a_password_in_the_environment(start, monkeypatch):
+async def test_a_password_in_the_environment(start_redis, monkeypatch):
     monkeypatch.setenv("KVPROXY_REDIS_PASSWORD", SECRET)
-    await use(url=start(f'requirepass "{SECRET}"').url)
+    await use_redis(url=start_redis(f'requirepass "{SECRET}"').url)
 
 
 @pytest.mark.parametrize("prefix", ["jupyterhub", "hub/", "*[a]?", "hüb"])
-async def test_the_permissions_of_the_how_to_are_enough(start, site, caplog, prefix):
+async def test_the_permissions_of_the_how_to_are_enough(start_redis, site, caplog, prefix):
     """For the hub and for the Traefik that it starts."""
     line, password = acl("hub")
     line = line.replace("jupyterhub/", f"{RedisBackend(prefix=prefix).root}/")
-    server = start("appendonly yes", "user default off", line)
+    server = start_redis("appendonly yes", "user default off", line)
     traits = {"url": f"{server.url}/1", "username": "hub", "password": password}
-    await use(**traits, prefix=prefix)
+    await use_redis(**traits, prefix=prefix)
     proxy = await serves(site, prefix, **traits)
     await proxy.delete_route("/user/a/")
     assert await site.client.server("/user/a/") is None
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-async def test_each_permission_of_the_how_to_is_needed(start):
+async def test_each_permission_of_the_how_to_is_needed(start_redis):
     line, password = acl("hub")
-    server = start(line)
+    server = start_redis(line)
     traits = {"url": f"{server.url}/1", "username": "hub", "password": password}
     for_traefik_or_with_sentinels = ("+scan", "+psubscribe", "&__keyspace*:jupyterhub/traefik*", "+role")
     rules = [rule for rule in line.split()[2:] if rule not in for_traefik_or_with_sentinels]
@@ -93,17 +81,17 @@ async def test_each_permission_of_the_how_to_is_needed(start):
     for rule in rules[3:]:
         server.client().execute_command("ACL", "SETUSER", "hub", "reset", *(other for other in rules if other != rule))
         if rule == "+info":
-            await use(**traits)  # it can do without
+            await use_redis(**traits)  # it can do without
             continue
         with pytest.raises(BackendRejected, match=r"forbids the user 'hub'.*needs ~jupyterhub/\*"):
-            await use(**traits)
+            await use_redis(**traits)
 
 
-async def test_the_permissions_of_the_how_to_for_a_traefik_of_others(start, site, tmp_path):
+async def test_the_permissions_of_the_how_to_for_a_traefik_of_others(start_redis, site, tmp_path):
     """One that the hub does not start, with a user of its own: it reads, and its attempt to set options is refused."""
     (hub, password), (reader, readers_password) = acl("hub"), acl("traefik")
-    server = start("user default off", hub, reader)
-    [shown] = re.findall(r"^\[providers\.redis\]\n(?:[^`].*\n)+", HOW_TO.read_text(), re.MULTILINE)
+    server = start_redis("user default off", hub, reader)
+    [shown] = re.findall(r"^\[providers\.redis\]\n(?:[^`].*\n)+", PAGE.read_text(), re.MULTILINE)
     shown = shown.replace("redis.example.org:6379", f"127.0.0.1:{server.port}")
     assert readers_password in shown
     api = free_port()
@@ -114,57 +102,53 @@ async def test_the_permissions_of_the_how_to_for_a_traefik_of_others(start, site
         providers.providersThrottleDuration = "0s"
     """
     (tmp_path / "traefik.toml").write_text(f"{static}\n{shown}")
-    traefik = subprocess.Popen([*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"])
-    try:
-        traits = {"url": f"{server.url}/1", "username": "hub", "password": password}
-        site.store = Store("redis", traits, "jupyterhub")
+    traits = {"url": f"{server.url}/1", "username": "hub", "password": password}
+    site.store = Store("redis", traits, "jupyterhub")
+    with Traefik(tmp_path / "traefik.toml"):
         proxy = site.proxy(should_start=False, traefik_api_urls=[f"http://127.0.0.1:{api}"])
         for name in "ab":
             await proxy.add_route(f"/user/{name}/", await site.server(name), {})
             assert await site.client.server(f"/user/{name}/") == name
         await proxy.delete_route("/user/a/")
         assert await site.client.server("/user/a/") is None
-    finally:
-        traefik.terminate()
-        traefik.wait()
 
 
-async def test_tls(start, site, authority, tls):
-    server = start("tls-auth-clients no", tls=tls)
+async def test_redis_over_tls(start_redis, site, authority, tls):
+    server = start_redis("tls-auth-clients no", tls=tls)
     proxy = await serves(site, url=server.url, ca_file=authority.ca_file)
     assert "password" not in str(proxy.backend.traefik_provider_config())
     with pytest.raises(BackendRejected, match=r"its certificate is not accepted \(.*is RedisBackend.ca_file the right"):
-        await use(url=server.url)
+        await use_redis(url=server.url)
 
 
-async def test_tls_with_the_authorities_of_the_machine(start, site, authority, tls, monkeypatch):
+async def test_tls_with_the_authorities_of_the_machine(start_redis, site, authority, tls, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", authority.ca_file)
-    await serves(site, url=start("tls-auth-clients no", tls=tls).url)
+    await serves(site, url=start_redis("tls-auth-clients no", tls=tls).url)
 
 
-async def test_tls_for_both(start, site, authority, tls):
-    server = start(tls=tls)
+async def test_redis_asks_for_a_client_certificate(start_redis, site, authority, tls):
+    server = start_redis(tls=tls)
     cert_file, key_file = authority.issue("client")
     traits = {"url": server.url, "ca_file": authority.ca_file}
     await serves(site, **traits, cert_file=cert_file, key_file=key_file)
     with pytest.raises(BackendRejected, match=r"the TLS handshake failed .*accept RedisBackend.cert_file"):
-        await use(**traits)
+        await use_redis(**traits)
     with pytest.raises(BackendRejected, match="belong together"):
-        await use(**traits, cert_file=cert_file)
+        await use_redis(**traits, cert_file=cert_file)
 
 
-async def test_a_unix_socket(start, site, tmp_path):
-    start("port 0", f'unixsocket "{tmp_path}/s"')
+async def test_redis_over_a_unix_socket(start_redis, site, tmp_path):
+    start_redis("port 0", f'unixsocket "{tmp_path}/s"')
     await serves(site, url=f"unix://{tmp_path}/s?db=3")
     with pytest.raises(BackendUnavailable, match=r"Redis at /nowhere/s cannot be reached \(No such file"):
-        await use(url="unix:///nowhere/s", timeout=0.2)
+        await use_redis(url="unix:///nowhere/s", timeout=0.2)
 
 
-async def test_sentinels(start, site, tmp_path, caplog):
+async def test_redis_found_by_sentinels(start_redis, site, tmp_path, caplog):
     """The master dies, a replica takes its place: the hub and Traefik go on."""
     lines = (f'requirepass "{SECRET}"', f'masterauth "{SECRET}"', "save 3600 1")
-    master = start(*lines, "repl-diskless-sync-delay 0", name="master")
-    replica = start(*lines, f"replicaof 127.0.0.1 {master.port}", name="replica")
+    master = start_redis(*lines, "repl-diskless-sync-delay 0", name="master")
+    replica = start_redis(*lines, f"replicaof 127.0.0.1 {master.port}", name="replica")
     auth = f'sentinel auth-pass {RedisSentinel.master_name} "{SECRET}"'
     with RedisSentinel(tmp_path / "sentinel", master, auth, 'requirepass "sentinel"') as sentinel:
         traits = {
@@ -176,10 +160,10 @@ async def test_sentinels(start, site, tmp_path, caplog):
         with pytest.raises(
             BackendRejected, match=r"The Redis Sentinel at .* refuses the login .*RedisBackend.sentinel_"
         ):
-            await use(**traits)
+            await use_redis(**traits)
         traits["sentinel_password"] = "sentinel"
         with pytest.raises(BackendRejected, match=r"knows no master named 'other' \(RedisBackend.sentinel_master\)"):
-            await use(**traits | {"sentinel_master": "other", "sentinels": [sentinel.address]})
+            await use_redis(**traits | {"sentinel_master": "other", "sentinels": [sentinel.address]})
         proxy = await serves(site, **traits)
         copy = replica.client(db=5, password=SECRET)
         rule = "jupyterhub/traefik/http/routers/{}/rule".format
@@ -220,7 +204,7 @@ async def test_sentinels(start, site, tmp_path, caplog):
         ("unix://user:pass@/run/redis.sock?db=7", "/run/redis.sock", 7),
     ],
 )
-def test_forms_of_urls(url, endpoint, db):
+def test_forms_of_redis_urls(url, endpoint, db):
     config = RedisBackend(url=url, prefix="hub").traefik_provider_config()["redis"]
     assert (config["endpoints"], config["db"], config["rootKey"]) == ([endpoint], db, "hub/traefik")
     assert ("tls" in config) == url.startswith("rediss")

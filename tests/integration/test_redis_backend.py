@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
-import sys
-import textwrap
 from uuid import uuid4
 
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld, LeaseLost
+from tests.drivers import use_redis
 from tests.hub import until
-from tests.stores.redis import opening, starting, use
 
 RULE = "traefik/http/routers/{}/rule"
 
 
 @pytest.fixture
-def start(tmp_path):
-    with starting(tmp_path) as start:
-        yield start
+async def backend(open_redis, redis_server):
+    return await open_redis(redis_server, prefix=f"hub-{uuid4().hex}")
 
 
-@pytest.fixture
-async def make():
-    async with opening() as make:
-        yield make
-
-
-@pytest.fixture
-async def backend(make, redis_server):
-    return await make(redis_server, prefix=f"hub-{uuid4().hex}")
-
-
-async def test_foreign_keys_do_not_matter(start, make):
+async def test_foreign_keys_do_not_matter(start_redis, open_redis):
     """As many commands as in a database of our own, and none that looks for keys."""
-    server = start("enable-debug-command local")
-    backend = await make(server)
+    server = start_redis("enable-debug-command local")
+    backend = await open_redis(server)
     client = server.client()
     counts = []
     for _ in range(2):
@@ -67,7 +51,7 @@ async def test_what_others_change_is_seen(backend, redis_server):
     assert (await backend.load()).keys == keys
 
 
-async def test_a_table_that_was_lost_in_part_is_an_error(backend, redis_server, make):
+async def test_a_table_that_was_lost_in_part_is_an_error(backend, redis_server, open_redis):
     """As a Redis may do that evicts keys, or a restored backup."""
     await backend.apply(Batch({RULE.format("a"): "1", "routes/a": "1"}))
     client = redis_server.client()
@@ -77,7 +61,7 @@ async def test_a_table_that_was_lost_in_part_is_an_error(backend, redis_server, 
     with pytest.raises(BackendRejected, match="has lost the key"):
         await backend.apply(Batch({"routes/b": "1"}))
     with pytest.raises(BackendRejected, match="has lost the key"):
-        await make(redis_server, prefix=backend.prefix)
+        await open_redis(redis_server, prefix=backend.prefix)
     advice = str(lost.value).partition("anew: ")[2].replace("redis-cli", f"redis-cli -p {redis_server.port}")
     subprocess.run(advice, shell=True, check=True, stdout=subprocess.DEVNULL)
     assert (await backend.load()).keys == {}
@@ -105,62 +89,23 @@ async def test_a_value_that_is_not_text_is_an_error(backend, redis_server):
         await backend.load()
 
 
-async def test_two_databases(make, redis_server):
+async def test_two_databases(open_redis, redis_server):
     prefix = f"hub-{uuid4().hex}"
-    one, two = [await make(redis_server, url=f"{redis_server.url}/{db}", prefix=prefix) for db in (3, 4)]
+    one, two = [await open_redis(redis_server, url=f"{redis_server.url}/{db}", prefix=prefix) for db in (3, 4)]
     await one.apply(Batch({"routes/a": "1"}))
     assert (await two.load()).keys == {}
     await two.apply(Batch({"routes/a": "2"}))
     assert (await one.load()).keys == {"routes/a": "1"}
 
 
-async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
-    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
-    script = """
-        import asyncio, sys
-        from jhub_kvproxy import Batch
-        from jhub_kvproxy_backends.redis import RedisBackend
-
-        async def main(url, prefix):
-            backend = RedisBackend(url=url, prefix=prefix)
-            await backend.open()
-            number = 0
-            while True:
-                number += 1
-                if number == 2:
-                    print("ready", flush=True)
-                keys = [f"traefik/http/routers/r{n}/rule" for n in range(5)] + [f"routes/{n}" for n in range(5)]
-                await backend.apply(Batch(dict.fromkeys(keys, str(number))))
-
-        asyncio.run(main(*sys.argv[1:]))
-    """
-    seen = set()
-    for moment in range(4):
-        arguments = [sys.executable, "-c", textwrap.dedent(script), backend.url, backend.prefix]
-        writer = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-        try:
-            assert writer.stdout.readline() == b"ready\n"
-            for _ in range(moment + 1):
-                keys = (await backend.load()).keys
-        finally:
-            os.kill(writer.pid, signal.SIGKILL)
-            writer.wait()
-            writer.stdout.close()
-        keys = (await backend.load()).keys
-        assert len(keys) == 10
-        assert len(set(keys.values())) == 1
-        seen |= set(keys.values())
-    assert len(seen) > 1
-
-
-async def test_nothing_is_left_after_remove(start, make):
-    server = start()
-    await use(url=server.url)
+async def test_nothing_is_left_after_remove(start_redis, open_redis):
+    server = start_redis()
+    await use_redis(url=server.url)
     assert server.client().keys() == []
 
 
-async def test_a_lease_says_who_has_it_and_since_when(backend, redis_server, make):
-    other = await make(redis_server, prefix=backend.prefix)
+async def test_a_lease_says_who_has_it_and_since_when(backend, redis_server, open_redis):
+    other = await open_redis(redis_server, prefix=backend.prefix)
     await backend.acquire_lease("hub-1 on node-7", 600)
     with pytest.raises(
         LeaseHeld, match=r"hub-1 on node-7 \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\) holds the lease"
@@ -193,10 +138,10 @@ async def test_a_watch_tells_of_what_others_change(backend, redis_server):
     await watch.aclose()
 
 
-async def test_a_watch_lasts_while_nothing_happens(start, make):
+async def test_a_watch_lasts_while_nothing_happens(start_redis, open_redis):
     """It asks now and then whether Redis is still there."""
-    server = start()
-    backend = await make(server, timeout=0.5)
+    server = start_redis()
+    backend = await open_redis(server, timeout=0.5)
     watch = backend.watch()
     await anext(watch)
     waiting = asyncio.ensure_future(anext(watch))
@@ -210,9 +155,9 @@ async def test_a_watch_lasts_while_nothing_happens(start, make):
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen", "kicked out", "stopped"])
-async def test_a_watch_that_may_miss_something_ends(start, make, fault):
-    server = start()
-    backend = await make(server, timeout=0.5)
+async def test_a_watch_that_may_miss_something_ends(start_redis, open_redis, fault):
+    server = start_redis()
+    backend = await open_redis(server, timeout=0.5)
     watch = backend.watch()
     await anext(watch)
     if fault == "killed":
@@ -239,7 +184,7 @@ async def test_a_watch_that_may_miss_something_ends(start, make, fault):
         ),
     ],
 )
-async def test_a_redis_that_may_lose_the_table_is_warned_of(start, make, caplog, lines, warning):
-    await make(start(*lines))
+async def test_a_redis_that_may_lose_the_table_is_warned_of(start_redis, open_redis, caplog, lines, warning):
+    await open_redis(start_redis(*lines))
     assert [record.levelname for record in caplog.records] == ["WARNING"] * bool(warning)
     assert (warning or "") in caplog.text

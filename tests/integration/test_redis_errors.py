@@ -8,19 +8,13 @@ import sys
 import traceback
 
 import pytest
-from aiohttp import web
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
-from tests.stores.certificates import Authority
-from tests.stores.redis import RedisSentinel, starting, use
+from servers.redis import RedisSentinel
+from tests.drivers import use_redis
+from tests.servers import user_server
 
 SECRET = "s3cret@/:?#[] "
-
-
-@pytest.fixture
-def start(tmp_path):
-    with starting(tmp_path) as start:
-        yield start
 
 
 FAULTS = {
@@ -45,42 +39,37 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_what_is_wrong_is_named_and_no_secret_is(start, caplog, fault):
+async def test_what_is_wrong_is_named_and_no_secret_is(start_redis, caplog, fault):
     lines, traits, words = FAULTS[fault]
-    server = start(*lines)
+    server = start_redis(*lines)
     traits = dict(traits)
     db = traits.pop("db", 0)
     if traits.pop("first", False):
         first = server.client()
         first.ping()
     with caplog.at_level(logging.DEBUG), pytest.raises(BackendError, match=words) as raised:
-        await use(url=f"{server.url}/{db}", **traits)
+        await use_redis(url=f"{server.url}/{db}", **traits)
     assert f"Redis at 127.0.0.1:{server.port}" in str(raised.value)
     assert type(raised.value) is (BackendUnavailable if "clients" in fault else BackendRejected)
     assert SECRET not in "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
 
 
 async def test_what_is_no_redis():
-    runner = web.AppRunner(web.Application())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
+    async with user_server("no Redis") as url:
         with pytest.raises(BackendRejected, match="does not answer as a Redis does; check the address"):
-            await use(url=f"redis://127.0.0.1:{runner.addresses[0][1]}")
-    finally:
-        await runner.cleanup()
+            await use_redis(url=url.replace("http:", "redis:"))
 
 
 async def test_what_does_not_answer():
     server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
     with pytest.raises(BackendUnavailable, match="did not answer in time"):
-        await use(url=f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.2)
+        await use_redis(url=f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.2)
     server.close()
 
 
 async def test_a_host_that_is_unknown():
     with pytest.raises(BackendUnavailable, match=r"Redis at nowhere.invalid:6379 cannot be reached \("):
-        await use(url="redis://nowhere.invalid", timeout=0.5)
+        await use_redis(url="redis://nowhere.invalid", timeout=0.5)
 
 
 async def test_the_library_is_missing(monkeypatch):
@@ -89,38 +78,37 @@ async def test_the_library_is_missing(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BackendRejected, match=r'pip install "jhub-kvproxy\[redis\]"'):
-        await use()
+        await use_redis()
 
 
-async def test_tls_on_one_side_only(start, tmp_path):
-    authority = Authority(tmp_path / "authority")
-    encrypted = start("tls-auth-clients no", tls=(*authority.issue("server"), authority.ca_file))
+async def test_tls_on_one_side_only(start_redis, authority):
+    encrypted = start_redis("tls-auth-clients no", tls=(*authority.issue("server"), authority.ca_file))
     with pytest.raises(BackendUnavailable, match=r"broke off the connection; does it want TLS \(rediss://\)"):
-        await use(url=encrypted.url.replace("rediss:", "redis:"), timeout=0.5)
-    plain = start(name="plain")
+        await use_redis(url=encrypted.url.replace("rediss:", "redis:"), timeout=0.5)
+    plain = start_redis(name="plain")
     with pytest.raises(BackendUnavailable, match=r"did not answer in time; does it speak TLS"):
-        await use(url=plain.url.replace("redis:", "rediss:"), ca_file=authority.ca_file, timeout=0.5)
+        await use_redis(url=plain.url.replace("redis:", "rediss:"), ca_file=authority.ca_file, timeout=0.5)
 
 
-async def test_a_sentinel_that_names_a_replica(start, tmp_path):
+async def test_a_sentinel_that_names_a_replica(start_redis, tmp_path):
     """As one may for moments after a failover."""
-    master = start(name="master")
-    replica = start(f"replicaof 127.0.0.1 {master.port}", name="replica")
+    master = start_redis(name="master")
+    replica = start_redis(f"replicaof 127.0.0.1 {master.port}", name="replica")
     with RedisSentinel(tmp_path / "sentinel", replica) as sentinel:
         traits = {"sentinels": [sentinel.address], "sentinel_master": sentinel.master_name, "timeout": 0.5}
         with pytest.raises(BackendUnavailable, match=r"which the Sentinels name, is not a master"):
-            await use(**traits)
+            await use_redis(**traits)
 
 
 @pytest.mark.parametrize("sentinel", ["", "nowhere:x", "a:b@c", "[::1"])
 async def test_a_sentinel_that_is_none(sentinel):
     with pytest.raises(BackendRejected, match=r"RedisBackend.sentinels: write each as HOST:PORT"):
-        await use(sentinels=[sentinel], sentinel_master="m")
+        await use_redis(sentinels=[sentinel], sentinel_master="m")
 
 
 async def test_sentinels_without_a_master():
     with pytest.raises(BackendRejected, match=r"needs RedisBackend.sentinel_master"):
-        await use(sentinels=["a:1"])
+        await use_redis(sentinels=["a:1"])
 
 
 @pytest.mark.parametrize(
@@ -143,5 +131,5 @@ async def test_sentinels_without_a_master():
 )
 async def test_a_url_that_is_none(url):
     with pytest.raises(BackendRejected, match="write it like redis://HOST:PORT/DATABASE") as rejected:
-        await use(url=url)
+        await use_redis(url=url)
     assert "secret" not in "".join(traceback.format_exception(rejected.value, limit=0))

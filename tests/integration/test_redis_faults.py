@@ -10,21 +10,8 @@ import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
 from tests.hub import until
-from tests.stores.redis import opening, starting
 
 RULE = "traefik/http/routers/{}/rule"
-
-
-@pytest.fixture
-def start(tmp_path):
-    with starting(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture
-async def make():
-    async with opening() as make:
-        yield make
 
 
 BEFORE = {RULE.format(n): "before" for n in range(20)} | {"routes/a": "before"}
@@ -43,9 +30,9 @@ async def accepted(backend):
     assert (await backend.load()).keys == {key: value for key, value in AFTER.items() if value}
 
 
-async def test_no_memory_left(start, make):
-    server = start("maxmemory-policy noeviction")
-    backend = await make(server)
+async def test_a_redis_without_memory_refuses_whole_batches(start_redis, open_redis):
+    server = start_redis("maxmemory-policy noeviction")
+    backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
     client = server.client()
     client.set("foreign", "x" * 5_000_000)
@@ -58,9 +45,9 @@ async def test_no_memory_left(start, make):
     await accepted(backend)
 
 
-async def test_a_redis_that_cannot_save_its_data(start, make):
-    server = start("save 3600 1000000")
-    backend = await make(server)
+async def test_a_redis_that_cannot_save_its_data(start_redis, open_redis):
+    server = start_redis("save 3600 1000000")
+    backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
     client = server.client()
     obstacle = server.directory / "dump.rdb"
@@ -74,9 +61,9 @@ async def test_a_redis_that_cannot_save_its_data(start, make):
     await accepted(backend)
 
 
-async def test_too_few_replicas(start, make):
-    server = start()
-    backend = await make(server)
+async def test_a_redis_with_too_few_replicas_refuses_whole_batches(start_redis, open_redis):
+    server = start_redis()
+    backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
     server.client().config_set("min-replicas-to-write", 1)
     await refused(backend, "too few replicas")
@@ -84,36 +71,36 @@ async def test_too_few_replicas(start, make):
     await accepted(backend)
 
 
-async def test_a_replica(start, make):
-    master = start("repl-diskless-sync-delay 0", name="master")
-    server = start(name="replica")
-    backend = await make(server, timeout=1)
+async def test_a_redis_that_became_a_replica_is_named(start_redis, open_redis):
+    master = start_redis("repl-diskless-sync-delay 0", name="master")
+    server = start_redis(name="replica")
+    backend = await open_redis(server, timeout=1)
     await backend.apply(Batch(BEFORE))
-    await (await make(master)).apply(Batch(BEFORE))
+    await (await open_redis(master)).apply(Batch(BEFORE))
     client = server.client()
     client.replicaof("127.0.0.1", master.port)
     await until(lambda: client.info("replication")["master_link_status"] == "up", "the replica does not connect")
     await refused(backend, "is a read-only replica")
     with pytest.raises(BackendUnavailable, match="is a read-only replica"):
-        await make(server, timeout=1)
+        await open_redis(server, timeout=1)
     client.replicaof("no", "one")
     await accepted(backend)
 
 
-async def test_loading_is_waited_for(start, make):
-    server = start(
+async def test_a_redis_that_loads_its_data_is_waited_for(start_redis, open_redis):
+    server = start_redis(
         "enable-debug-command local",
         "appendonly yes",
         "key-load-delay 500",
         "loading-process-events-interval-bytes 1024",
     )
-    backend = await make(server)
+    backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
     server.client().execute_command("DEBUG", "POPULATE", 2000, "foreign")
     server.client().bgrewriteaof()
     await until(lambda: not server.client().info("persistence")["aof_rewrite_in_progress"], "the rewrite does not end")
     server.kill()
-    server.start(wait=False)
+    server.launch()
     assert (await backend.load()).keys == BEFORE
 
 
@@ -167,10 +154,10 @@ class Relay:
         server_writer.close()
 
 
-async def test_a_change_whose_answer_is_lost_is_not_made_again(start, make):
-    server = start()
+async def test_a_change_whose_answer_is_lost_is_not_made_again(start_redis, open_redis):
+    server = start_redis()
     async with Relay(server.port) as relay:
-        backend = await make(relay)
+        backend = await open_redis(relay)
         relay.requests.clear()
         relay.breaks = lambda request: b"EXEC" in request
         with pytest.raises(BackendUnavailable, match="is not known"):
@@ -181,11 +168,11 @@ async def test_a_change_whose_answer_is_lost_is_not_made_again(start, make):
         assert (await backend.load()).keys == BEFORE
 
 
-async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(start, make):
+async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(start_redis, open_redis):
     """As by a server that was frozen: it still has what it was sent."""
-    server = start()
+    server = start_redis()
     async with Relay(server.port) as relay:
-        backend = await make(relay, timeout=1)
+        backend = await open_redis(relay, timeout=1)
         await backend.apply(Batch(BEFORE))
         relay.holds = lambda request: b"EXEC" in request
         with pytest.raises(BackendUnavailable, match="did not answer"):
@@ -197,11 +184,11 @@ async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(start,
         await accepted(backend)
 
 
-async def test_a_permission_that_is_taken_away_within_a_change(start, make):
+async def test_a_permission_that_is_taken_away_within_a_change(start_redis, open_redis):
     """The one case in which Redis makes a part of a transaction; it is told, and can be made good."""
-    server = start("user hub on nopass ~* &* +@all")
+    server = start_redis("user hub on nopass ~* &* +@all")
     async with Relay(server.port) as relay:
-        backend = await make(relay, username="hub", password="x")
+        backend = await open_redis(relay, username="hub", password="x")
         await backend.apply(Batch(BEFORE))
         relay.requests.clear()
         relay.holds = lambda request: b"EXEC" in request
@@ -217,10 +204,10 @@ async def test_a_permission_that_is_taken_away_within_a_change(start, make):
 
 
 @pytest.mark.parametrize("command", ["multi", "exec", "watch"])
-async def test_without_permission_for_transactions_nothing_is_changed(start, make, command):
+async def test_without_permission_for_transactions_nothing_is_changed(start_redis, open_redis, command):
     """Not one by one either, as a server does that refuses MULTI, and then takes what came with it."""
-    server = start("user hub on nopass ~* &* +@all")
-    backend = await make(server, username="hub", password="x")
+    server = start_redis("user hub on nopass ~* &* +@all")
+    backend = await open_redis(server, username="hub", password="x")
     await backend.apply(Batch(BEFORE))
     server.client().execute_command("ACL", "SETUSER", "hub", f"-{command}")
     with pytest.raises(BackendRejected, match=f"forbids the user 'hub' .*{command}"):
@@ -230,9 +217,9 @@ async def test_without_permission_for_transactions_nothing_is_changed(start, mak
     await accepted(backend)
 
 
-async def test_a_refusal_repeats_no_value(start, make):
-    server = start("maxmemory-policy noeviction")
-    backend = await make(server)
+async def test_a_refusal_repeats_no_value(start_redis, open_redis):
+    server = start_redis("maxmemory-policy noeviction")
+    backend = await open_redis(server)
     server.client().set("foreign", "x" * 5_000_000)
     server.client().config_set("maxmemory", "5mb")
     with pytest.raises(BackendUnavailable, match="has no memory left") as refused:
@@ -241,10 +228,10 @@ async def test_a_refusal_repeats_no_value(start, make):
     assert "s3cret" not in str([str(error) for error in causes])
 
 
-async def test_a_question_whose_answer_is_lost_is_asked_again(start, make):
-    server = start()
+async def test_a_question_whose_answer_is_lost_is_asked_again(start_redis, open_redis):
+    server = start_redis()
     async with Relay(server.port) as relay:
-        backend = await make(relay)
+        backend = await open_redis(relay)
         for word in (b"WATCH", b"HGETALL", b"MGET"):
             broken = []
 
@@ -260,9 +247,9 @@ async def test_a_question_whose_answer_is_lost_is_asked_again(start, make):
             assert broken
 
 
-async def test_a_frozen_redis(start, make):
-    server = start()
-    backend, other = await make(server, timeout=1), await make(server, timeout=1)
+async def test_a_frozen_redis_is_given_up_in_time(start_redis, open_redis):
+    server = start_redis()
+    backend, other = await open_redis(server, timeout=1), await open_redis(server, timeout=1)
     await backend.apply(Batch(BEFORE))
     await backend.acquire_lease("me", 600)
     server.freeze()
@@ -272,7 +259,7 @@ async def test_a_frozen_redis(start, make):
         backend.acquire_lease("me", 600),
         other.release_lease(),
         other.close(),
-        make(server, timeout=1),
+        open_redis(server, timeout=1),
     )
     results = await asyncio.gather(*calls, return_exceptions=True)
     server.thaw()
@@ -282,10 +269,10 @@ async def test_a_frozen_redis(start, make):
     await accepted(backend)
 
 
-async def test_a_redis_that_freezes_within_a_change(start, make):
-    server = start()
+async def test_a_redis_that_freezes_within_a_change(start_redis, open_redis):
+    server = start_redis()
     async with Relay(server.port) as relay:
-        backend = await make(relay, timeout=1)
+        backend = await open_redis(relay, timeout=1)
         await backend.apply(Batch(BEFORE))
 
         def freeze(request):
@@ -301,20 +288,20 @@ async def test_a_redis_that_freezes_within_a_change(start, make):
         await accepted(backend)
 
 
-async def test_a_redis_that_is_down_at_first(start, make):
-    server = start()
+async def test_a_redis_that_is_down_at_first(start_redis, open_redis):
+    server = start_redis()
     server.stop()
     with pytest.raises(BackendUnavailable, match=r"cannot be reached \(.*refused"):
-        await make(server, timeout=0.5)
-    opening = asyncio.create_task(make(server))
+        await open_redis(server, timeout=0.5)
+    opening = asyncio.create_task(open_redis(server))
     await asyncio.sleep(0)
     server.start()
     await (await opening).apply(Batch(BEFORE))
 
 
-async def test_a_redis_that_is_started_again(start, make):
-    server = start("appendonly yes", "appendfsync always")
-    backend = await make(server)
+async def test_a_redis_that_is_started_again(start_redis, open_redis):
+    server = start_redis("appendonly yes", "appendfsync always")
+    backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
     for end in (server.kill, server.stop):
         end()
@@ -323,9 +310,9 @@ async def test_a_redis_that_is_started_again(start, make):
     await accepted(backend)
 
 
-async def test_a_redis_that_was_emptied(start, make):
-    server = start()
-    backend = await make(server)
+async def test_a_redis_that_was_emptied(start_redis, open_redis):
+    server = start_redis()
+    backend = await open_redis(server)
     await backend.apply(Batch(BEFORE))
     watch = backend.watch()
     await anext(watch)

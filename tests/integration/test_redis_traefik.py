@@ -10,7 +10,6 @@ import pytest
 from jhub_kvproxy import BackendUnavailable, Batch
 from tests.hub import until
 from tests.stores import Store
-from tests.stores.redis import opening, starting
 
 MANY = {
     f"{element}/{n}/{end}": str(n)
@@ -18,18 +17,6 @@ MANY = {
     for element, end in (("traefik/http/routers", "rule"), ("traefik/http/routers", "service"), ("routes", "x"))
 }
 NO_CONFIG = "user hub on nopass ~* &* +@all -config"
-
-
-@pytest.fixture
-def start(tmp_path):
-    with starting(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture
-async def make():
-    async with opening() as make:
-        yield make
 
 
 def option(server):
@@ -59,9 +46,9 @@ ONCE = [("hub/traefik", "changed")]
 
 @pytest.mark.parametrize("before", ["KEA", "K$g", "E$", "Kx", ""])
 @pytest.mark.parametrize("allowed", [True, False], ids=["CONFIG is allowed", "CONFIG is forbidden"])
-async def test_traefik_hears_of_each_batch_once(start, make, before, allowed):
-    server = start(f'notify-keyspace-events "{before}"', NO_CONFIG)
-    backend = await make(server, username="" if allowed else "hub", password="" if allowed else "x")
+async def test_traefik_hears_of_each_batch_once(start_redis, open_redis, before, allowed):
+    server = start_redis(f'notify-keyspace-events "{before}"', NO_CONFIG)
+    backend = await open_redis(server, username="" if allowed else "hub", password="" if allowed else "x")
     listener = Listener(server)
     for changes in (MANY, dict.fromkeys(MANY, "changed"), dict.fromkeys(MANY), {"traefik/http/routers/a/rule": "1"}):
         await backend.apply(Batch(changes))
@@ -77,10 +64,10 @@ async def test_traefik_hears_of_each_batch_once(start, make, before, allowed):
     assert option(server) == set(before)
 
 
-async def test_nobody_else_misses_anything(start, make):
+async def test_nobody_else_misses_anything(start_redis, open_redis):
     """While batches are written, somebody else changes keys of its own, and hears of each."""
-    server = start("notify-keyspace-events KEA")
-    backend = await make(server)
+    server = start_redis("notify-keyspace-events KEA")
+    backend = await open_redis(server)
     listener = Listener(server, "__keyspace*:other")
     client, is_done, count = server.client(), threading.Event(), 0
 
@@ -115,9 +102,9 @@ async def test_nobody_else_misses_anything(start, make):
         ("+@all -config", "", False),
     ],
 )
-async def test_what_costs_cpu_is_said_once(start, make, caplog, rights, before, is_said):
-    server = start(f'notify-keyspace-events "{before}"', "appendonly yes", f"user hub on nopass ~* &* {rights}")
-    backend = await make(server, username="hub", password="x")
+async def test_what_costs_cpu_is_said_once(start_redis, open_redis, caplog, rights, before, is_said):
+    server = start_redis(f'notify-keyspace-events "{before}"', "appendonly yes", f"user hub on nopass ~* &* {rights}")
+    backend = await open_redis(server, username="hub", password="x")
     for _ in range(2):
         await backend.apply(Batch(MANY))
         await backend.load()
@@ -126,9 +113,9 @@ async def test_what_costs_cpu_is_said_once(start, make, caplog, rights, before, 
     assert all("tells Traefik of each single key that changes" in words for words in said)
 
 
-async def test_rights_and_the_option_may_change_at_any_time(start, make, caplog):
-    server = start("appendonly yes", "user hub on nopass ~* &* +@all")
-    backend = await make(server, username="hub", password="x")
+async def test_rights_and_the_option_may_change_at_any_time(start_redis, open_redis, caplog):
+    server = start_redis("appendonly yes", "user hub on nopass ~* &* +@all")
+    backend = await open_redis(server, username="hub", password="x")
     listener, client = Listener(server), server.client()
     await backend.apply(Batch(MANY))
     assert listener.heard() == ONCE
@@ -144,9 +131,9 @@ async def test_rights_and_the_option_may_change_at_any_time(start, make, caplog)
 
 
 @pytest.mark.parametrize("login", [{}, {"username": "hub", "password": "x"}], ids=["CONFIG is allowed", "forbidden"])
-async def test_a_redis_that_is_started_again_while_traefik_runs(start, site, login):
+async def test_a_redis_that_is_started_again_while_traefik_runs(start_redis, site, login):
     """It has forgotten the option, which Traefik sets only when it starts, and only if it may."""
-    server = start("appendonly yes", NO_CONFIG)
+    server = start_redis("appendonly yes", NO_CONFIG)
     site.store = Store("redis", {"url": server.url, **login})
     proxy = await site.started()
     url = await site.server("a")
@@ -161,8 +148,8 @@ async def test_a_redis_that_is_started_again_while_traefik_runs(start, site, log
         assert await site.client.server(f"/user/{number}/") == "a"
 
 
-async def test_a_redis_that_is_emptied_while_traefik_runs(start, site):
-    server = start()
+async def test_a_redis_that_is_emptied_while_traefik_runs(start_redis, site):
+    server = start_redis()
     site.store = Store("redis", {"url": server.url})
     proxy = await site.started()
     url = await site.server("a")
@@ -175,8 +162,8 @@ async def test_a_redis_that_is_emptied_while_traefik_runs(start, site):
     assert await site.client.server("/user/a/") == await site.client.server("/user/b/") == "a"
 
 
-async def test_a_frozen_redis_while_traefik_runs(start, site):
-    server = start()
+async def test_a_frozen_redis_while_traefik_runs(start_redis, site):
+    server = start_redis()
     site.store = Store("redis", {"url": server.url, "timeout": 1.0})
     proxy = await site.started(ready_timeout=2)
     url = await site.server("a")
@@ -191,8 +178,8 @@ async def test_a_frozen_redis_while_traefik_runs(start, site):
     assert await site.client.server("/user/c/") == "a"
 
 
-async def test_a_redis_that_is_down_when_the_hub_starts(start, site):
-    server = start()
+async def test_a_redis_that_is_down_when_the_hub_starts(start_redis, site):
+    server = start_redis()
     server.stop()
     site.store = Store("redis", {"url": server.url, "timeout": 0.5})
     with pytest.raises(BackendUnavailable, match="cannot be reached"):

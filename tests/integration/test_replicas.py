@@ -9,19 +9,21 @@ import ssl
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from jhub_kvproxy import RouteNotReady, TraefikError
 from jhub_kvproxy.push import replica
 from jhub_kvproxy.traefik import discovery
 from jhub_kvproxy.traefik.api import TraefikAPI
 from jhub_kvproxy.traefik.certificate import self_signed
+from servers.consul import ConsulServer
+from servers.etcd import EtcdServer
+from servers.ports import free_port
+from servers.redis import RedisServer
 from tests.hub import answers, until
 from tests.replicas import Replica
-from tests.servers import free_port
+from tests.servers import serving
 from tests.stores import Store
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer
-from tests.stores.redis import RedisServer
 
 on_two_stores = pytest.mark.parametrize("store", ["toml", "etcd"], indirect=True)
 
@@ -32,7 +34,7 @@ def ended():
     replicas: list[Replica] = []
     yield replicas
     for each in replicas:
-        each.end()
+        each.kill()
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ async def three(site, ended):
     await make_directories(site)
     ended += [Replica(site.directory / "replicas", provider(site)) for _ in range(3)]
     for each in ended:
-        each.start()
+        each.launch()
     return ended
 
 
@@ -84,14 +86,14 @@ async def test_a_replica_that_is_killed_is_reported_and_waited_for_again_when_it
     proxy = await hub_of(site, three)
     caplog.clear()
     server = await site.server("a")
-    three[0].end()
+    three[0].kill()
     for number in range(5):
         await proxy.add_route(f"/user/{number}/", server, {})
         assert await all_serve(three[1:], f"/user/{number}/", "a")
     for _ in range(3):
         await next_failure(proxy.control.readiness._replicas[0])
     assert caplog.text.count(f"{three[0].api_url} cannot be reached") == 1
-    three[0].start()
+    three[0].launch()
     await until(lambda: "; route changes wait for it" in caplog.text, "the return is not reported")
     await proxy.add_route("/user/later/", server, {})
     assert await all_serve(three, "/user/later/", "a")
@@ -147,7 +149,7 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     provider(site)
     await make_directories(site)
     for each in ended:
-        each.start()
+        each.launch()
     urls = [each.api_url for each in ended]
     proxy = site.proxy(should_start=False, traefik_api_urls=urls, rebuild_share=1.0)
     await proxy.get_all_routes()
@@ -173,7 +175,7 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
     # The last one that is up is waited for, however far behind.
     await proxy.add_route("/user/more/", server, {})
     assert proxy.control.readiness._replicas[1].standing is replica.Standing.LAGGING
-    ended[0].end()
+    ended[0].kill()
     proxy.control.changes.timeout = 2
     with pytest.raises(RouteNotReady, match=rf"cannot be reached.*{urls[1]} serves revision"):
         await proxy.add_route("/user/late/", server, {})
@@ -185,13 +187,13 @@ async def test_one_that_joins_with_an_old_table_is_waited_for_at_first(site, stu
     monkeypatch.setattr(replica, "JOIN_LIMIT", 1000)
     await make_directories(site)
     first, second = ended
-    first.start()
+    first.launch()
     proxy = site.proxy(should_start=False, traefik_api_urls=[first.api_url, second.api_url], rebuild_share=1.0)
     server = await site.server("a")
     await proxy.add_route("/user/old/", server, {})
     stuck()
     await proxy.add_route("/user/newer/", server, {})
-    second.start()
+    second.launch()
     await until(lambda: proxy.control.readiness._replicas[1].is_joining, "it is not seen to join")
     adding = asyncio.create_task(proxy.add_route("/user/new/", server, {}))
     await until(lambda: all_serve([first], "/user/new/", "a"), "the first replica does not serve the route")
@@ -213,7 +215,7 @@ async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypa
     first, second, third = ended
     await make_directories(site)
     for each in (first, second):
-        each.start()
+        each.launch()
     proxy = site.proxy(should_start=False, traefik_api_urls=[f"http://traefik.test:{port}"])
     server = await site.server("a")
     names.addresses = hosts[:2]
@@ -229,11 +231,11 @@ async def test_a_name_stands_for_all_its_addresses(site, ended, caplog, monkeypa
     names.addresses = hosts
     await until(lambda: f"{hosts[2]} cannot be reached" in caplog.text, "the third is not found")
     await proxy.add_route("/user/a/", server, {})
-    third.start()
+    third.launch()
     await until(lambda: standings() == awaited(*hosts), "the third does not join")
     await proxy.add_route("/user/b/", server, {})
     assert await all_serve(ended, "/user/b/", "a")
-    first.end()
+    first.kill()
     names.addresses = hosts[1:]
     await until(lambda: standings() == awaited(*hosts[1:]), "the first does not leave")
     # The name server being away takes nobody's replicas away.
@@ -274,23 +276,18 @@ async def test_a_certificate_must_be_for_the_name_and_not_for_the_address(tmp_pa
         asked.append(request.headers["Host"])
         return web.json_response({"Version": "3.7.15"})
 
-    app = web.Application()
-    app.router.add_get("/api/version", version)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.2", 0, ssl_context=context).start()
-    port = runner.addresses[0][1]
     trusting = ssl.create_default_context(cafile=tmp_path / "cert")
-    try:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as session:
-            api = TraefikAPI(f"https://traefik.test:{port}", address="127.0.0.2")
-            assert await api.version(session) == "3.7.15"
-            assert asked == ["traefik.test", f"traefik.test:{port}"]
-            refused = rf"https://other.test:{port} at 127.0.0.2 cannot be reached.*CERTIF"
-            with pytest.raises(TraefikError, match=refused):
-                await TraefikAPI(f"https://other.test:{port}", address="127.0.0.2").version(session)
-    finally:
-        await runner.cleanup()
+    async with (
+        serving(version, context, host="127.0.0.2") as url,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as session,
+    ):
+        port = URL(url).port
+        api = TraefikAPI(f"https://traefik.test:{port}", address="127.0.0.2")
+        assert await api.version(session) == "3.7.15"
+        assert asked == ["traefik.test", f"traefik.test:{port}"]
+        refused = rf"https://other.test:{port} at 127.0.0.2 cannot be reached.*CERTIF"
+        with pytest.raises(TraefikError, match=refused):
+            await TraefikAPI(f"https://other.test:{port}", address="127.0.0.2").version(session)
 
 
 @pytest.mark.parametrize(
@@ -310,8 +307,9 @@ def test_which_addresses_are_replicas(answers, replicas):
 @pytest.mark.parametrize("kind", ["etcd", "consul", "redis"])
 async def test_a_traefik_that_starts_before_its_store_serves_the_table_when_it_comes(kind, tmp_path, site, ended):
     server = {"etcd": EtcdServer, "consul": ConsulServer, "redis": RedisServer}[kind](tmp_path / "store")
-    site.store = Store(kind, {"urls": [server.url]} if kind == "etcd" else {"url": server.url})
-    early = Replica(tmp_path, provider(site)).start()
+    site.store = Store(kind, server.traits)
+    early = Replica(tmp_path, provider(site))
+    early.launch()
     ended.append(early)
     await until(lambda: answers(f"{early.api_url}/api/overview"), "Traefik does not start without its store")
     server.start()

@@ -20,9 +20,9 @@ import pytest
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
 from jhub_kvproxy import KVProxyError
+from servers.ports import free_port, takes_connections
+from tests.activity import a_tick_ago
 from tests.hub import Hub, until
-from tests.integration.test_activity import a_tick_ago
-from tests.servers import free_port
 
 TOKEN = "s3cret-token"
 DEAD = "http://127.0.0.1:9"
@@ -149,11 +149,6 @@ def chp(*options):
         process.wait()
 
 
-def accepts(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @asynccontextmanager
 async def api(site, **traits):
     port = free_port()
@@ -170,7 +165,7 @@ async def test_it_answers_as_recorded(site, cases, hosts):
 @pytest.mark.parametrize(("cases", "options"), [(EXPECTED, []), (HOSTS, ["--host-routing"])], ids=["paths", "hosts"])
 async def test_configurable_http_proxy_answers_as_recorded(cases, options):
     with chp(*options) as port:
-        await until(lambda: accepts(port), "configurable-http-proxy does not start")
+        await until(lambda: takes_connections(port), "configurable-http-proxy does not start")
         await check(f"http://127.0.0.1:{port}", cases)
 
 
@@ -279,9 +274,9 @@ async def test_nobody_listens_by_default_nor_when_the_proxy_has_stopped(site):
     assert site.proxy().rest_api_port == 0
     async with api(site) as (proxy, url):
         port = int(url.rpartition(":")[2])
-        assert accepts(port)
+        assert takes_connections(port)
         await proxy.stop()
-        assert not accepts(port)
+        assert not takes_connections(port)
 
 
 async def test_telling_the_hub_of_another_proxy_does_no_harm(tmp_path):

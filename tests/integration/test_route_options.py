@@ -11,10 +11,10 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from tests.integration.test_routing import NAMES, routespec, visitors
 from tests.site import leave
 from tests.stores import on_every_store
 from tests.strategies import DIFFICULT, jupyterhub_escape
+from tests.visitors import NAMES, routespec, visitors
 
 PLAIN = "/user/plain/"
 CONTROL = "\x00\t\n\r\x7f"

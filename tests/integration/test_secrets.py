@@ -24,12 +24,12 @@ from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend
+from servers.certificates import Authority
+from servers.consul import ConsulServer
+from servers.etcd import EtcdServer
+from servers.redis import RedisServer
 from tests.command import ended, run, start
 from tests.hub import Hub, answers, browsing, until
-from tests.stores.certificates import Authority
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer
-from tests.stores.redis import RedisServer
 from tests.wire import exchange, request
 
 ACCESS_LOG = Path(__file__).parents[2] / "docs" / "how-to" / "extra-configuration.md"
@@ -200,7 +200,7 @@ async def test_a_run_leaves_no_secret_behind(name, delivery, tmp_path, monkeypat
             served = f"/user/alice/api/status?token={TOKEN}"
 
             async def is_served():
-                return (await exchange(hub.port, request("GET", served, "127.0.0.1")))[0] == 200
+                return (await exchange(hub.port, request(served, "Connection: close")))[0] == 200
 
             await until(is_served, "the user's server does not come up")
             async with browsing(hub.url, "alice") as alice:
@@ -217,7 +217,7 @@ async def test_a_run_leaves_no_secret_behind(name, delivery, tmp_path, monkeypat
                 """As a user does: what goes wrong here is in logs."""
                 headers = (f"Cookie: {header}", f"Authorization: token {TOKEN}")
                 with suppress(OSError, IndexError, ValueError):
-                    await exchange(hub.port, request("GET", f"{path}?token={TOKEN}", "127.0.0.1", *headers))
+                    await exchange(hub.port, request(f"{path}?token={TOKEN}", "Connection: close", *headers))
 
             # A user's server that is dead.
             [server] = [pid for pid in hub.processes() if b"JUPYTERHUB_SERVICE_PREFIX" in environment_of(pid)]

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 
-from tests import h2
-from tests.front import Certificates, started_with_tls
+from tests.http2 import Http2, ask, fields, packed
+from tests.public_tls import Certificates, started_with_tls
+from tests.slow_server import SlowServer, slow_server
 
 PATH = "/user/alice/"
 SHORT, LONG = 0.5, 30.0
@@ -44,60 +44,9 @@ NO_TLS = {
 }
 
 
-@dataclass
-class Server:
-    """Answers late, or for long, and knows how large the uploads were that came in whole."""
-
-    url: str = ""
-    whole: list[int] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        return await getattr(self, request.path.rpartition("/")[2])(request)
-
-    async def upload(self, request: web.Request) -> web.Response:
-        size = len(await request.read())
-        self.whole.append(size)
-        return web.Response(text=f"{size} bytes")
-
-    async def late(self, request: web.Request) -> web.Response:
-        await request.read()
-        await asyncio.sleep(3 * SHORT)
-        return web.Response(text="at last")
-
-    async def download(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(3):
-            await asyncio.sleep(SHORT)
-            await response.write(b"part ")
-        return response
-
-    async def ws(self, request: web.Request) -> web.WebSocketResponse:
-        websocket = web.WebSocketResponse()
-        await websocket.prepare(request)
-        async for message in websocket:
-            await websocket.send_str(str(message.data))
-        return websocket
-
-
-@asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
-    server = Server()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield server
-    finally:
-        await runner.cleanup()
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with serving() as server:
+async def server() -> AsyncIterator[SlowServer]:
+    async with slow_server(SHORT) as server:
         yield server
 
 
@@ -117,10 +66,11 @@ class Door:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context)
 
-    async def begin_h2(self) -> h2.Connection:
-        connection = await h2.Connection.open(self.port, self.context)
-        connection.begin()
-        return connection
+    async def begin_http2(self) -> Http2:
+        return await Http2.connected(self.port, self.context)
+
+    def fields(self, method: str, path: str) -> list[tuple[str, str]]:
+        return fields(method, PATH + path, scheme=self.scheme)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
@@ -208,22 +158,21 @@ async def test_who_does_not_finish_a_body_loses_the_connection(open_door, server
 async def test_who_does_not_finish_a_request_over_http2_loses_the_connection(open_door, server):
     door = await open_door(timeout=SHORT, keep_alive_timeout=SHORT)
 
-    def nothing_more(connection: h2.Connection) -> None:
+    def nothing_more(connection: Http2) -> None:
         pass
 
-    def a_head_without_end(connection: h2.Connection) -> Callable[[], object]:
-        connection.head("GET", f"{PATH}upload", ends_head=False, ends_request=True)
-        return connection.more_head
+    def a_head_without_end(connection: Http2) -> Callable[[], object]:
+        stream = connection.begin_head(door.fields("GET", "upload"))
+        return lambda: connection.go_on_with_head(stream, packed([("a", "b")]))
 
-    def half_a_head(connection: h2.Connection) -> None:
-        connection.head("GET", f"{PATH}upload", ends_head=False, ends_request=True)
+    def half_a_head(connection: Http2) -> None:
+        connection.begin_head(door.fields("GET", "upload"))
 
-    def a_body_that_stops(connection: h2.Connection) -> None:
-        connection.head("POST", f"{PATH}upload")
-        connection.body(b"half")
+    def a_body_that_stops(connection: Http2) -> None:
+        connection.send(door.fields("POST", "upload"), b"half", ends=False)
 
     async def outcome(start: Callable) -> bytes:
-        connection = await door.begin_h2()
+        connection = await door.begin_http2()
         more = start(connection) or (lambda: None)
         return await what_comes_back(connection.reader, connection.writer, more)
 
@@ -260,15 +209,14 @@ async def test_a_slow_upload_comes_in_whole(open_door, server, timeout):
             return await answer.read()
 
     async def over_http2() -> bytes:
-        connection = await door.begin_h2()
-        connection.head("POST", f"{PATH}upload")
+        connection = await door.begin_http2()
+        stream = connection.send(door.fields("POST", "upload"), ends=False)
         async for piece in in_pieces():
-            connection.body(piece)
-        connection.body(b"", is_last=True)
-        async with asyncio.timeout(PATIENCE):
-            answer = await connection.answer()
-        connection.writer.close()
-        return answer
+            connection.send_body(stream, piece, ends=False)
+        connection.send_body(stream, b"", ends=True)
+        reply = await connection.reply(stream)
+        connection.close()
+        return reply.body
 
     assert await asyncio.gather(over_http1(), over_http2()) == [b"100 bytes"] * 2
     assert server.whole == [100, 100]
@@ -285,12 +233,7 @@ async def test_answers_may_come_late_and_take_long(open_door):
             return await answer.read()
 
     async def over_http2(path: str) -> bytes:
-        connection = await door.begin_h2()
-        connection.head("GET", PATH + path, ends_request=True)
-        async with asyncio.timeout(PATIENCE):
-            answer = await connection.answer()
-        connection.writer.close()
-        return answer
+        return (await ask(door.port, door.fields("GET", path), context=door.context)).body
 
     async def over_a_websocket() -> bytes:
         async with door.session() as session, session.ws_connect(f"{door.url}ws") as websocket:

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from jhub_kvproxy import BackendUnavailable
+from servers.consul import ConsulServer
+from servers.etcd import EtcdServer
+from servers.redis import RedisServer
 from tests.hub import until
 from tests.site import is_served
 from tests.stores import Store
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer
-from tests.stores.redis import RedisServer
 
 SERVERS = {"etcd": EtcdServer, "consul": ConsulServer, "redis": RedisServer}
 PATIENCE = {"timeout": 2.0}
@@ -29,7 +29,7 @@ def server(request, tmp_path):
 @pytest.fixture
 def store(request, server):
     name = request.node.callspec.params["server"]
-    return Store(name, ({"urls": [server.url]} if name == "etcd" else {"url": server.url}) | PATIENCE)
+    return Store(name, server.traits | PATIENCE)
 
 
 async def test_a_store_that_is_away_at_the_start_is_named_and_waited_for(site, server, caplog):

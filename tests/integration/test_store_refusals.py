@@ -10,12 +10,12 @@ from contextlib import contextmanager
 import pytest
 
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable
-from tests.integration.test_etcd_faults import fill, make_room
+from servers.certificates import Authority
+from servers.consul import ConsulServer
+from servers.errors import Refused
+from servers.etcd import EtcdServer
+from servers.redis import RedisServer
 from tests.stores import Store
-from tests.stores.certificates import Authority
-from tests.stores.consul import ConsulServer
-from tests.stores.etcd import EtcdServer
-from tests.stores.redis import RedisServer
 
 TARGET = "http://127.0.0.1:1"
 PASSWORD = "a-password-of-the-tests"
@@ -26,10 +26,10 @@ def full_etcd(directory):
     with EtcdServer(directory, "--quota-backend-bytes=2000000") as server:
 
         def refuse():
-            with pytest.raises(AssertionError, match="space exceeded"):
-                fill(server)
+            with pytest.raises(Refused, match="space exceeded"):
+                server.fill()
 
-        yield {"urls": [server.url]}, refuse, lambda: make_room(server)
+        yield {"urls": [server.url]}, refuse, lambda: server.make_room()
 
 
 @contextmanager

@@ -7,25 +7,26 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from traitlets.config import PyFileConfigLoader
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
+from servers.process import Process
+from servers.programs import find
 from tests.command import run
 from tests.hub import until
+from tests.pages import HOW_TO, texts
 from tests.servers import user_server
-from tests.stores import find_server
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "three-replicas.md"
+PAGE = HOW_TO / "three-replicas.md"
 PASSWORD = "a-password"
 STORES = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis", "redis-sentinel"]}
 
@@ -70,47 +71,38 @@ class Machines:
         program, *arguments = shlex.split(service["ExecStart"])
         arguments = [re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word) for word in arguments]
         name = Path(program).name
-        command = find_traefik(["traefik"]) if name == "traefik" else [find_server(name)]
         home = self.directory / str(machine)
         for path in re.findall(rf"{home}/var/[\w/]+", " ".join(arguments) + self._configuration(arguments)):
             Path(path).mkdir(parents=True, exist_ok=True)
         directory = Path(service.get("WorkingDirectory", str(home)))
-        with (home / f"{unit}.log").open("ab") as log:
-            self._processes[unit, machine] = subprocess.Popen(
-                [*command, *arguments],
-                env=os.environ | variables,
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._run(unit, machine, [find(name), *arguments], env=os.environ | variables, cwd=directory)
 
     def _configuration(self, arguments: list[str]) -> str:
         return "".join(Path(word).read_text() for word in arguments if Path(word).is_file())
 
-    def stop(self, unit: str, machine: int, number: int = signal.SIGTERM) -> None:
-        self._processes[unit, machine].send_signal(number)
-        self._processes[unit, machine].wait(60)
+    def stop(self, unit: str, machine: int) -> None:
+        self._processes[unit, machine].stop()
+
+    def kill(self, unit: str, machine: int) -> None:
+        self._processes[unit, machine].kill()
 
     def end(self) -> None:
         for process in self._processes.values():
-            process.send_signal(signal.SIGKILL)
-        for process in self._processes.values():
-            process.wait()
+            process.kill()
 
     def balance(self, file: Path) -> None:
-        haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
-        if haproxy is None:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("There is no haproxy here")
-        self._processes["haproxy", 9] = subprocess.Popen([haproxy, "-f", str(file), "-db"], stdin=subprocess.DEVNULL)
+        self._run("haproxy", 9, [find("haproxy"), "-f", str(file), "-db"])
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    def _run(self, unit: str, machine: int, command: list[str], **options: Any) -> None:
+        log_file = self.directory / str(machine) / f"{unit}.log"
+        self._processes[unit, machine] = Process(unit, command, log_file, **options)
+        self._processes[unit, machine].launch()
 
 
 def block(first_line: str) -> str:
-    [found] = [text for text in blocks(r"(?:ini|text|python)") if text.startswith(first_line)]
+    [found] = [
+        text for language in ("ini", "text", "python") for text in texts(PAGE, language) if text.startswith(first_line)
+    ]
     return found
 
 
@@ -129,10 +121,10 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
     """
     kind, _, pushes = request.param.partition(", ")
     monkeypatch.setenv("KVPROXY_TRAEFIK_API_PASSWORD", PASSWORD)
-    stores = {text.split('"')[1]: text for text in blocks("python") if "backend_class" in text}
-    [ours] = [text for text in blocks("python") if "should_start" in text]
+    stores = {text.split('"')[1]: text for text in texts(PAGE, "python") if "backend_class" in text}
+    [ours] = [text for text in texts(PAGE, "python") if "should_start" in text]
     if pushes:
-        [further] = [text for text in blocks("python") if "delivery" in text]
+        [further] = [text for text in texts(PAGE, "python") if "delivery" in text]
         ours += further
     for machine in (1, 2, 3):
         machines.write("/etc/replica.env", f"ADDRESS=10.0.0.{machine}\n", machine)
@@ -173,7 +165,7 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
 
 def configure(machines: Machines, machine: int, kind: str, *, pushes: bool) -> None:
     """Make the files of a Traefik with the page's commands."""
-    [commands, plugin] = [text for text in blocks("console") if "traefik-config" in text]
+    [commands, plugin] = [text for text in texts(PAGE, "console") if "traefik-config" in text]
     places = {"traefik.toml": "/etc/traefik", "jupyterhub.toml": "/etc/traefik/dynamic", "traefik.env": "/etc/traefik"}
     for line in commands.splitlines():
         command, name = line.removeprefix("$ jhub-kvproxy ").split(" > ")
@@ -210,7 +202,7 @@ async def all_are_healthy(machines: Machines) -> None:
 
 
 @pytest.mark.parametrize("hub", [*STORES, "etcd, pushed"], indirect=True)
-async def test_the_recipe(machines, hub):
+async def test_three_replicas_set_up_as_the_page_says_serve_the_table(machines, hub):
     async with user_server("hub") as server:
         await hub.add_route("/", server, {})
         await all_are_healthy(machines)
@@ -232,7 +224,7 @@ async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
         file = machines.directory / str(machine) / "etc" / "traefik" / "traefik.toml"
         shown = file.read_text()
         assert 'requestAcceptGraceTimeout = "10s"' in shown
-        machines.stop("traefik", machine, signal.SIGKILL)
+        machines.kill("traefik", machine)
         file.write_text(shown.replace('"10s"', '"1500ms"'))
         machines.start("traefik", machine)
     async with user_server("hub") as server:
@@ -280,7 +272,7 @@ async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
 def test_systemd_understands_the_units(machines):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is missing")
-    found = [text for text in blocks("ini") if text.startswith("# /etc/systemd")]
+    found = [text for text in texts(PAGE, "ini") if text.startswith("# /etc/systemd")]
     assert len(found) == 5
     for text in found:
         path = text.splitlines()[0].removeprefix("# ")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType, web
 from traitlets import TraitError
 
 from jhub_kvproxy.hub.proxy import KVProxy
@@ -17,6 +15,7 @@ from jhub_kvproxy.traefik.static import duration
 from jhub_kvproxy.traefik.upstream import TimeLimits, upstream_static
 from tests.hub import until
 from tests.internal_ssl import Authorities, app_with_certificates
+from tests.slow_server import SlowServer, slow_server
 
 PATH = "/user/alice/"
 SHORT = 0.3
@@ -25,68 +24,12 @@ SHORT_LIMITS = {"timeout": SHORT, "proxy_timeout": SHORT, "server_keep_alive_tim
 GIVEN_UP = (503, 504)
 
 
-class SlowServer:
-    """A server that is slower than the limits above, and knows when its connections end."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.connections: set[asyncio.BaseTransport] = set()
-        self.never = asyncio.Event()
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        transport = request.transport
-        assert transport
-        self.connections.add(transport)
-        action: Callable[[web.Request], Awaitable[web.StreamResponse]]
-        action = getattr(self, request.path.rpartition("/")[2] or "quick")
-        return await action(request)
-
-    async def quick(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(text=str(len(await request.read())))
-
-    async def poll(self, request: web.Request) -> web.StreamResponse:
-        await self.never.wait()
-        return web.Response(text="news")
-
-    async def download(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(3):
-            await asyncio.sleep(2 * SHORT)
-            await response.write(b"part ")
-        return response
-
-    async def ws(self, request: web.Request) -> web.WebSocketResponse:
-        websocket = web.WebSocketResponse()
-        await websocket.prepare(request)
-        async for message in websocket:
-            if message.type is WSMsgType.TEXT:
-                await asyncio.sleep(3 * SHORT)
-                await websocket.send_str(message.data)
-        return websocket
-
-
-@asynccontextmanager
-async def slow_server(ssl_context=None) -> AsyncIterator[SlowServer]:
-    server = SlowServer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
-    server.url = f"http{'s' if ssl_context else ''}://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield server
-    finally:
-        await runner.cleanup()
-
-
 @pytest.fixture(params=["http", "internal_ssl"])
 async def slow(request, site, tmp_path) -> AsyncIterator[SlowServer]:
     """A slow server behind a Traefik with short limits; all limits hold with internal_ssl too."""
     app = await app_with_certificates(tmp_path / "internal-ssl") if request.param == "internal_ssl" else None
     proxy = await site.started(app=app, delivery="push", **SHORT_LIMITS)
-    async with slow_server(Authorities(app).server("user-alice") if app else None) as server:
+    async with slow_server(SHORT, Authorities(app).server("user-alice") if app else None) as server:
         await proxy.add_route(PATH, server.url, {})
         yield server
 
@@ -98,9 +41,9 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def test_a_server_that_begins_no_answer_is_given_up(site, slow, session):
-    async with session.get(f"http://127.0.0.1:{site.port}{PATH}poll") as answer:
+    async with session.get(f"http://127.0.0.1:{site.port}{PATH}never") as answer:
         assert answer.status in GIVEN_UP
-    async with session.get(f"http://127.0.0.1:{site.port}{PATH}quick") as answer:
+    async with session.get(f"http://127.0.0.1:{site.port}{PATH}upload") as answer:
         assert answer.status == 200
 
 
@@ -113,20 +56,20 @@ async def test_a_download_and_a_websocket_may_be_silent_for_longer(site, slow, s
 
 
 async def test_an_idle_connection_to_a_server_is_closed(site, slow, session):
-    async with session.get(f"http://127.0.0.1:{site.port}{PATH}quick") as answer:
+    async with session.get(f"http://127.0.0.1:{site.port}{PATH}upload") as answer:
         assert answer.status == 200
     await until(lambda: all(each.is_closing() for each in slow.connections), "the connection stays open")
 
 
 async def test_a_request_that_does_not_come_in_ends(site, slow, session):
     reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-    writer.write(f"POST {PATH}quick HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nonly".encode())
+    writer.write(f"POST {PATH}upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nonly".encode())
     async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     assert b" 200 " not in answer
-    async with session.post(f"http://127.0.0.1:{site.port}{PATH}quick", data=b"all of it") as whole:
-        assert await whole.text() == "9"
+    async with session.post(f"http://127.0.0.1:{site.port}{PATH}upload", data=b"all of it") as whole:
+        assert await whole.text() == "9 bytes"
 
 
 async def test_what_the_limits_are_by_default(site):

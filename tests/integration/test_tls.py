@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import shutil
-import signal
 import ssl
 import stat
 import tomllib
@@ -19,9 +17,10 @@ from traitlets import TraitError
 
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import renewal
-from tests.front import Certificates, copy_over, get, h2_get, replace_link, served_name, started_with_tls, tls_proxy
+from tests.http2 import ask, fields
 from tests.hub import until
-from tests.site import leave
+from tests.public_tls import Certificates, copy_over, get, replace_link, served_name, started_with_tls, tls_proxy
+from tests.site import leave, restart_traefik
 
 
 @pytest.fixture
@@ -47,8 +46,8 @@ async def test_http_1_http_2_and_websockets_are_served_over_tls(site, certificat
     trust = certificates.trust()
     answer = await get(f"https://127.0.0.1:{site.port}/user/a/x", trust)
     assert (await answer.json())["headers"]["X-Forwarded-Proto"] == "https"
-    received = await h2_get(site.port, "/user/a/x", certificates.trust())
-    assert b'"server": "a"' in received
+    reply = await ask(site.port, fields(path="/user/a/x", scheme="https"), context=certificates.trust())
+    assert reply.server == "a"
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(f"wss://127.0.0.1:{site.port}/user/a/ws", ssl=trust) as websocket,
@@ -109,9 +108,7 @@ async def test_a_traefik_that_is_started_again_has_the_renewed_certificate(site,
     certificates.renew("second")
     await until_served(site, "second")
     replace_link(certificates.cert, "/dev/null")
-    pid = proxy.control.local.supervisors[0]._pid
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: proxy.control.local.supervisors[0]._pid != pid, "Traefik is not started again")
+    await restart_traefik(proxy)
     await until_served(site, "second")
 
 

@@ -7,13 +7,11 @@ import fcntl
 import grp
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 import tomllib
 
 import pytest
@@ -92,40 +90,6 @@ async def test_two_writers_lose_nothing(backend, tmp_path):
     assert found.pop("routes/last") in "ab"
     assert found == wanted
     assert len(routers(backend)) == 200
-
-
-async def test_a_writer_killed_at_any_moment_leaves_whole_batches(backend):
-    """Each batch writes one number to ten keys: any mixture of numbers would be half a batch."""
-    script = """
-        import asyncio, sys
-        from jhub_kvproxy import Batch
-        from jhub_kvproxy_backends.toml import TomlBackend
-
-        async def main(path):
-            backend = TomlBackend(path=path, prefix="hub")
-            await backend.open()
-            for number in range(10**6):
-                keys = {f"traefik/http/routers/r{n}/rule": str(number) for n in range(5)}
-                await backend.apply(Batch({**keys, **{f"routes/r{n}": str(number) for n in range(5)}}))
-                print(number, flush=True)
-
-        asyncio.run(main(*sys.argv[1:]))
-    """
-    seen = set()
-    for kill in range(12):
-        writer = run(script, backend.path, stdout=subprocess.PIPE)
-        for _ in range(2 + kill):
-            committed = int(writer.stdout.readline())
-        time.sleep(kill * 0.0007)
-        writer.send_signal(signal.SIGKILL)
-        committed = int(([committed, *writer.stdout.read().split()])[-1])
-        writer.wait()
-        (number,) = set((await backend.load()).keys.values())
-        assert int(number) in (committed, committed + 1)  # durable when apply returned
-        assert routers(backend) == {f"r{n}": {"rule": number} for n in range(5)}
-        seen.add(int(number) - committed)
-        await backend.apply(Batch(dict.fromkeys(stored(backend))))
-    assert not list(backend.traefik_file.parent.glob("*.tmp"))
 
 
 def run(script, *arguments, **options):

@@ -18,9 +18,9 @@ from jhub_kvproxy.traefik.hang import Hang
 from jhub_kvproxy.traefik.ports import is_free
 from jhub_kvproxy.traefik.runtime import RuntimeDirectory
 from jhub_kvproxy.traefik.state import State
+from servers.ports import free_port
+from servers.process import freeze
 from tests.hub import processes_of, until
-from tests.replicas import freeze
-from tests.servers import free_port
 from tests.site import leave
 
 

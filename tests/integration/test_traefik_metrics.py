@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
+from servers.ports import free_port, is_free
 from tests import command
 from tests.hub import answers, processes_of, until
 from tests.metrics import rising, series, value
 from tests.replicas import Replica
-from tests.servers import free_port
 from tests.site import leave
 
 
@@ -25,10 +25,11 @@ def two(site):
     made = []
     for directory in (site.directory / "table" / site.store.prefix / "traefik", site.directory / "copy"):
         directory.mkdir(parents=True)
-        made.append(Replica(site.directory / "replicas", {"file": {"directory": str(directory)}}).start())
+        made.append(Replica(site.directory / "replicas", {"file": {"directory": str(directory)}}))
+        made[-1].launch()
     yield made
     for each in made:
-        each.end()
+        each.kill()
 
 
 def of_replica(name, replica):
@@ -49,7 +50,7 @@ async def test_replicas_are_up_behind_and_down_and_gone_with_the_proxy(site, two
     await until(lambda: of_replica("lag_seconds", fresh) == 0, "the one that serves the table is behind")
     assert value("kvproxy_replicas", standing="down") == 0
     assert sum(value("kvproxy_replicas", standing=s) for s in ("awaited", "catching_up", "lagging")) == 2
-    stale.end()
+    stale.kill()
     await until(lambda: of_replica("up", stale) == 0, "it is not down")
     assert value("kvproxy_replicas", standing="down") == 1
     assert of_replica("up", fresh) == 1
@@ -117,19 +118,10 @@ async def test_traefik_has_none_unless_it_is_told(site):
 
 async def test_local_replicas_have_ports_of_their_own_for_it(site):
     base = site.port
-    while not all(map(_is_free, (base + 20, base + 21, base + 1))):
+    while not all(map(is_free, (base + 20, base + 21, base + 1))):
         base = site.port = free_port()
     await site.started(local_replicas=2, traefik_metrics=base + 20)
     assert [(await page(base + 20 + number))[0] for number in (0, 1)] == [200, 200]
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 async def test_a_port_that_is_taken_ends_the_start_with_a_sentence(site):

@@ -14,13 +14,9 @@ from jhub_kvproxy import TraefikError, procfs
 from jhub_kvproxy.traefik import supervisor
 from tests.binaries import NEWER, OLDER, copy_traefik, installed_traefik, script
 from tests.hub import until
-from tests.site import is_served, leave
+from tests.site import is_served, leave, pid_of
 
 BINARY, VERSION = installed_traefik()
-
-
-def pid_of(proxy):
-    return proxy.control.local.supervisors[0]._pid
 
 
 def is_alive(pid):

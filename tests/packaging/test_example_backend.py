@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.hub import Hub, browsing, until
+from tests.pages import HOW_TO, texts
 from tests.shell import run
 
-ROOT = Path(__file__).parents[2]
 NAME = "jhub-kvproxy-sqlite"
-PAGE = ROOT / "docs" / "how-to" / "write-a-backend.md"
+PAGE = HOW_TO / "write-a-backend.md"
 
 pytestmark = pytest.mark.timeout(900)  # much is downloaded
 
@@ -114,7 +114,7 @@ def test_it_uses_nothing_of_ours_but_public_names(folder):
 @pytest.mark.parametrize(("language", "pattern"), [("python", "*.py"), ("toml", "*.toml")])
 def test_the_page_shows_the_code_as_it_is(folder, language, pattern):
     code = [file.read_text() for file in sorted(folder.rglob(pattern))]
-    blocks = page_blocks(language)
+    blocks = texts(PAGE, language)
     assert blocks
     for block in blocks:
         shown = re.sub(r"\A# \S+\n", "", block)  # the file's name
@@ -122,21 +122,17 @@ def test_the_page_shows_the_code_as_it_is(folder, language, pattern):
 
 
 def test_the_page_shows_all_files(folder):
-    [shown] = [block for block in page_blocks("text") if block.startswith(f"{NAME}/")]
+    [shown] = [block for block in texts(PAGE, "text") if block.startswith(f"{NAME}/")]
     assert [re.sub(r"(?<=[\w/]) {2,}.*", "", line) for line in shown.splitlines()] == [f"{NAME}/", *lines_of(folder)]
 
 
 @pytest.mark.parametrize("command", ["jhub-kvproxy backends", "jhub-kvproxy check"])
 def test_the_page_shows_what_commands_say(environment, example, tmp_path, command):
-    [shown] = [block for block in page_blocks("console") if block.startswith(f"$ {command}\n")]
+    [shown] = [block for block in texts(PAGE, "console") if block.startswith(f"$ {command}\n")]
     shutil.copy(example / "jupyterhub_config.py", tmp_path)
     said = run(*command.split(), cwd=tmp_path, env=environment)
     lines = [".*\n(?:.*\n)*" if line == "..." else f"{pattern_of(line)}\n" for line in shown.splitlines()[1:]]
     assert re.fullmatch("".join(lines), said), said
-
-
-def page_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def pattern_of(line: str) -> str:

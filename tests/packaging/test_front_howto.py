@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
-from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
@@ -13,15 +12,16 @@ from cryptography.hazmat.primitives import serialization
 from traitlets.config import Config
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from jhub_kvproxy.traefik.binary import find_traefik
+from servers.ports import free_port
+from servers.programs import find
+from servers.traefik import Traefik
 from tests import command
-from tests.front import Certificates, served_name
 from tests.hub import until
-from tests.packaging.test_docs import DOCS, blocks, each, load, need, run, running
-from tests.servers import free_port
+from tests.pages import HOW_TO, blocks, each, load, run
+from tests.public_tls import Certificates, served_name
 
-HTTPS = DOCS / "how-to" / "https.md"
-PORT = DOCS / "how-to" / "public-port.md"
+HTTPS = HOW_TO / "https.md"
+PORT = HOW_TO / "public-port.md"
 CONFIG = "# jupyterhub_config.py"
 
 
@@ -68,7 +68,7 @@ async def test_traefik_takes_the_configuration(block, certificates, tmp_path):
 
 
 def test_an_encrypted_key_is_decrypted(certificates, tmp_path, monkeypatch):
-    need(shutil.which("openssl"), "openssl")
+    find("openssl")
     [block] = blocks("console", "$ openssl pkey", [HTTPS])
     key = serialization.load_pem_private_key(certificates.key.read_bytes(), None)
     encrypted = key.private_bytes(
@@ -117,9 +117,7 @@ c.KVProxy.headers = {{"X-Ours": "1"}}
     bring("first", "default")
     bring("second", "renewed")
     [block] = blocks("console", "# cat renewed-cert.pem", [HTTPS])
-    async with AsyncExitStack() as stack:
-        traefik = [*find_traefik(["traefik"]), f"--configFile={tmp_path}/traefik.toml"]
-        await stack.enter_async_context(running(traefik, cwd=tmp_path))
+    with Traefik(tmp_path / "traefik.toml"):
         await until(served, "Traefik does not start")
         assert await served() == "first"
         commands = re.sub("^#", "$", block.text.replace("/etc/traefik", str(tmp_path)), flags=re.MULTILINE)

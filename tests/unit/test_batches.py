@@ -8,22 +8,14 @@ from hypothesis import strategies as st
 
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.store.batches import Limits, cut, size_of
-from jhub_kvproxy.traefik_routers import tree
 from jhub_kvproxy.traefik_routers.order import stages
 from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 from tests.strategies import hosts, jupyterhub_escape, paths, routespec
 from tests.traefik_model import TraefikModel
 
+pytestmark = pytest.mark.usefixtures("small_nodes")
+
 patterns = st.lists(st.tuples(hosts, paths), unique=True, max_size=25)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_nodes():
-    """Nodes that a few routes suffice for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tree, "SPLIT", 2)
-        patch.setattr(tree, "GROUP", 2)
-        yield
 
 
 def table(routing, wanted):

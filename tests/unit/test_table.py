@@ -22,6 +22,8 @@ from tests.model import winner
 from tests.strategies import data, encodings, hosts, jupyterhub_escape, paths, routespec, routespecs, segments
 from tests.traefik_model import TraefikModel
 
+pytestmark = pytest.mark.usefixtures("small_nodes")
+
 targets = st.sampled_from(["http://127.0.0.1:1", "http://127.0.0.1:2", "https://h:3/base/path", "http://[::1]:4/"])
 # The hub's own route is served otherwise.
 routes = st.builds(Route, routespecs, targets, data | st.just({"hub": True}))
@@ -43,15 +45,6 @@ def written(store: dict, changes: dict) -> dict:
         assert store.get(key) != value, "a write that changes nothing"
     merged = {**store, **changes}
     return {key: value for key, value in merged.items() if value is not None}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_nodes():
-    """Nodes that a few routes suffice for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tree, "SPLIT", 2)
-        patch.setattr(tree, "GROUP", 2)
-        yield
 
 
 class TableAgainstAFreshOne(RuleBasedStateMachine):

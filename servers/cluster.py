@@ -1,0 +1,65 @@
+"""What all clusters can."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+from .process import Process
+
+
+class Cluster(ABC):
+    """Processes that are one store together; the ``with`` block starts it, and ends it."""
+
+    #: Of the driver that uses it.
+    traits: dict[str, Any]
+
+    def __init__(self, members: Sequence[Process], helpers: Sequence[Process] = ()) -> None:
+        self.members: Sequence[Process] = members
+        #: Those that must run for it, but are no part of it.
+        self.helpers = helpers
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start all of it that does not run, and wait until it can be written to."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start all of it that does not run, without waiting."""
+        for process in [*self.members, *self.helpers]:
+            if not process.is_running:
+                process.launch()
+
+    def wait(self) -> None:
+        """Wait until it can be written to."""
+        for member in self.members:
+            member.wait_until(self.is_ready)
+
+    def kill(self) -> None:
+        """End all of it as a crash would. Harmless without a start, or twice."""
+        for process in [*self.helpers, *self.members]:
+            process.kill()
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it can be written to; may raise what networks and answers raise."""
+
+    @abstractmethod
+    def empty(self) -> None:
+        """Remove everything in it."""
+
+    @abstractmethod
+    def leader(self) -> Process:
+        """The member that the others would miss the most. Raises Unavailable when there is none."""

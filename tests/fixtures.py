@@ -1,0 +1,52 @@
+"""For tests with real servers: those that all tests of a session share, and what happens where one is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from servers.consul import ConsulServer
+from servers.errors import Missing
+from servers.etcd import EtcdServer
+from servers.redis import RedisServer
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    return (yield from _skipped_without_its_programs())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    return (yield from _skipped_without_its_programs())
+
+
+def _skipped_without_its_programs() -> Generator[None]:
+    """A test that lacks a program is skipped, or fails where all programs were promised (CI)."""
+    try:
+        return (yield)
+    except Missing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """Each test uses prefixes of its own, here and in the others."""
+    with EtcdServer(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
+    with ConsulServer(tmp_path_factory.mktemp("consul")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server

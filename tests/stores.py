@@ -1,0 +1,52 @@
+"""The stores of the tests: what a hub is told of each, and drivers on real servers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+
+from jhub_kvproxy.store.registry import find_backend
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store to run a hub on: the backend's name and traits, and a prefix, since all tests share the servers."""
+
+    name: str
+    traits: Mapping[str, Any]
+    prefix: str = field(default_factory=lambda: f"hub-{uuid.uuid4().hex}")
+
+    @property
+    def config(self) -> Config:
+        config = Config()
+        config.KVProxy.backend_class = self.name
+        config.KVProxy.prefix = self.prefix
+        config[find_backend(self.name).__name__].update(self.traits)
+        return config
+
+    @property
+    def config_lines(self) -> str:
+        """The same, for a configuration file."""
+        section = find_backend(self.name).__name__
+        lines = [
+            f"c.KVProxy.backend_class = {self.name!r}",
+            *(f"c.{section}.{k} = {v!r}" for k, v in self.traits.items()),
+        ]
+        return "\n".join(["", *lines, ""])
+
+
+def find_store(name: str, request: pytest.FixtureRequest, directory: Path) -> Store:
+    """The store `name`: in `directory`, or on the server that the tests share."""
+    if name == "toml":
+        return Store(name, {"path": str(directory / "table")})
+    return Store(name, request.getfixturevalue({"redis": "redis_server"}.get(name, name)).traits)
+
+
+#: Runs a test that uses the fixture `store`, directly or by `site`, once for each store; otherwise it is TOML.
+on_every_store = pytest.mark.parametrize("store", ["toml", "etcd", "consul", "redis"], indirect=True)
