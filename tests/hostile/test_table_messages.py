@@ -128,22 +128,22 @@ REFUSED = {
     "a text without end": f'{_HEAD}"later":"' + "x" * _MB,
     "a name without end": f'{_HEAD}"' + "x" * _MB,
     "a route without end": f'{_HEAD}"put":{{"/' + "x" * _MB,
-    "routes without end": f'{_HEAD}"put":{{' + "".join(f'"/user/{n}":{{"t":"http://a"}},' for n in range(2000)),
+    "routes without end": f'{_HEAD}"put":{{' + "".join(f'"/user/{n}":{{"t":"http://a"}},' for n in range(500)),
     "a target that is none": f'{_HEAD}"put":{{"/a":{{"t":"http://' + "a" * _MB + '"}}',
     "a number that is none": f'{_HEAD}"put":{{"/a":{{"t":"http://a","s":' + "1" * _MB + "}}}",
 }
 
 
 def test_what_is_refused_stays_nowhere(plugin):
-    """270 MB of it: Traefik needs a few MB for one, and gives them back."""
+    """100 MB of it: Traefik needs a few MB for one, and gives them back."""
     plugin.begin()
     before = resident(plugin.pid)
-    for _ in range(30):
+    for _ in range(12):
         for text in REFUSED.values():
             reply = plugin.send("PUT", TABLE, text.encode())
             assert (reply.status, len(reply.body) < 5000) == (400, True)
     plugin.check()
-    assert resident(plugin.pid) < before + 128 * _MB
+    assert resident(plugin.pid) < before + 80 * _MB
 
 
 def resident(pid):
