@@ -9,11 +9,17 @@ from collections.abc import Iterable
 
 from tests.wire import Reply
 
+#: What a client begins with.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _PATIENCE = 30
+_SILENCE = 0.01
+_QUESTION = b"all read"
 #: How much fits into a frame (SETTINGS_MAX_FRAME_SIZE).
 _FRAME = 1 << 14
+#: How much Go takes in one, whatever it has said.
+_LARGEST = 1 << 20
 #: Statuses that have a number of their own in HPACK's static table.
 _STATUSES = {8: 200, 9: 204, 10: 206, 11: 304, 12: 400, 13: 404, 14: 500}
 #: The digits in HPACK's Huffman code.
@@ -46,7 +52,7 @@ class Http2:
         connection = cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
         if context:
             assert connection.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-        connection.writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        connection.writer.write(PREFACE)
         connection.resize(0)  # so that the other side names each field in full
         return connection
 
@@ -107,8 +113,7 @@ class Http2:
         self._send(kind, flags | _END_HEADERS, stream, block)
 
     def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
-        self.writer.write(head + payload)
+        self.writer.write(frame(kind, flags, stream, payload))
 
     async def _read_frame(self) -> None:
         head = await self.reader.readexactly(9)
@@ -155,6 +160,35 @@ async def ask(
         return await connection.reply(connection.send(fields, body, trailers))
     finally:
         connection.close()
+
+
+async def pour(port: int, raw: bytes, *, context: ssl.SSLContext | None = None) -> None:
+    """Send a client's bytes, all at once, and wait until the other side has read them, or given up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+
+    async def is_read() -> None:
+        while True:
+            head = await reader.readexactly(9)
+            payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+            if head[3] == _GOAWAY or payload == _QUESTION:
+                return
+
+    writer.write(raw + frame(_PING, 0, 0, _QUESTION))
+    reading = asyncio.ensure_future(is_read())
+    try:
+        if not (await asyncio.wait([reading], timeout=_SILENCE))[0]:
+            # A frame is said to be longer than it is, and the question a part of it. This ends it, and is an error.
+            writer.write(bytes(_LARGEST))
+        await asyncio.wait_for(reading, _PATIENCE)
+        await asyncio.sleep(_SILENCE)  # for the requests to reach the servers
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        writer.close()
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
 def packed(fields: Fields) -> bytes:

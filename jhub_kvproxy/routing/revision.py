@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+
+# Python reads no decimal number of more than 4,300 digits.
+_FORM = re.compile(r"([0-9a-f]{1,1000})-(.*)\.([0-9]{1,1000})", re.DOTALL | re.IGNORECASE)
+#: The plugin's numbers have 64 bits.
+_LARGEST = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,12 @@ class Revision:
 # Thousands may ask for the same.
 @lru_cache(maxsize=64)
 def _read(text: str) -> Revision:
-    who, _, number = text.partition(".")
-    term, _, writer = who.rpartition("-")
-    try:
-        return Revision(writer, int(number), text, int(term or "0", 16))
-    except ValueError:
-        return Revision(who, 0, text)
+    """As the plugin reads it (``traefik/plugin/revision.go``): both must find the same one newer."""
+    if found := _FORM.fullmatch(text):
+        term, writer, number = int(found[1], 16), found[2], int(found[3])
+        if max(term, number) <= _LARGEST:
+            return Revision(writer, number, text, term)
+    return Revision(text, 0, text)
 
 
 def _now() -> int:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.hostile import explore
 from tests.hostile.chp import HOSTS, PATHS
 from tests.hostile.scene import scene
 from tests.stores import Store
+
+
+def pytest_collection_finish(session):
+    explore.sharing.update(item.nodeid for item in session.items if item.get_closest_marker("fuzz"))
 
 
 @pytest.fixture(scope="module", params=["push", "store"])

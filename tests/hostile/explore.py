@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 from hypothesis import seed, settings
 
-#: Set by ``make fuzz``: for how many seconds each test goes on, and where it begins.
+#: Set by ``make fuzz``: for how many seconds all tests together go on, and where each begins.
 SECONDS, SEED = "KVPROXY_FUZZ_SECONDS", "KVPROXY_FUZZ_SEED"
+#: The tests that share the time.
+sharing: set[str] = set()
 
 
 def explore(test: Callable[[], None], examples: int) -> None:
     """Try `test`, a Hypothesis test, on so many examples; under ``make fuzz`` on new ones until its time is over."""
-    budget = float(os.environ.get(SECONDS, "0"))
+    budget = float(os.environ.get(SECONDS, "0")) / max(len(sharing), 1)
     if not budget:
         settings(max_examples=examples)(test)()
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 from jhub_kvproxy.hub.proxy import KVProxy
 from tests.hostile.actor import Act, Actor, acting
 from tests.hostile.echo import Echo, echoing
-from tests.http2 import Fields, Http2, ask
+from tests.http2 import Fields, Http2, ask, pour
+from tests.public_tls import Certificates, started_with_tls
 from tests.site import Site
 from tests.stores import Store
 from tests.wire import Reply, Wire, converse, tunnel
@@ -28,15 +30,25 @@ class Scene:
         self._stack = AsyncExitStack()
         self.site = Site(directory, store, self._stack)
         self._wire = Wire(self.site.port)
+        self._context: ssl.SSLContext | None = None
         self.echoes: dict[str, Echo] = {}
         self.proxy: KVProxy
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def start(self, routes: Mapping[str, str], **traits: Any) -> None:
-        """Start a proxy with `routes`: the name of the server that gets it, by routespec."""
-        self.proxy = await self.site.started(**{"delivery": "push", "host_routing": True, **traits})
+    async def start(self, routes: Mapping[str, str], certificates: Certificates | None, **traits: Any) -> None:
+        """Start a proxy with `routes`: the name of the server that gets it, by routespec.
+
+        With `certificates` it speaks TLS, and is spoken to over HTTP/2 only.
+        """
+        traits = {"delivery": "push", "host_routing": True, **traits}
+        if certificates:
+            self._context = certificates.trust()
+            self._context.set_alpn_protocols(["h2"])
+            self.proxy = await started_with_tls(self.site, certificates, **traits)
+        else:
+            self.proxy = await self.site.started(**traits)
         # JupyterHub's check keeps routes with and without hosts apart; the table need not.
         self.proxy.validate_routespec = lambda routespec: routespec
         for name in set(routes.values()):
@@ -61,7 +73,12 @@ class Scene:
     def ask2(self, fields: Fields, body: bytes | None = None, trailers: Fields = ()) -> Reply:
         """The reply to a request over HTTP/2, on a connection of its own; :meth:`seen` tells what it made."""
         self.forget()
-        return self.run(ask(self.site.port, fields, body, trailers))
+        return self.run(ask(self.site.port, fields, body, trailers, context=self._context))
+
+    def pour(self, raw: bytes) -> None:
+        """Send these bytes on a connection of their own; :meth:`seen` tells what they made."""
+        self.forget()
+        self.run(pour(self.site.port, raw, context=self._context))
 
     def http2(self) -> Http2:
         """A connection of HTTP/2 that is closed with the scene; what is to be awaited goes through :meth:`run`."""
@@ -103,14 +120,16 @@ class Scene:
 
 
 @contextmanager
-def scene(directory: Path, store: Store, routes: Mapping[str, str], **traits: Any) -> Iterator[Scene]:
-    """A :class:`Scene` that plays, with these routes and traits of KVProxy."""
+def scene(
+    directory: Path, store: Store, routes: Mapping[str, str], certificates: Certificates | None = None, **traits: Any
+) -> Iterator[Scene]:
+    """A :class:`Scene` that plays, with these routes and traits of KVProxy; with `certificates`, over TLS."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     play = Scene(directory, store, loop)
     try:
-        play.run(play.start(routes, **traits))
+        play.run(play.start(routes, certificates, **traits))
         yield play
     finally:
         play.run(play.close())

@@ -101,8 +101,9 @@ def test_any_request_over_http2_is_handed_on_alike(both):
         ),
         max_size=3,
     )
+    known = hosts.filter(lambda host: host not in ("a b", ""))  # which Traefik by itself does not refuse there
 
-    @given(st.sampled_from(METHODS), targets, queries, hosts, more, st.sampled_from([None, b"", b"abcd"]))
+    @given(st.sampled_from(METHODS), targets, queries, known, more, st.sampled_from([None, b"", b"abcd"]))
     def for_all(method, target, query, host, headers, body):
         asked = [(name, host if name == ":authority" else value) for name, value in fields(method, target + query)]
         first, second = (outcome(play, play.ask2([*asked, *headers], body)) for play in both)

@@ -130,6 +130,17 @@ def test_plain_requests_in_a_row_all_arrive(on_paths):
     ]
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["length first", "chunks first"])
+@pytest.mark.parametrize("length", [0, 4, 5 + len(HIDDEN)])
+def test_a_length_beside_chunks_counts_for_nothing(on_paths, order, length):
+    """Go throws it away before anybody sees it. It should close the connection too (go#80942)."""
+    both = [f"Content-Length: {length}", "Transfer-Encoding: chunked"][::order]
+    replies, seen = on_paths.converse(message(STARTS[0], both, b"0\r\n\r\n") + HIDDEN + LAST)
+    assert [reply.server for reply in replies] in (["alice"], ["alice", "bob", "alice"])
+    assert replies[0].sent("Transfer-Encoding") == ["chunked"]
+    assert [body for _, body in seen] == [""] * len(replies)
+
+
 @pytest.mark.fuzz
 def test_any_framing_is_read_in_one_way(on_paths):
     seen = 0

@@ -139,6 +139,17 @@ async def test_a_traefik_that_another_hub_has_left_is_ours_when_it_was_started_a
     await until(lambda: served_again(site, "/user/a/"), "it is not given our table")
 
 
+@pytest.mark.parametrize("term", ["f" * 15, "f" * 16, "f" * 17, "f" * 1000])
+async def test_a_stranger_who_wrote_a_revision_of_the_far_future_stops_no_change(site, term):
+    """The plugin reads terms of 64 bits; ours comes after what is found in the store."""
+    proxy = await site.started(delivery="push")
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    stored = proxy.control.writer._stored
+    stored.revision = stored.revision.found(f"{term}-stranger.7")
+    await proxy.add_route("/user/b/", await site.server("b"), {})
+    assert await site.client.server("/user/b/") == "b"
+
+
 async def test_a_store_that_has_lost_the_last_changes_is_brought_past_them(site):
     """As after a power cut of a store that writes to its disk each second: Traefik serves more than the store has."""
     owner = await site.started(delivery="push")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
+import jhub_kvproxy
 from jhub_kvproxy.routing.revision import Revision
 
 
@@ -49,3 +54,13 @@ def test_what_others_write_there_is_nobodys_successor(text):
     assert not revision.is_reached_by(text)
     assert not revision.is_followed_by(text)
     assert revision.found(text).is_reached_by(text)
+
+
+def test_revisions_are_in_the_order_in_which_the_plugin_has_them():
+    """What the hub takes for newer, and the plugin for older, is never served."""
+    plugin = Path(jhub_kvproxy.__file__).parent / "traefik" / "plugin" / "revision_test.go"
+    rows = re.findall(r"^\t\t\{(\".*\")\},$", plugin.read_text(), re.MULTILINE)
+    order = [[Revision.read(text).rank for text in json.loads(f"[{row}]")] for row in rows]
+    assert len(order) > 10
+    assert all(len(set(equal)) == 1 for equal in order)
+    assert [ranks[0] for ranks in order] == sorted({ranks[0] for ranks in order})

@@ -56,7 +56,7 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 		}
 		http.NotFound(w, failed)
 		return
-	case badPath:
+	case badRequest:
 		http.Error(w, "Bad Request", http.StatusBadRequest)
 		return
 	case noTunnel:

@@ -70,6 +70,36 @@ func TestConnectIsRefusedOverHTTP2(t *testing.T) {
 	equal(t, "requests that the server got", atomic.LoadInt64(n), 0)
 }
 
+// Go's server looks at the host over HTTP/1.1 only.
+func TestAHostThatIsNoneIsRefusedOverHTTP2(t *testing.T) {
+	for name, config := range ways {
+		t.Run(name, func(t *testing.T) {
+			n, backend := counting(t)
+			site(t, config, map[string]route{"": {Target: backend}, "/user/a": {Target: backend}, "/s": {Target: backend, Strip: 1}})
+			config.Mode = "route"
+			proxy := middleware(t, config)
+			ask := func(path, host string) int {
+				recorder := httptest.NewRecorder()
+				request := httptest.NewRequest(http.MethodGet, path, nil)
+				request.Host, request.Proto, request.ProtoMajor, request.ProtoMinor = host, "HTTP/2.0", 2, 0
+				proxy.ServeHTTP(recorder, request)
+				return recorder.Code
+			}
+			for _, path := range []string{"/user/a/x", "/hub", "/s/x", "/user/%61"} {
+				for _, host := range []string{"a b", "x/user/b", "../x", "", "a@b", "h:a b", " h", "h\t", "h\r\nX: y", "h\x00", "\u00e9", "\xff", "a\\b", "a?b", "a#b"} {
+					equal(t, fmt.Sprintf("%s for %q", path, host), ask(path, host), 400)
+				}
+				equal(t, "requests that the server got", atomic.LoadInt64(n), 0)
+				hosts := []string{"h", "H.example:80", "[::1]:80", "[fe80::1%25lo]", "xn--zn7c", "a_b", "h.", "a!b"}
+				for _, host := range hosts {
+					equal(t, fmt.Sprintf("%s for %q", path, host), ask(path, host), 200)
+				}
+				equal(t, "requests that the server got", atomic.SwapInt64(n, 0), len(hosts))
+			}
+		})
+	}
+}
+
 func TestTheHeaderConnectionCannotRemoveOrKeepOthers(t *testing.T) {
 	backend := serve(t, mirror)
 	for name, config := range ways {

@@ -58,18 +58,18 @@ func readMessage(body io.Reader) (*message, error) {
 func (m *message) readField(decoder *json.Decoder, name string) error {
 	switch name {
 	case "from":
-		return decoder.Decode(&m.from)
+		return cutOff(decoder.Decode(&m.from))
 	case "revision":
-		return decoder.Decode(&m.revision)
+		return cutOff(decoder.Decode(&m.revision))
 	case "form":
-		return decoder.Decode(&m.form)
+		return cutOff(decoder.Decode(&m.form))
 	case "delete":
-		return decoder.Decode(&m.remove)
+		return cutOff(decoder.Decode(&m.remove))
 	case "put":
 		return m.readRoutes(decoder)
 	}
 	var unknown json.RawMessage
-	return decoder.Decode(&unknown)
+	return cutOff(decoder.Decode(&unknown))
 }
 
 func (m *message) readRoutes(decoder *json.Decoder) error {
@@ -87,7 +87,7 @@ func (m *message) readRoutes(decoder *json.Decoder) error {
 		}
 		r := route{}
 		if err := decoder.Decode(&r); err != nil {
-			return fmt.Errorf("route %q: %w", key, err)
+			return fmt.Errorf("route %q: %w", key, cutOff(err))
 		}
 		if old, ok := entries.Load(key); ok && old.(*entry).route == r {
 			// What was checked once need not be checked again.
@@ -128,6 +128,7 @@ func readText(decoder *json.Decoder) (string, error) {
 	return text, nil
 }
 
+// cutOff returns err, in words if it is that there was no more to read.
 func cutOff(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errors.New("the message is cut off")

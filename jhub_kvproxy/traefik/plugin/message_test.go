@@ -11,21 +11,28 @@ const served = `{"revision": "5-w.1", "form": "f", "put": {"": {"t": "http://hub
 
 // notMessages are refused, and say why.
 var notMessages = map[string]string{
-	``:                         "cut off",
-	`{`:                        "cut off",
-	`x`:                        "invalid character",
-	`null`:                     "wanted",
-	`[]`:                       "wanted",
-	`"x"`:                      "wanted",
-	`{}`:                       "no revision",
-	`{"revision": ""}`:         "no revision",
-	`{"revision": null}`:       "no revision",
-	`{"revision": 7}`:          "cannot unmarshal number",
-	`{"revision": {"a": 1}}`:   "cannot unmarshal object",
-	`{"revision": "9-w.1"} {}`: "follows",
-	`{"revision": "9-w.1"} x`:  "follows",
-	`{"revision": "9-w.1"}}`:   "follows",
-	`{"revision": "9-w.1",}`:   "invalid character",
+	``:                                      "cut off",
+	`{`:                                     "cut off",
+	`x`:                                     "invalid character",
+	`null`:                                  "wanted",
+	`[]`:                                    "wanted",
+	`"x"`:                                   "wanted",
+	`{}`:                                    "no revision",
+	`{"revision": ""}`:                      "no revision",
+	`{"revision": null}`:                    "no revision",
+	`{"revision": 7}`:                       "cannot unmarshal number",
+	`{"revision": {"a": 1}}`:                "cannot unmarshal object",
+	`{"revision": "9-w.1"} {}`:              "follows",
+	`{"revision": "9-w.1"} x`:               "follows",
+	`{"revision": "9-w.1"}}`:                "follows",
+	`{"revision": "9-w.1",}`:                "invalid character",
+	`{"revision": "9-w.1", "form"`:          "cut off",
+	`{"revision": "9-w.1", "form":`:         "cut off",
+	`{"revision": "9-w.1", "form": "f`:      "cut off",
+	`{"revision": "9-w.1", "delete": ["/a"`: "cut off",
+	`{"revision": "9-w.1", "later": [1`:     "cut off",
+	`{"revision": "9-w.1", "put": {"/a": {`: "cut off",
+	`{"revision": "9-w.1", "put": {"/a": {"t": "http://a"}`:                             "cut off",
 	`{"revision": "9-w.1", "revision": "9-w.2"}`:                                        "twice",
 	`{"revision": "9-w.1", "put": null}`:                                                "wanted",
 	`{"revision": "9-w.1", "put": []}`:                                                  "wanted",
@@ -45,7 +52,7 @@ var notMessages = map[string]string{
 	`{"revision": "9-w.1", "delete": "/a"}`:                                             "cannot unmarshal string",
 	`{"revision": "9-w.1", "delete": [1]}`:                                              "cannot unmarshal number",
 	`{"revision": "9-w.1", "delete": ["/a"], "delete": ["/b"]}`:                         "twice",
-	`{"revision": "9-w.1", "put": {"/a": {"t": "http://a"`:                              "",
+	`{"revision": "9-w.1", "put": {"/a": {"t": "http://a"`:                              "cut off",
 	`{"revision": "9-w.1", "later": ` + strings.Repeat(`[`, 20000):                      "",
 	`{"revision": "9-w.1", "later": ` + strings.Repeat(`{"a":`, 20000):                  "",
 }
@@ -101,6 +108,22 @@ func TestAMessageThatIsCutOffAnywhereIsRefused(t *testing.T) {
 	assertServed(t)
 	status, answer := push(t, http.MethodPut, message)
 	equal(t, "all of it", fmt.Sprintln(status, answer["revision"], answer["routes"]), "200 9-w.2 2\n")
+}
+
+func TestWhatIsSaidOfAMessageIsShort(t *testing.T) {
+	reset(t)
+	long := strings.Repeat("é", 1<<20)
+	for _, message := range []string{
+		`{"` + long + `": 1, "` + long + `": 1}`,
+		`"` + long + `"`,
+		`{"put": {"` + long + `": {"t": "http://a"}, "` + long + `": {"t": "http://a"}}}`,
+		`{"put": {"/a": {"t": "http://a", "s": ` + strings.Repeat("1", 1<<20) + `}}}`,
+	} {
+		status, answer := push(t, http.MethodPut, message)
+		if text := fmt.Sprint(answer["error"]); status != http.StatusBadRequest || text == "" || len(text) > 1000 {
+			t.Errorf("%.100s: %d and %d bytes, %.100s", message, status, len(text), text)
+		}
+	}
 }
 
 func TestFieldsOfANewerHubAreIgnored(t *testing.T) {

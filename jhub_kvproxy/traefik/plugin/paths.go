@@ -12,6 +12,10 @@ import (
 var (
 	encodeSegment = strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23")
 
+	// validHost is for hosts with or without a port, and takes what net/http takes over HTTP/1.1. Over HTTP/2 it takes
+	// anything, and sends an empty Host on, or that of the server.
+	validHost = regexp.MustCompile(`^[!$%&'()*+,.0-9:;=A-Z\[\]_a-z~-]+$`)
+
 	// validKey is for the characters of a key.
 	validKey = regexp.MustCompile(`^[^/%?#@\[\] A-Z]*(?:/(?:[^%?#]|%25|%2F|%3F|%23)*)?$`)
 )

@@ -10,9 +10,9 @@ import (
 
 // Schemes of requests that no server gets. Their transport fails, and the error handler answers.
 const (
-	noRoute  = "kvproxy-no-route"
-	badPath  = "kvproxy-bad-path"
-	noTunnel = "kvproxy-no-tunnel"
+	noRoute    = "kvproxy-no-route"
+	badRequest = "kvproxy-bad-request"
+	noTunnel   = "kvproxy-no-tunnel"
 )
 
 const flushInterval = 100 * time.Millisecond
@@ -56,7 +56,8 @@ func direct(out *http.Request) {
 	quick := shape.Load().(*tableShape).quick
 	value, ok := quick.routes.Load(quick.cut.FindString(out.RequestURI))
 	if !ok || header["Connection"] != nil || header["Http2-Settings"] != nil || out.Trailer != nil ||
-		out.Method == "CONNECT" || atomic.LoadInt32(&limitsAreSet) == 0 {
+		out.Method == "CONNECT" || atomic.LoadInt32(&limitsAreSet) == 0 ||
+		out.ProtoMajor > 1 && !validHost.MatchString(out.Host) {
 		directGenerally(out)
 		return
 	}
@@ -166,6 +167,9 @@ func send(pr *httputil.ProxyRequest, e *entry) {
 	out := pr.Out
 	u := out.URL
 	switch {
+	case out.ProtoMajor > 1 && !validHost.MatchString(out.Host):
+		u.Scheme = badRequest
+		return
 	case e == nil || u.Path == "*" || u.Opaque != "":
 		u.Scheme = noRoute
 		return

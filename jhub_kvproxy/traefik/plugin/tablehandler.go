@@ -3,11 +3,13 @@ package kvroute
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
-// largestMessage is in bytes. A snapshot of 10,000 routes has 0.6 MB.
-var largestMessage int64 = 256 << 20
+// largestMessage is in bytes. A snapshot of 10,000 routes has 0.6 MB, and a table of short routes
+// takes 45 times as much memory as its message.
+var largestMessage int64 = 64 << 20
 
 // tableHandler takes the table from the pusher, and tells what is table.
 type tableHandler struct{}
@@ -47,7 +49,8 @@ func (h *tableHandler) serveTable(w http.ResponseWriter, r *http.Request) {
 		if errors.As(err, &tooLarge) {
 			status = http.StatusRequestEntityTooLarge
 		}
-		refusal := map[string]string{"error": err.Error()}
+		// It may quote what is wrong, which may be long.
+		refusal := map[string]string{"error": fmt.Sprintf("%.300s", err)}
 		if m != nil && m.isRouteBad {
 			// The pusher can do without this route.
 			refusal["key"] = m.badKey

@@ -13,7 +13,7 @@ func sendChanged(pr *httputil.ProxyRequest, e *entry) {
 	if e.route.Strip > 0 {
 		prefix, rest, ok := stripSegments(u.EscapedPath(), e.route.Strip)
 		if !ok {
-			u.Scheme = badPath
+			u.Scheme = badRequest
 			return
 		}
 		pr.Out.Header.Add("X-Forwarded-Prefix", prefix)

@@ -26,7 +26,7 @@ func sendUpgrade(pr *httputil.ProxyRequest) {
 			return
 		}
 	}
-	if !strings.EqualFold(protocol, "websocket") {
+	if !strings.EqualFold(protocol, "websocket") || header["Connection"] == nil {
 		return
 	}
 	for name, spelling := range websocketHeaders {

@@ -176,3 +176,15 @@ func TestAWebsocketEndsWithEitherSide(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatOnlyNamesAProtocolKeepsTheSpellingOfItsHeaders(t *testing.T) {
+	got := raw(t, func(connection net.Conn, reader *bufio.Reader) {
+		head := strings.Join(readHead(reader), " ")
+		_, _ = fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(head), head)
+	})
+	for name, config := range ways {
+		server := site(t, config, map[string]route{"": {Target: got}})
+		_, body := get(t, server.URL+"/", "Upgrade", "websocket", "Sec-WebSocket-Key", "x")
+		equal(t, name, strings.Contains(body, "Sec-Websocket-Key: x"), true)
+	}
+}
