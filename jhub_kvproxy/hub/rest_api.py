@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
@@ -16,6 +15,7 @@ from aiohttp import web
 
 from ..aio import in_thread
 from ..errors import BackendError, KVProxyError, RouteNotReady
+from .dates import read_time
 from .routes import FOREIGN, Routes
 
 ROUTES = "/api/routes"
@@ -147,23 +147,18 @@ def path_of(routespec: str) -> str:
     return "/" + unquote(routespec).strip("/")
 
 
-def read_time(text: str) -> datetime:
-    """An ISO 8601 time, read as JavaScript's ``Date.parse`` does. Raises ValueError."""
-    time = datetime.fromisoformat(text)
-    is_date = re.search(r"\d[T ]", text) is None
-    return time.replace(tzinfo=UTC) if is_date else time.astimezone(UTC)
-
-
-def _json_of_all(routes: Mapping[str, Described], inactive_since: datetime | None) -> web.Response:
+def _json_of_all(routes: Mapping[str, Described], inactive_since: float | None) -> web.Response:
     found = {path_of(spec): as_chp(route) for spec, route in routes.items()}
-    if inactive_since:
+    if inactive_since is not None:
         found = {path: route for path, route in found.items() if _is_inactive(route, inactive_since)}
     return _json(found)
 
 
-def _is_inactive(route: Mapping[str, Any], since: datetime) -> bool:
-    last = route.get("last_activity")
-    return last is not None and datetime.fromisoformat(last) < since
+def _is_inactive(route: Mapping[str, Any], since: float) -> bool:
+    try:
+        return read_time(route["last_activity"]) < since
+    except (KeyError, TypeError, ValueError):  # not known; without KVProxy.activity it is what a route was added with
+        return False
 
 
 def _json(value: Any) -> web.Response:
