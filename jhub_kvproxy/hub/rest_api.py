@@ -123,23 +123,28 @@ class RESTAPI:
 
     def _routespec(self, path: str) -> str:
         """The routespec of `path`, which is decoded, as JupyterHub writes it for such a path."""
-        spec = quote(path.strip("/") if self._host_routing else "/" + path.strip("/"), safe="@/~")
-        return spec.rstrip("/") + "/"
+        host, _, path = path.strip("/").partition("/") if self._host_routing else ("", "", path.strip("/"))
+        return host + quote(f"/{path}", safe="@/~").rstrip("/") + "/"
 
 
 def as_chp(route: Described) -> dict[str, Any]:
     """What `route` of ``get_all_routes`` is in the API."""
     data = dict(route["data"])
     if not data.pop(FOREIGN, False):
-        data["jupyterhub"] = True
+        data.setdefault("jupyterhub", True)
     host = route["routespec"].partition("/")[0]
     return {**data, "target": route["target"], **({"host": host} if host else {})}
 
 
 def from_chp(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a route as JupyterHub would give it, from what a tool sent, less the target."""
-    ours = {key: value for key, value in data.items() if key not in ("jupyterhub", "last_activity", "host", FOREIGN)}
-    return ours if "jupyterhub" in data else {**ours, FOREIGN: True}
+    ours = {key: value for key, value in data.items() if key not in ("last_activity", FOREIGN)}
+    # For JupyterHub the key alone says that a route is its own (ConfigurableHTTPProxy.get_all_routes).
+    if "jupyterhub" not in ours:
+        ours[FOREIGN] = True
+    elif ours["jupyterhub"] is True:
+        del ours["jupyterhub"]
+    return ours
 
 
 def path_of(routespec: str) -> str:

@@ -72,6 +72,11 @@ EXPECTED = [
             "/user/a b%40": {"target": DEAD, "n": [1, None, True]},
         },
     ),
+    Case("POST", "/api/routes/user/carol:80", 201, send={"target": DEAD, "jupyterhub": False, "host": "x"}),
+    Case("GET", "/api/routes/user/carol:80", 200, {"target": DEAD, "jupyterhub": False, "host": "x"}),
+    Case("POST", "/api/routes/user/carol:80", 201, send={"target": DEAD, "jupyterhub": None}),
+    Case("GET", "/api/routes/user/carol:80", 200, {"target": DEAD, "jupyterhub": None}),
+    Case("DELETE", "/api/routes/user/carol:80", 204),
     Case("POST", "/api/routes/user/alice", 201, send={**ALICE, "user": "other"}),
     Case("GET", "/api/routes/user/alice", 200, {**ALICE, "user": "other"}),
     Case("POST", "/api/routes/x", 400, "Must specify 'target' as string", send={}),
@@ -113,6 +118,15 @@ HOSTS = [
     Case("GET", "/api/routes?inactiveSince=9999-12-31T23:59:59-10:00", 200, IN_A_DOMAIN),
     Case("GET", "/api/routes?inactiveSince=%2B275760-09-13", 200, IN_A_DOMAIN),
     Case("DELETE", "/api/routes/a.example.org/user/a", 204),
+    Case("POST", "/api/routes/a.example.org:8000/user/a", 201, send={"target": DEAD, "jupyterhub": True, "host": "x"}),
+    Case(
+        "GET",
+        "/api/routes",
+        200,
+        {"/a.example.org:8000/user/a": {"target": DEAD, "jupyterhub": True, "host": "a.example.org:8000"}},
+    ),
+    Case("GET", "/api/routes/a.example.org:8000/user/a", 200, None),
+    Case("DELETE", "/api/routes/a.example.org:8000/user/a", 204),
 ]
 
 
