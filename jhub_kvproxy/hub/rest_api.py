@@ -46,7 +46,9 @@ class RESTAPI:
             )
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:(?s:.*)}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+        # Compressed bodies are no JSON, as for configurable-http-proxy.
+        options = {"access_log": None, "auto_decompress": False}
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1, **options)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, ip, port).start()
@@ -83,6 +85,8 @@ class RESTAPI:
         except (RouteNotReady, BackendError) as error:
             self._log.error("REST API: %s %s failed: %s", request.method, path, error)
             return _fail(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except web.RequestPayloadError:
+            return _fail(HTTPStatus.BAD_REQUEST, "Body cannot be read")
         except ValueError as error:
             return _fail(HTTPStatus.BAD_REQUEST, str(error))
 
@@ -107,7 +111,7 @@ class RESTAPI:
     async def _post(self, request: web.Request, path: str) -> web.Response:
         try:
             body = json.loads(await request.read() or b"null") or {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _fail(HTTPStatus.BAD_REQUEST, f"Body not valid JSON: {error}")
         if not isinstance(body, dict) or not isinstance(body.get("target"), str):
             return _fail(HTTPStatus.BAD_REQUEST, "Must specify 'target' as string")

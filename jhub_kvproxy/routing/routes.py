@@ -20,6 +20,9 @@ from .names import escape_name, shortened
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 # As Go reads them (net/url, parseHost and validOptionalPort).
 _TARGET_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9._~-]+)?\]|[^%\[\]:@]+)(:[0-9]*)?")
+#: How deep a route's data may be nested. Readers of the table may take less than Python does, and Python takes less
+#: the more calls are under way.
+_DEEPEST = 100
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -209,15 +212,26 @@ def _is_address(netloc: str) -> bool:
 def _check_data(routespec: str, data: Any) -> None:
     if not isinstance(data, dict):
         raise RouteRejected(f"Cannot route {routespec!r}: its data must be a dict, not {type(data).__name__}.")
+    if _is_deeper(data, _DEEPEST):
+        raise RouteRejected(f"Cannot route {routespec!r}: its data is nested more than {_DEEPEST} levels deep.")
     try:
         survives = _same_json(json.loads(json.dumps(data, allow_nan=False)), data)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise RouteRejected(f"Cannot route {routespec!r}: its data is not JSON ({error}).") from error
     if not survives:
         raise RouteRejected(
             f"Cannot route {routespec!r}: its data would come back changed; "
             "use dicts with text keys, lists, text, numbers, true, false and None."
         )
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether `value` has lists and dicts in one another to more than `depth` levels."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    return depth == 0 or any(
+        _is_deeper(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def _same_json(a: Any, b: Any) -> bool:

@@ -179,9 +179,19 @@ def test_data_may_be_deep_and_too_deep_is_refused():
             value = {"a": [value]}
         return value
 
-    assert Route.from_record(Route("/a/", TARGET, nested(50)).to_record()).data == nested(50)
-    with pytest.raises(RouteRejected, match="data"):
-        Route("/a/", TARGET, nested(100_000))
+    assert Route.from_record(Route("/a/", TARGET, nested(49)).to_record()).data == nested(49)
+    for depth in (50, 200, 300, 400, 100_000):
+        with pytest.raises(
+            RouteRejected, match=r"^Cannot route '/a/': its data is nested more than 100 levels deep\.$"
+        ):
+            Route("/a/", TARGET, nested(depth))
+
+
+def test_data_that_holds_itself_is_refused():
+    data = {}
+    data["a"] = [data]
+    with pytest.raises(RouteRejected, match="nested more than 100 levels deep"):
+        Route("/a/", TARGET, data)
 
 
 @pytest.mark.parametrize(
