@@ -17,7 +17,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ..errors import RouteRejected
 from .names import escape_name, shortened
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+# What JupyterHub.subdomain_hook makes of user names, and browsers send: not only host names by RFC 1123.
+_HOST = re.compile(r"[a-z0-9_.-]*[a-z0-9_-]")
+_LONGEST_HOST = 253
+_ADVICE = '; JupyterHub.subdomain_hook = "idna" makes a host name of every user name'
 # As Go reads them (net/url, parseHost and validOptionalPort).
 _TARGET_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9._~-]+)?\]|[^%\[\]:@]+)(:[0-9]*)?")
 #: How deep a route's data may be nested. Readers of the table may take less than Python does, and Python takes less
@@ -143,8 +146,11 @@ def _canonical_host(host: str, routespec: str) -> str:
     except UnicodeError as error:
         raise _reject_routespec(routespec, f"{address!r} is not a host name ({error})") from error
     name = name.lower().removesuffix(".")
-    if not _HOST.fullmatch(name) or len(name) > 253:
-        raise _reject_routespec(routespec, f"{address!r} is not a host name")
+    if not _HOST.fullmatch(name):
+        raise _reject_routespec(routespec, f"{address!r} is not a host name{_ADVICE}")
+    if len(name) > _LONGEST_HOST:
+        why = f"its host has {len(name)} characters, and host names have {_LONGEST_HOST} at most{_ADVICE}"
+        raise _reject_routespec(routespec, why)
     return name
 
 
