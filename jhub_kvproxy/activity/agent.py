@@ -6,12 +6,12 @@ import asyncio
 import hmac
 import json
 import logging
-import time
 from typing import Any
 
 from aiohttp import web
 
 from ..aio import in_thread
+from .clock import NEVER, steady
 from .remote import PATH
 from .uses import Uses
 
@@ -57,8 +57,8 @@ class Agent:
                 await self._uses.refresh(targets)
         except (ValueError, web.RequestPayloadError):
             return web.Response(status=400)
-        now = time.time()
-        idle = {target: round(max(0.0, now - at), 3) for target in targets if (at := self._uses.last(target))}
+        now = steady()
+        idle = {target: round(max(0.0, now - at), 3) for target in targets if (at := self._uses.last(target)) != NEVER}
         return web.json_response(idle)
 
 

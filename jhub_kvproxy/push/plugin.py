@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,10 @@ async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, flo
 
 
 def _ages(body: bytes) -> dict[str, float]:
-    return {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
+    ages = {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
+    if not all(map(math.isfinite, ages.values())):
+        raise ValueError("an age is no number of seconds")
+    return ages
 
 
 def _answer(api: TraefikAPI, body: bytes) -> Answer:

@@ -76,7 +76,13 @@ async def test_answers_of_traefik():
 
 
 @pytest.mark.parametrize(
-    "body", [*STRANGE, b'{"revision": "a.1", "form": "1", "routes": 1e999}', b'{"ages": {"a": 1%s}}' % (b"0" * 400)]
+    "body",
+    [
+        *STRANGE,
+        b'{"revision": "a.1", "form": "1", "routes": 1e999}',
+        b'{"ages": {"a": 1%s}}' % (b"0" * 400),
+        b'{"ages": {"a": NaN}}',
+    ],
 )
 async def test_answers_that_are_not_of_the_plugin(body):
     async with server({plugin.TABLE: body, plugin.ACTIVITY: body}) as (api, session):
