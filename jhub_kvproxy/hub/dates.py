@@ -52,7 +52,7 @@ def read_time(text: str) -> float:
     if not is_date or not is_time:
         raise ValueError("no such date, or no such time of day")
     if part["zone"] or (form is _FORMS[0] and not part["hour"]):
-        whole = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - _offset(part["zone"] or "Z")
+        whole = 86400.0 * _days(year, month, day) + hour * 3600 + minute * 60 + second - _offset(part["zone"] or "Z")
     else:
         whole = time.mktime((year, month, day, hour, minute, second, 0, 0, -1))
     seconds = whole + int(fraction) / 1000

@@ -47,8 +47,9 @@ class RESTAPI:
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:(?s:.*)}", self._answer)
         # Compressed bodies are no JSON, as for configurable-http-proxy.
-        options = {"access_log": None, "auto_decompress": False}
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1, **options)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1, auto_decompress=False
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, ip, port).start()
