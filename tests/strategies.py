@@ -47,7 +47,7 @@ segments = st.one_of(
 
 paths = st.lists(segments, max_size=4).map(tuple)
 
-hosts = st.sampled_from([None, None, "example.com", "a.example.com", "b.example.com", "::1", "10.0.0.1"])
+hosts = st.sampled_from([None, "example.com", "a.example.com", "b.example.com", "-a-.example.com", "::1", "10.0.0.1"])
 
 
 def jupyterhub_escape(text: str) -> str:

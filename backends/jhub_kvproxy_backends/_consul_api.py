@@ -158,7 +158,7 @@ def parsed(answer: Answer, read: Callable[[Any], T]) -> T:
     """The result of `read` on the JSON in `answer`. Raises BackendRejected if that fails."""
     try:
         return read(json.loads(answer.body))
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise _unreadable(answer) from error
 
 
@@ -185,7 +185,7 @@ async def read_tree(answer: Answer, below: str) -> dict[str, str]:
                 await asyncio.sleep(0)
                 rested = time.monotonic()
         rest = json.loads("{" + text[_after(_BETWEEN, text, position) :])
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise _unreadable(answer) from error
     if rest.get("ResultsFilteredByACLs"):
         raise BackendRejected(

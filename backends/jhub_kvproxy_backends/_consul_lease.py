@@ -96,7 +96,7 @@ class ConsulLease:
         try:
             value = json.loads(base64.b64decode(entry["Value"] or ""))
             holder, since, ttl = str(value["holder"]), str(value["since"]), float(value["ttl"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             holder, since, ttl = "Somebody", "an unknown time", None
         return _Found(entry["ModifyIndex"], entry.get("Session", ""), holder, since, ttl)
 

@@ -94,7 +94,7 @@ class EtcdClient:
         """The version of the etcd at :attr:`url`; empty if it does not say."""
         try:
             return str(json.loads((await self._http.ask("GET", "/version", again=True)).body)["etcdserver"])
-        except (BackendError, ValueError, LookupError, TypeError):
+        except (BackendError, ValueError, LookupError, TypeError, RecursionError):
             return ""
 
     async def _ask_once(self, path: str, message: Message, again: bool, deadline: float) -> dict[str, Any]:

@@ -119,5 +119,5 @@ def _holder(kv: Mapping[str, Any]) -> str:
     try:
         value = json.loads(base64.b64decode(kv.get("value", "")))
         return f"{value['holder']} (since {value['since']})"
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return "somebody (the key does not say who)"

@@ -69,7 +69,7 @@ def _read(reply: Any) -> dict[str, Any]:
         return {}
     try:
         lease = json.loads(reply)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         lease = None
     return lease if isinstance(lease, dict) else {"holder": "something that is no lease of ours"}
 

@@ -6,12 +6,12 @@ import asyncio
 import hmac
 import json
 import logging
-import time
 from typing import Any
 
 from aiohttp import web
 
 from ..aio import in_thread
+from .clock import NEVER, steady
 from .remote import PATH
 from .uses import Uses
 
@@ -36,7 +36,7 @@ class Agent:
         self._uses.start()
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_post(PATH, self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, ip, port).start()
 
@@ -55,10 +55,10 @@ class Agent:
             targets = await in_thread(_targets, await request.read())
             async with self._asking:
                 await self._uses.refresh(targets)
-        except ValueError:
+        except (ValueError, web.RequestPayloadError):
             return web.Response(status=400)
-        now = time.time()
-        idle = {target: round(max(0.0, now - at), 3) for target in targets if (at := self._uses.last(target))}
+        now = steady()
+        idle = {target: round(max(0.0, now - at), 3) for target in targets if (at := self._uses.last(target)) != NEVER}
         return web.json_response(idle)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ import aiohttp
 
 from ..aio import in_thread
 from ..resolver import lookup
+from .clock import NEVER, steady
 
 PATH = "/activity"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -33,8 +33,8 @@ class Remote:
         self._troubles: dict[str, str] = {}
 
     def last(self, target: str) -> float:
-        """When `target` was used last (:func:`time.time`); 0: not known."""
-        return self._used.get(target, 0.0)
+        """When (:func:`~jhub_kvproxy.activity.clock.steady`) `target` was used last; NEVER: not known."""
+        return self._used.get(target, NEVER)
 
     async def refresh(self, targets: Iterable[str]) -> None:
         """Ask all agents about `targets`. One that does not answer is named in the log once."""
@@ -75,11 +75,11 @@ class Remote:
         return {}
 
     def _merged(self, targets: set[str], answers: Iterable[dict[str, float]]) -> dict[str, float]:
-        now = time.time()
+        now = steady()
         used = {target: at for target, at in self._used.items() if target in targets}
         for idle in answers:
             for target, seconds in idle.items():
-                used[target] = max(used.get(target, 0.0), now - seconds)
+                used[target] = max(used.get(target, NEVER), now - seconds)
         return used
 
     def _has_trouble(self, place: str, what: str) -> None:
@@ -99,5 +99,5 @@ def idle_times(text: str) -> dict[str, float]:
     for seconds in answer.values():
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not math.isfinite(seconds):
             raise ValueError(f"{seconds!r} is no number of seconds")
-    # Below 0: the agent's clock was set back.
+    # Below 0: the clock of an older agent was set back.
     return {target: max(0.0, float(seconds)) for target, seconds in answer.items()}

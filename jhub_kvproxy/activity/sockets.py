@@ -6,10 +6,10 @@ import errno
 import ipaddress
 import socket
 import struct
-import time
 from collections.abc import Container, Iterator
 
 from ..errors import KVProxyError
+from .clock import NEVER, steady
 
 #: The far end of a connection, as the kernel writes it: family, port, address.
 Peer = bytes
@@ -49,7 +49,7 @@ def peer_of(address: str, port: int) -> Peer:
 
 
 def use_of(message: memoryview, peers: Container[Peer], owners: Container[int] | None) -> tuple[Peer, float] | None:
-    """The peer that an ``inet_diag_msg`` is about, and when (:func:`time.time`) data went last, either way.
+    """The peer that an ``inet_diag_msg`` is about, and when (:func:`steady`) data went last, either way.
 
     None: it is none of `peers`, the connection is none of `owners` (users' ids; None: all), or never carried data.
     """
@@ -64,7 +64,7 @@ def use_of(message: memoryview, peers: Container[Peer], owners: Container[int] |
         if kind == _INFO:
             info = at + _ATTRIBUTE.size
             ago = [_MILLISECONDS.unpack_from(message, info + field)[0] for field in (_SENT_AGO, _RECEIVED_AGO)]
-            return peer, time.time() - min(ago) / 1000
+            return peer, steady() - min(ago) / 1000
         at += max(_ATTRIBUTE.size, (length + 3) & ~3)
     return None
 
@@ -85,7 +85,7 @@ def open_connections(peers: Container[Peer], owners: Container[int] | None) -> d
                 for message in _answer(diag):
                     use = use_of(message, peers, owners)
                     if use:
-                        uses[use[0]] = max(use[1], uses.get(use[0], 0.0))
+                        uses[use[0]] = max(use[1], uses.get(use[0], NEVER))
             except OSError as error:
                 raise _no_answer(error) from error
     return uses

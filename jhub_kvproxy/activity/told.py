@@ -16,6 +16,7 @@ from ..push.readiness import Readiness
 from ..push.replica import Replica, Standing
 from ..push.wire import key_of
 from ..routing.routes import Route
+from .clock import NEVER, TimeOfDay, steady
 
 # Seconds. Answers younger than this are reused.
 _FRESH = 1.0
@@ -24,15 +25,16 @@ _FRESH = 1.0
 class ToldActivity:
     """Asks the replicas in `readiness`. It owns no task, so :meth:`start` and :meth:`close` do nothing.
 
-    Plugins tell how long ago a use was, so the clock of Traefik's machine does not matter. What a Traefik told is
-    kept after it has ended.
+    Plugins tell how long ago a use was, so the clock of Traefik's machine does not matter, and nobody sets the one
+    that times are kept by. What a Traefik told is kept after it has ended.
     """
 
     def __init__(self, readiness: Readiness, log: Any) -> None:
         self._readiness = readiness
         self._log = log
-        #: Times (:func:`time.time`) by the plugin's keys.
+        #: Times (:func:`~jhub_kvproxy.activity.clock.steady`) by the plugin's keys.
         self._used: dict[str, float] = {}
+        self._time_of_day = TimeOfDay()
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
 
@@ -44,7 +46,7 @@ class ToldActivity:
 
     def added(self, route: Route) -> None:
         """`route` is new, or has a new target, which counts as a use."""
-        self._used[key_of(route.pattern)] = time.time()
+        self._used[key_of(route.pattern)] = steady()
 
     async def refresh(self, routes: Mapping[str, Route]) -> None:
         """Find out when `routes` were used."""
@@ -54,8 +56,9 @@ class ToldActivity:
                 self._asked_at = time.monotonic()
 
     def last_use(self, route: Route) -> float | None:
-        """When `route` was used last, or added; None: neither is known."""
-        return self._used.get(key_of(route.pattern))
+        """When (:func:`time.time`) `route` was used last, or added; None: neither is known."""
+        at = self._used.get(key_of(route.pattern))
+        return None if at is None else self._time_of_day.at(at)
 
     async def _ask(self, routes: Mapping[str, Route]) -> None:
         before = self._used.copy()
@@ -80,12 +83,12 @@ def _merged(
     known: Mapping[str, float], answers: Sequence[Mapping[str, float]], routes: Mapping[str, Route]
 ) -> dict[str, float]:
     """When each of `routes` was used last, by its key, as far as it was known or is in the `answers`."""
-    now = time.time()
+    now = steady()
     merged = {}
     for key in {key_of(route.pattern) for route in routes.values()}:
-        times = [now - max(ages[key], 0.0) for ages in answers if key in ages]
-        if key in known:
-            times.append(known[key])
-        if times:
-            merged[key] = max(times)
+        ages = [max(answer[key], 0.0) for answer in answers if key in answer]
+        at = max((now - age for age in ages), default=NEVER)
+        at = max(at, known.get(key, NEVER))
+        if at != NEVER:
+            merged[key] = at
     return merged

@@ -10,6 +10,7 @@ from typing import Any
 from ..aio import in_thread
 from ..errors import KVProxyError
 from ..routing.routes import Route
+from .clock import NEVER, TimeOfDay, steady
 from .remote import Remote
 from .sockets import Peer
 from .uses import Uses
@@ -34,7 +35,9 @@ class Activity:
         self._here = Uses(owners, log)
         self._elsewhere = Remote(urls, token, log)
         self._lacks_token = bool(urls) and not token
-        #: When each route was added, and its target, by its name; without those that were there before us.
+        self._time_of_day = TimeOfDay()
+        #: When (:func:`~jhub_kvproxy.activity.clock.steady`) each route was added, and its target, by its name; without
+        #: those that were there before us.
         self._added: dict[str, tuple[float, str]] = {}
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
@@ -54,7 +57,7 @@ class Activity:
 
     def added(self, route: Route) -> None:
         """`route` is new, or has a new target, which counts as a use."""
-        self._added[route.name] = (time.time(), route.target)
+        self._added[route.name] = (steady(), route.target)
         self._here.watch(route.target)
 
     async def refresh(self, routes: Mapping[str, Route]) -> None:
@@ -65,11 +68,12 @@ class Activity:
                 self._asked_at = time.monotonic()
 
     def last_use(self, route: Route) -> float | None:
-        """When `route` was used last, or added; None: neither is known."""
-        added_at, target = self._added.get(route.name, (0.0, ""))
+        """When (:func:`time.time`) `route` was used last, or added; None: neither is known."""
+        added_at, target = self._added.get(route.name, (NEVER, ""))
         # Another route may have had this target before.
-        since = added_at if target == route.target else 0.0
-        return max(self._here.last(route.target), self._elsewhere.last(route.target), since) or None
+        since = added_at if target == route.target else NEVER
+        at = max(self._here.last(route.target), self._elsewhere.last(route.target), since)
+        return None if at == NEVER else self._time_of_day.at(at)
 
     async def _ask(self, routes: Mapping[str, Route]) -> None:
         targets = await in_thread(self._targets, routes)
@@ -81,7 +85,7 @@ class Activity:
 
     def _targets(self, routes: Mapping[str, Route]) -> set[str]:
         """The targets of `routes`, and of routes that were just added."""
-        since = time.time() - _SETTLED
+        since = steady() - _SETTLED
         for name, (at, _) in self._added.copy().items():
             if name not in routes and at < since:
                 del self._added[name]

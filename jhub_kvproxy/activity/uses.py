@@ -8,6 +8,7 @@ from typing import Any
 
 from ..aio import Tasks, in_thread
 from ..errors import KVProxyError
+from .clock import NEVER
 from .sockets import ClosedConnections, Peer, open_connections
 from .targets import Targets
 
@@ -17,7 +18,7 @@ _LOOKUP_PATIENCE = 5.0
 
 
 class Uses:
-    """Times (:func:`time.time`) of the last data that went to a target or came from it.
+    """Times (:func:`~jhub_kvproxy.activity.clock.steady`) of the last data that went to a target or came from it.
 
     From :meth:`start` to :meth:`close`. `owners` are the users (ids) whose connections count; None: all users'.
     """
@@ -29,7 +30,7 @@ class Uses:
         self._log = log
         self._targets = Targets()
         self._closed = ClosedConnections()
-        #: When each peer of a target was used last; 0: not known.
+        #: When each peer of a target was used last; NEVER: not known.
         self._used: dict[Peer, float] = {}
         self._tasks = Tasks(log)
         self._trouble = ""
@@ -54,7 +55,7 @@ class Uses:
         if lookups:
             await asyncio.wait(lookups, timeout=_LOOKUP_PATIENCE)
         peers = await in_thread(self._keep, targets)
-        self._used = {peer: self._used.get(peer, 0.0) for peer in peers}
+        self._used = {peer: self._used.get(peer, NEVER) for peer in peers}
         try:
             uses = await in_thread(open_connections, self._used.copy(), self._owners)
         except KVProxyError as error:
@@ -67,8 +68,8 @@ class Uses:
                 self._is_used(peer, at)
 
     def last(self, target: str) -> float:
-        """When `target` was used last; 0: not known."""
-        return max((self._used.get(peer, 0.0) for peer in self._targets.peers(target)), default=0.0)
+        """When `target` was used last; NEVER: not known."""
+        return max((self._used.get(peer, NEVER) for peer in self._targets.peers(target)), default=NEVER)
 
     def peers(self, target: str) -> frozenset[Peer]:
         """The far ends of connections to `target`; two targets may have the same."""
@@ -87,7 +88,7 @@ class Uses:
 
     def _watch(self, peers: Iterable[Peer]) -> None:
         for peer in peers:
-            self._used.setdefault(peer, 0.0)
+            self._used.setdefault(peer, NEVER)
 
     async def _listen(self, news: int) -> None:
         while True:

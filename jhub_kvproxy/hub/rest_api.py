@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
@@ -17,6 +16,7 @@ from aiohttp import web
 
 from ..aio import in_thread, to_the_end
 from ..errors import BackendError, KVProxyError, RouteNotReady
+from .dates import read_time
 from .routes import FOREIGN, Routes
 
 ROUTES = "/api/routes"
@@ -47,7 +47,10 @@ class RESTAPI:
             )
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:(?s:.*)}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+        # Compressed bodies are no JSON, as for configurable-http-proxy.
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1, auto_decompress=False
+        )
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, ip, port)
@@ -88,6 +91,8 @@ class RESTAPI:
         except (RouteNotReady, BackendError) as error:
             self._log.error("REST API: %s %s failed: %s", request.method, path, error)
             return _fail(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except web.RequestPayloadError:
+            return _fail(HTTPStatus.BAD_REQUEST, "Body cannot be read")
         except ValueError as error:
             return _fail(HTTPStatus.BAD_REQUEST, str(error))
 
@@ -112,7 +117,7 @@ class RESTAPI:
     async def _post(self, request: web.Request, path: str) -> web.Response:
         try:
             body = json.loads(await request.read() or b"null") or {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _fail(HTTPStatus.BAD_REQUEST, f"Body not valid JSON: {error}")
         if not isinstance(body, dict) or not isinstance(body.get("target"), str):
             return _fail(HTTPStatus.BAD_REQUEST, "Must specify 'target' as string")
@@ -128,23 +133,28 @@ class RESTAPI:
 
     def _routespec(self, path: str) -> str:
         """The routespec of `path`, which is decoded, as JupyterHub writes it for such a path."""
-        spec = quote(path.strip("/") if self._host_routing else "/" + path.strip("/"), safe="@/~")
-        return spec.rstrip("/") + "/"
+        host, _, path = path.strip("/").partition("/") if self._host_routing else ("", "", path.strip("/"))
+        return host + quote(f"/{path}", safe="@/~").rstrip("/") + "/"
 
 
 def as_chp(route: Described) -> dict[str, Any]:
     """What `route` of ``get_all_routes`` is in the API."""
     data = dict(route["data"])
     if not data.pop(FOREIGN, False):
-        data["jupyterhub"] = True
+        data.setdefault("jupyterhub", True)
     host = route["routespec"].partition("/")[0]
     return {**data, "target": route["target"], **({"host": host} if host else {})}
 
 
 def from_chp(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a route as JupyterHub would give it, from what a tool sent, less the target."""
-    ours = {key: value for key, value in data.items() if key not in ("jupyterhub", "last_activity", "host", FOREIGN)}
-    return ours if "jupyterhub" in data else {**ours, FOREIGN: True}
+    ours = {key: value for key, value in data.items() if key not in ("last_activity", FOREIGN)}
+    # For JupyterHub the key alone says that a route is its own (ConfigurableHTTPProxy.get_all_routes).
+    if "jupyterhub" not in ours:
+        ours[FOREIGN] = True
+    elif ours["jupyterhub"] is True:
+        del ours["jupyterhub"]
+    return ours
 
 
 def path_of(routespec: str) -> str:
@@ -152,23 +162,18 @@ def path_of(routespec: str) -> str:
     return "/" + unquote(routespec).strip("/")
 
 
-def read_time(text: str) -> datetime:
-    """An ISO 8601 time, read as JavaScript's ``Date.parse`` does. Raises ValueError."""
-    time = datetime.fromisoformat(text)
-    is_date = re.search(r"\d[T ]", text) is None
-    return time.replace(tzinfo=UTC) if is_date else time.astimezone(UTC)
-
-
-def _json_of_all(routes: Mapping[str, Described], inactive_since: datetime | None) -> web.Response:
+def _json_of_all(routes: Mapping[str, Described], inactive_since: float | None) -> web.Response:
     found = {path_of(spec): as_chp(route) for spec, route in routes.items()}
-    if inactive_since:
+    if inactive_since is not None:
         found = {path: route for path, route in found.items() if _is_inactive(route, inactive_since)}
     return _json(found)
 
 
-def _is_inactive(route: Mapping[str, Any], since: datetime) -> bool:
-    last = route.get("last_activity")
-    return last is not None and datetime.fromisoformat(last) < since
+def _is_inactive(route: Mapping[str, Any], since: float) -> bool:
+    try:
+        return read_time(route["last_activity"]) < since
+    except (KeyError, TypeError, ValueError):  # not known; without KVProxy.activity it is what a route was added with
+        return False
 
 
 def _json(value: Any) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ ACTIVITY = "/kvproxy/activity"
 
 # Seconds. An answer takes a millisecond; a replica that needs this long is as good as down.
 _LIMIT = 3.0
+# What parsing an answer raises that is none of our plugin's.
+_NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 #: Bytes a second that a large table is sent and taken in with at least.
 _SLOWEST = 500_000
 
@@ -80,12 +83,15 @@ async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, flo
         raise _not_the_plugin(api, status)
     try:
         return await in_thread(_ages, body)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except _NOT_OURS as error:
         raise _not_understood(api, error) from error
 
 
 def _ages(body: bytes) -> dict[str, float]:
-    return {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
+    ages = {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
+    if not all(map(math.isfinite, ages.values())):
+        raise ValueError("an age is no number of seconds")
+    return ages
 
 
 def _answer(api: TraefikAPI, body: bytes) -> Answer:
@@ -94,7 +100,7 @@ def _answer(api: TraefikAPI, body: bytes) -> Answer:
         served = Served(str(answer["revision"]), str(answer["form"]))
         requests = {str(kind): int(count) for kind, count in answer.get("requests", {}).items()}
         return Answer(served, int(answer["routes"]), requests, str(answer.get("error", "")))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except _NOT_OURS as error:
         raise _not_understood(api, error) from error
 
 
@@ -104,7 +110,7 @@ def _refusal(body: bytes) -> tuple[str, str | None]:
         answer = json.loads(body)
         key = answer.get("key")
         return str(answer["error"]), None if key is None else str(key)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except _NOT_OURS:
         return "it does not say why", None
 
 

@@ -17,9 +17,15 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ..errors import RouteRejected
 from .names import escape_name, shortened
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+# What JupyterHub.subdomain_hook makes of user names, and browsers send: not only host names by RFC 1123.
+_HOST = re.compile(r"[a-z0-9_.-]*[a-z0-9_-]")
+_LONGEST_HOST = 253
+_ADVICE = '; JupyterHub.subdomain_hook = "idna" makes a host name of every user name'
 # As Go reads them (net/url, parseHost and validOptionalPort).
 _TARGET_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9._~-]+)?\]|[^%\[\]:@]+)(:[0-9]*)?")
+#: How deep a route's data may be nested. Readers of the table may take less than Python does, and Python takes less
+#: the more calls are under way.
+_DEEPEST = 100
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -140,8 +146,11 @@ def _canonical_host(host: str, routespec: str) -> str:
     except UnicodeError as error:
         raise _reject_routespec(routespec, f"{address!r} is not a host name ({error})") from error
     name = name.lower().removesuffix(".")
-    if not _HOST.fullmatch(name) or len(name) > 253:
-        raise _reject_routespec(routespec, f"{address!r} is not a host name")
+    if not _HOST.fullmatch(name):
+        raise _reject_routespec(routespec, f"{address!r} is not a host name{_ADVICE}")
+    if len(name) > _LONGEST_HOST:
+        why = f"its host has {len(name)} characters, and host names have {_LONGEST_HOST} at most{_ADVICE}"
+        raise _reject_routespec(routespec, why)
     return name
 
 
@@ -209,15 +218,26 @@ def _is_address(netloc: str) -> bool:
 def _check_data(routespec: str, data: Any) -> None:
     if not isinstance(data, dict):
         raise RouteRejected(f"Cannot route {routespec!r}: its data must be a dict, not {type(data).__name__}.")
+    if _is_deeper(data, _DEEPEST):
+        raise RouteRejected(f"Cannot route {routespec!r}: its data is nested more than {_DEEPEST} levels deep.")
     try:
         survives = _same_json(json.loads(json.dumps(data, allow_nan=False)), data)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise RouteRejected(f"Cannot route {routespec!r}: its data is not JSON ({error}).") from error
     if not survives:
         raise RouteRejected(
             f"Cannot route {routespec!r}: its data would come back changed; "
             "use dicts with text keys, lists, text, numbers, true, false and None."
         )
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether `value` has lists and dicts in one another to more than `depth` levels."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    return depth == 0 or any(
+        _is_deeper(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def _same_json(a: Any, b: Any) -> bool:

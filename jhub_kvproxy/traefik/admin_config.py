@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tomli_w
 
+from ..did_you_mean import did_you_mean
 from ..errors import TraefikError
 from .static import PUBLIC
+
+#: The sections of Traefik's static configuration (Traefik 3.7, pkg/config/static), and of its dynamic one
+#: (pkg/config/dynamic). Traefik ignores others without a word; below them, it refuses names that it does not know.
+STATIC = (
+    *("accessLog", "api", "certificatesResolvers", "core", "entryPoints", "experimental", "global", "hostResolver"),
+    *("log", "metrics", "ocsp", "ping", "providers", "serversTransport", "spiffe", "tcpServersTransport", "tracing"),
+)
+DYNAMIC = ("http", "tcp", "tls", "udp")
+_STATIC_OPTION, _DYNAMIC_OPTION = "KVProxy.extra_static_config", "KVProxy.extra_dynamic_config"
 
 #: What we look into, and so must be a table, if it is there.
 _TABLES = (("entryPoints",), ("entryPoints", PUBLIC), ("entryPoints", PUBLIC, "http"), ("serversTransport",))
@@ -23,6 +33,25 @@ def check_toml(option: str, config: Mapping[Any, Any]) -> None:
         _check_table(option, "", config)
     except RecursionError as error:
         raise TraefikError(f"{option} is nested too deeply, or has itself in it.") from error
+
+
+def check_sections(static: Mapping[str, Any], dynamic: Mapping[str, Any]) -> None:
+    """Raises :class:`TraefikError` for a section of either configuration that Traefik does not have there.
+
+    Traefik takes a section in any case. Here it must be spelled as what it is merged with.
+    """
+    _check_sections(_STATIC_OPTION, static, STATIC, _DYNAMIC_OPTION, DYNAMIC)
+    _check_sections(_DYNAMIC_OPTION, dynamic, DYNAMIC, _STATIC_OPTION, STATIC)
+
+
+def _check_sections(
+    option: str, config: Mapping[str, Any], known: Collection[str], other_option: str, others: Collection[str]
+) -> None:
+    for section in config:
+        if section.lower() in map(str.lower, others):
+            raise TraefikError(f"{option}: {section} belongs in {other_option}.")
+        if section not in known:
+            raise TraefikError(f"{option}: Traefik has no section {section}{did_you_mean(section, known)}")
 
 
 def check_tables(option: str, static: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import TraefikError
-from .admin_config import check_tables, check_toml
+from .admin_config import check_sections, check_tables, check_toml
 from .front import Acme, Front
 from .prometheus import address_of
 from .settings import TraefikSettings
@@ -29,6 +29,7 @@ def front_of(settings: TraefikSettings, *, port: int, tls: bool, acme_storage: s
     """
     for option in ("extra_static_config", "extra_dynamic_config", "acme_resolver"):
         check_toml(f"KVProxy.{option}", getattr(settings, option))
+    check_sections(settings.extra_static_config, settings.extra_dynamic_config)
     check_tables("KVProxy.extra_static_config", settings.extra_static_config)
     for option in ("redirect_http", "client_ca"):
         if getattr(settings, option) and not tls:

@@ -40,8 +40,11 @@ def static_config(
     log_level: str,
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The static configuration of a Traefik; `extra` is merged over it."""
-    return merge(
+    """The static configuration of a Traefik; `extra` is merged over it.
+
+    Raises :class:`TraefikError` when a name in `extra` differs by case only from one that it is merged with.
+    """
+    config = merge(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
             "log": {"level": log_level, "noColor": True},
@@ -79,6 +82,8 @@ def static_config(
         },
         extra,
     )
+    check_one_spelling(config)
+    return config
 
 
 _ENCODED_CHARACTERS = (
@@ -113,6 +118,20 @@ def addresses(static: Mapping[str, Any]) -> dict[str, str]:
                     f"KVProxy.extra_static_config: entryPoints.{name} has no address, such as 127.0.0.1:8443."
                 )
     return {name: point["address"] for name, point in static["entryPoints"].items()}
+
+
+def check_one_spelling(static: Mapping[str, Any], place: str = "") -> None:
+    """Raises :class:`TraefikError` when a table, which stands at `place`, has a name twice, in different cases.
+
+    Traefik takes names in any case; it would use one of the two, and ignore the other without a word.
+    """
+    spelled: dict[str, str] = {}
+    for name, value in static.items():
+        first = spelled.setdefault(name.lower(), name)
+        if first != name:
+            raise TraefikError(f"KVProxy.extra_static_config: {place}{name} must be spelled {first}.")
+        if isinstance(value, Mapping):
+            check_one_spelling(value, f"{place}{name}.")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

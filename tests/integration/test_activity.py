@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -65,6 +66,20 @@ async def test_a_request_is_a_use_of_its_route_only(site, delivery):
     assert await used(proxy) <= now()
     assert await used(proxy, "/user/b/") == added["b"]
     assert time_of(await proxy.get_route("/user/a/")) > asked
+
+
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_a_use_is_no_later_than_now_when_the_clock_is_set_back(site, delivery, monkeypatch):
+    proxy = await site.started(activity=True, delivery=delivery)
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    added, time_of_day = await used(proxy), time.time
+    assert await site.client.server("/user/a/") == "a"
+    await later(proxy, added)
+    for hours in (-2, 2, 0):
+        monkeypatch.setattr(time, "time", lambda hours=hours: time_of_day() + hours * 3600)
+        for _ in range(2):
+            ask_anew(proxy)
+            assert time.time() - 3600 < (await used(proxy)).timestamp() <= time.time()
 
 
 async def test_a_request_is_a_use_when_the_server_closes_its_connection_at_once(site, tmp_path):

@@ -100,10 +100,14 @@ async def test_an_agent_answers_nobody_else(site):
                 (TOKEN, b"[]", 200),
                 (TOKEN, b"{", 400),
                 (TOKEN, b"1", 400),
+                (TOKEN, b"[" * 100_000, 400),
                 (TOKEN, b'["ftp://x"]', 400),
             ):
                 async with session.post(url, data=body, headers={"Authorization": f"token {token}"}) as answer:
                     assert answer.status == status
+            headers = {"Authorization": f"token {TOKEN}", "Content-Encoding": "gzip"}
+            async with session.post(url, data=b"no gzip", headers=headers) as answer:
+                assert answer.status == 400
     finally:
         await instance.close()
 

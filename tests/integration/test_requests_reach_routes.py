@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 
 from jhub_kvproxy import RouteRejected
 from tests.model import winner
@@ -172,6 +173,18 @@ async def test_a_route_with_a_host_is_for_that_host_only(site):
         assert await site.client.server("/user/xy", asked) == "hub"
     specs = set(await proxy.get_all_routes())
     assert {"Upper.Example.COM/user/x/", "dotted.example.com./user/x/", "with-port.example.com:8443/user/x/"} < specs
+
+
+@pytest.mark.parametrize("delivery", ["push", "store"])
+@pytest.mark.parametrize("hook", [subdomain_hook_legacy, subdomain_hook_idna])
+async def test_every_user_has_a_host_that_is_served(site, hook, delivery):
+    proxy = await site.started(host_routing=True, delivery=delivery)
+    await proxy.add_route("/", await site.server("hub"), {})
+    for name in ("-dash-", "-", "_u_", "a-", ".a", "a..b", "a.b", "a@b.c", "~x", "zoë", "xn--x", "9", "%41", "x" * 80):
+        host = hook(name, "hub.example", "user")
+        await proxy.add_route(f"{host}/user/x/", await site.server(name), {})
+        for asked in (host, host.upper(), f"{host}:8000", f"{host}."):
+            assert await site.client.server("/user/x/", asked) == name, asked
 
 
 async def test_host_routing_is_checked_as_jupyterhub_does(site):

@@ -72,6 +72,11 @@ EXPECTED = [
             "/user/a b%40": {"target": DEAD, "n": [1, None, True]},
         },
     ),
+    Case("POST", "/api/routes/user/carol:80", 201, send={"target": DEAD, "jupyterhub": False, "host": "x"}),
+    Case("GET", "/api/routes/user/carol:80", 200, {"target": DEAD, "jupyterhub": False, "host": "x"}),
+    Case("POST", "/api/routes/user/carol:80", 201, send={"target": DEAD, "jupyterhub": None}),
+    Case("GET", "/api/routes/user/carol:80", 200, {"target": DEAD, "jupyterhub": None}),
+    Case("DELETE", "/api/routes/user/carol:80", 204),
     Case("POST", "/api/routes/user/alice", 201, send={**ALICE, "user": "other"}),
     Case("GET", "/api/routes/user/alice", 200, {**ALICE, "user": "other"}),
     Case("POST", "/api/routes/x", 400, "Must specify 'target' as string", send={}),
@@ -92,6 +97,13 @@ EXPECTED = [
     Case("GET", "/api/routes?inactive_since=2020-01-01T00:00:00", 200, {}),
     Case("GET", "/api/routes?inactiveSince=2020-01-01T00:00:00.000Z", 200, {}),
     Case("GET", "/api/routes?inactiveSince=2020-01-01T00:00:00%2B02:00", 200, {}),
+    Case("GET", "/api/routes?inactiveSince=2020", 200, {}),
+    Case("GET", "/api/routes?inactiveSince=2020-01", 200, {}),
+    Case("GET", "/api/routes?inactiveSince=Thu,%2001%20Jan%201970%2000:00:00%20GMT", 200, {}),
+    Case("GET", "/api/routes?inactiveSince=0001-01-01T00:00:00%2B10:00", 200, {}),
+    Case("GET", "/api/routes?inactiveSince=-000001-01-01", 200, {}),
+    Case("GET", "/api/routes?inactiveSince=2020-W01", 400, "Invalid datestamp '2020-W01' must be ISO8601."),
+    Case("GET", "/api/routes?inactiveSince=%2B275760-09-13T00:00:00.001Z", 400, None),
     Case("DELETE", "/api/routes/user/alice", 204),
     Case("DELETE", "/api/routes/user/alice", 404),
     Case("GET", "/api/routes/user/alice", 404),
@@ -99,15 +111,22 @@ EXPECTED = [
     Case("DELETE", "/api/routes/", 204),
     Case("GET", "/api/routes", 200, {}),
 ]
+IN_A_DOMAIN = {"/a.example.org/user/a": {"target": DEAD, "jupyterhub": True, "host": "a.example.org"}}
 HOSTS = [
     Case("POST", "/api/routes/a.example.org/user/a", 201, send={"target": DEAD, "jupyterhub": True}),
+    Case("GET", "/api/routes", 200, IN_A_DOMAIN),
+    Case("GET", "/api/routes?inactiveSince=9999-12-31T23:59:59-10:00", 200, IN_A_DOMAIN),
+    Case("GET", "/api/routes?inactiveSince=%2B275760-09-13", 200, IN_A_DOMAIN),
+    Case("DELETE", "/api/routes/a.example.org/user/a", 204),
+    Case("POST", "/api/routes/a.example.org:8000/user/a", 201, send={"target": DEAD, "jupyterhub": True, "host": "x"}),
     Case(
         "GET",
         "/api/routes",
         200,
-        {"/a.example.org/user/a": {"target": DEAD, "jupyterhub": True, "host": "a.example.org"}},
+        {"/a.example.org:8000/user/a": {"target": DEAD, "jupyterhub": True, "host": "a.example.org:8000"}},
     ),
-    Case("DELETE", "/api/routes/a.example.org/user/a", 204),
+    Case("GET", "/api/routes/a.example.org:8000/user/a", 200, None),
+    Case("DELETE", "/api/routes/a.example.org:8000/user/a", 204),
 ]
 
 
@@ -173,6 +192,7 @@ async def test_inactive_since_tells_of_routes_that_were_not_used(site):
     async with api(site) as (proxy, url), aiohttp.ClientSession(headers=Case("", "", 0).headers) as session:
         for name in ("a", "b"):
             await proxy.add_route(f"/user/{name}/", await site.server(name), {})
+        await a_tick_ago()  # times of use are told in milliseconds
         between = await a_tick_ago()
 
         async def inactive(since):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import pytest
 
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik import supervisor
+from jhub_kvproxy.traefik.admin_config import STATIC
+from jhub_kvproxy.traefik.binary import find_traefik
 from jhub_kvproxy.traefik.certificate import self_signed
 from jhub_kvproxy_backends.toml import TomlBackend
 from servers.ports import free_port
@@ -85,11 +89,29 @@ async def test_addresses_where_traefik_cannot_listen(site, public_url, why):
         await proxy.start()
 
 
-async def test_a_wrong_static_configuration_ends_the_start(site):
-    proxy = site.proxy(extra_static_config={"entryPoints": {"public": {"nonsense": 1}}})
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"entryPoints": {"public": {"adress": ":8443"}}}, "adress"),
+        ({"entryPoints": {"public": {"http": {"middleware": ["a@file"]}}}}, "middleware"),
+        ({"log": {"leval": "INFO"}}, "leval"),
+        ({"accessLog": {"fileName": "x"}}, "fileName"),
+        ({"providers": {"fiel": {"directory": "x"}}}, "fiel"),
+    ],
+)
+async def test_a_wrong_static_configuration_ends_the_start(site, config, field, capfd):
+    proxy = site.proxy(extra_static_config=config)
     with pytest.raises(TraefikError, match=r"ended with status 1 as soon as it was started.*run/traefik.toml"):
         await proxy.start()
+    assert f"field not found, node: {field}" in capfd.readouterr().err
     assert not is_alive(pid_of(proxy))
+
+
+def test_all_sections_of_traefik_are_known():
+    [traefik] = find_traefik(["traefik"])
+    told = subprocess.run([traefik, "--help"], capture_output=True, text=True, check=True).stdout
+    sections = set(re.findall(r"^ +--([a-z]+)", told, re.MULTILINE)) - {"configfile"}
+    assert sections == {section.lower() for section in STATIC}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +141,22 @@ async def test_a_wrong_static_configuration_ends_the_start(site):
         (
             {"extra_static_config": {"entryPoints": {"public": {"http": True}}}, "response_headers": {"X": "y"}},
             "KVProxy.extra_static_config: entryPoints.public.http must be a table.",
+        ),
+        (
+            {"extra_static_config": {"entryPoint": {"x": {"address": ":8443"}}}},
+            "KVProxy.extra_static_config: Traefik has no section entryPoint; did you mean entryPoints?",
+        ),
+        (
+            {"extra_static_config": {"entryPoints": {"public": {"Address": ":8443"}}}},
+            "KVProxy.extra_static_config: entryPoints.public.Address must be spelled address.",
+        ),
+        (
+            {"extra_dynamic_config": {"htp": {"routers": {}}}},
+            "KVProxy.extra_dynamic_config: Traefik has no section htp; did you mean http?",
+        ),
+        (
+            {"extra_static_config": {"http": {"routers": {}}}},
+            "KVProxy.extra_static_config: http belongs in KVProxy.extra_dynamic_config.",
         ),
         (
             {"extra_static_config": {"serversTransport": 1}},

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from jhub_kvproxy import resolver
+from jhub_kvproxy.activity.clock import NEVER
 from jhub_kvproxy.activity.remote import Remote, idle_times
 from jhub_kvproxy.activity.sockets import ClosedConnections, peer_of
 from jhub_kvproxy.activity.targets import Targets
@@ -48,7 +49,7 @@ async def test_an_agent_that_answers_nonsense_is_named_and_not_believed(body, ca
     async with agent(body) as url:
         remote = Remote([url], "token", LOG)
         await remote.refresh([TARGET])
-        assert remote.last(TARGET) == 0
+        assert remote.last(TARGET) == NEVER
         assert f"The activity of the Traefik at {url} is not known: it does not answer as an agent does" in caplog.text
 
 
@@ -82,7 +83,7 @@ async def test_closed_connections_are_heard_of_after_a_fault(monkeypatch, caplog
                 client = Client(int(url.rpartition(":")[2]))
                 await client.server("/")
                 await client.close()
-                return uses.last(url) > 0
+                return uses.last(url) > NEVER
 
             await until(is_heard_of, "it hears no more")
         assert "a fault of the kernel" in caplog.text

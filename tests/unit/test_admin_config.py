@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from jhub_kvproxy import TraefikError
-from jhub_kvproxy.traefik.admin_config import check_toml
+from jhub_kvproxy.traefik.admin_config import DYNAMIC, STATIC, check_sections, check_toml
+from jhub_kvproxy.traefik.static import check_one_spelling
 
 OPTION = "KVProxy.extra_static_config"
 
@@ -80,3 +81,38 @@ def test_what_has_itself_in_it():
 def test_a_key_at_the_top_that_is_no_text():
     with pytest.raises(TraefikError, match=rf"^{OPTION} has the key 1, which is no text\.$"):
         check_toml(OPTION, {1: "x"})
+
+
+def test_sections_that_traefik_has():
+    check_sections({section: {} for section in STATIC}, {section: {} for section in DYNAMIC})
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ("entryPoint", "Traefik has no section entryPoint; did you mean entryPoints?"),
+        ("entrypoints", "Traefik has no section entrypoints; did you mean entryPoints?"),
+        ("serverTransport", "Traefik has no section serverTransport; did you mean serversTransport?"),
+        ("xyz", "Traefik has no section xyz."),
+        ("http", "http belongs in KVProxy.extra_dynamic_config."),
+        ("TLS", "TLS belongs in KVProxy.extra_dynamic_config."),
+    ],
+)
+def test_a_section_that_traefik_does_not_have(section, sentence):
+    with pytest.raises(TraefikError) as caught:
+        check_sections({"log": {}, section: {}}, {})
+    assert str(caught.value) == f"{OPTION}: {sentence}"
+
+
+def test_a_static_section_belongs_in_the_static_configuration():
+    with pytest.raises(
+        TraefikError, match=r"^KVProxy\.extra_dynamic_config: log belongs in KVProxy\.extra_static_config\.$"
+    ):
+        check_sections({}, {"log": {}})
+
+
+def test_a_name_in_two_spellings():
+    config = {"entryPoints": {"public": {"address": ":1", "http": {"tls": {}, "Tls": {}}}}}
+    with pytest.raises(TraefikError) as caught:
+        check_one_spelling(config)
+    assert str(caught.value) == f"{OPTION}: entryPoints.public.http.Tls must be spelled tls."

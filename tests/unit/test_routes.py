@@ -75,6 +75,8 @@ def test_longer_routes_come_first(host, path, more):
         ("Example.COM/x/", "example.com/x/"),
         ("example.com./x/", "example.com/x/"),
         ("example.com:8000/x/", "example.com/x/"),
+        ("-DASH-.example.com/x/", "-dash-.example.com/x/"),
+        ("-/x/", "-:80/x/"),
         ("[::1]:8000/x/", "[0:0::1]/x/"),
         ("::1/x/", "[::1]/x/"),
         ("bücher.example/x/", "xn--bcher-kva.example/x/"),
@@ -105,7 +107,11 @@ def test_spellings_of_one_route(spelled, same):
         ("[::1/x/", "closing bracket"),
         ("[nonsense::g]/x/", "not an IPv6 address"),
         ("a b.com/x/", "not a host name"),
-        ("-/x/", "not a host name"),
+        ("./x/", "not a host name"),
+        ("a./../x/", "'..'"),
+        ("a../x/", "not a host name"),
+        ("user!.example.com/x/", "JupyterHub.subdomain_hook"),
+        (f"{'x' * 250}.com/x/", "has 254 characters, and host names have 253 at most"),
     ],
 )
 def test_what_cannot_be_reached_is_refused(routespec, why):
@@ -179,9 +185,19 @@ def test_data_may_be_deep_and_too_deep_is_refused():
             value = {"a": [value]}
         return value
 
-    assert Route.from_record(Route("/a/", TARGET, nested(50)).to_record()).data == nested(50)
-    with pytest.raises(RouteRejected, match="data"):
-        Route("/a/", TARGET, nested(100_000))
+    assert Route.from_record(Route("/a/", TARGET, nested(49)).to_record()).data == nested(49)
+    for depth in (50, 200, 300, 400, 100_000):
+        with pytest.raises(
+            RouteRejected, match=r"^Cannot route '/a/': its data is nested more than 100 levels deep\.$"
+        ):
+            Route("/a/", TARGET, nested(depth))
+
+
+def test_data_that_holds_itself_is_refused():
+    data = {}
+    data["a"] = [data]
+    with pytest.raises(RouteRejected, match="nested more than 100 levels deep"):
+        Route("/a/", TARGET, data)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from jhub_kvproxy import TraefikError
+from jhub_kvproxy.push import plugin
 from jhub_kvproxy.routing.records import REVISION_HEADER, REVISION_NAME
 from jhub_kvproxy.traefik.api import NoAnswer, TraefikAPI
 
@@ -72,6 +73,22 @@ async def test_answers_of_traefik():
         assert await api.revision(session, "file") == "a.1"
         assert await api.revision(session, "redis") is None
         assert await api.errors(session) == {"a@file": "bad rule; no service", "b@file": ""}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *STRANGE,
+        b'{"revision": "a.1", "form": "1", "routes": 1e999}',
+        b'{"ages": {"a": 1%s}}' % (b"0" * 400),
+        b'{"ages": {"a": NaN}}',
+    ],
+)
+async def test_answers_that_are_not_of_the_plugin(body):
+    async with server({plugin.TABLE: body, plugin.ACTIVITY: body}) as (api, session):
+        for ask in (plugin.ask, plugin.ages):
+            with pytest.raises(TraefikError, match="is not of our plugin"):
+                await ask(api, session)
 
 
 async def test_without_disabled_routers_there_are_no_errors():
