@@ -101,3 +101,21 @@ def test_damaged_routes_of_traefik_are_written_again(tmp_path, run):
         assert backend.traefik_file.read_bytes() == content
 
     explore(for_all, EXAMPLES)
+
+
+@pytest.mark.fuzz
+def test_a_damaged_lease_is_named_and_nobody_writes(tmp_path, run):
+    backend = run(opened(tmp_path))
+    run(backend.acquire_lease("hub", 600))
+    file = backend.directory / "lease"
+
+    @given(damaged(file.read_bytes()))
+    def for_all(changed):
+        file.write_bytes(changed)
+        other = run(opened(tmp_path))
+        for call in (lambda: backend.apply(Batch(TABLE)), lambda: other.acquire_lease("other", 600)):
+            with pytest.raises(BackendRejected, match=rf"The lease {file} is damaged .*; remove it"):
+                run(call())
+        assert not backend.table_file.exists()
+
+    explore(for_all, EXAMPLES)
