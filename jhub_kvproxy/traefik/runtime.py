@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 from .. import procfs
 from ..files import write_atomically
 from .state import State
+
+#: Traefik inherits its static configuration as this descriptor if it is free, and a later Traefik as the same: so the
+#: link stays as it is, and Traefik is started again on a disk that cannot be written, too.
+_DESCRIPTOR = 1000
 
 
 class RuntimeDirectory:
@@ -33,24 +38,36 @@ class RuntimeDirectory:
         return f"--configFile={self.static_link}"
 
     def write(self, files: Mapping[Path, bytes]) -> None:
-        """Give each of `files`, here or elsewhere, its content; directories are made for their owner only."""
+        """Give each of `files`, here or elsewhere, its content; directories are made for their owner only.
+
+        A file that has its content already is left alone.
+        """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, content in files.items():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(path, content)
+            if not _has(path, content):
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_atomically(path, content)
 
     def write_state(self, state: State) -> None:
         self.write({self.state_file: state.to_bytes()})
 
     def remove(self, files: Iterable[Path]) -> None:
-        """Remove `files`, and each directory here, this one too, that is empty then."""
-        directories = set()
-        for path in files:
-            path.unlink(missing_ok=True)
+        """Remove `files`, and each directory here, this one too, that is empty then.
+
+        If some cannot be removed, the others are all the same, and the error is that of the first.
+        """
+        directories, errors = set(), []
+        for path in sorted(files):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                errors.append(error)
             directories |= {parent for parent in path.parents if parent.is_relative_to(self.path)}
         for directory in sorted(directories, key=lambda path: len(path.parts), reverse=True):
             with contextlib.suppress(OSError):  # it may hold what others put there
                 directory.rmdir()
+        if errors:
+            raise errors[0]
 
     @contextlib.contextmanager
     def in_memory(self, config: bytes) -> Iterator[int]:
@@ -59,12 +76,21 @@ class RuntimeDirectory:
         Traefik reads its static configuration from one place only, so secrets cannot come beside a file, in its
         environment (cmd/traefik/traefik.go, loaders).
         """
-        with open(os.memfd_create("traefik"), "w+b") as memory:
+        with open(_moved(os.memfd_create("traefik"), self._descriptor()), "w+b") as memory:
             memory.write(config)
             memory.flush()
-            self.static_link.unlink(missing_ok=True)
-            self.static_link.symlink_to(procfs.descriptor_path(memory.fileno()))
+            target = procfs.descriptor_path(memory.fileno())
+            if not (self.static_link.is_symlink() and os.readlink(self.static_link) == target):
+                self.static_link.unlink(missing_ok=True)
+                self.static_link.symlink_to(target)
             yield memory.fileno()
+
+    def _descriptor(self) -> int:
+        """The one that the link leads to."""
+        try:
+            return int(os.readlink(self.static_link).rpartition("/")[2])
+        except (OSError, ValueError):
+            return _DESCRIPTOR
 
     def config_of(self, pid: int) -> bytes | None:
         """The static configuration that the process `pid` read when it started; None: it cannot be read any more."""
@@ -72,3 +98,20 @@ class RuntimeDirectory:
             return procfs.path_in(pid, os.readlink(self.static_link)).read_bytes()
         except OSError:
             return None
+
+
+def _has(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _moved(descriptor: int, number: int) -> int:
+    """`descriptor` under that number, or the next free one; under its own if the limit is lower."""
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, number)
+    except OSError:
+        return descriptor
+    os.close(descriptor)
+    return moved

@@ -7,10 +7,17 @@ import hashlib
 import json
 
 import pytest
+import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jhub_kvproxy import BackendRejected, Batch
+from jhub_kvproxy.traefik.certificate import self_signed
+from jhub_kvproxy.traefik.dynamic import base_config
+from jhub_kvproxy.traefik.plugin_files import plugin_files
+from jhub_kvproxy.traefik.program import Program
+from jhub_kvproxy.traefik.runtime import RuntimeDirectory
+from jhub_kvproxy.traefik.state import State
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hostile.explore import explore
 
@@ -117,5 +124,41 @@ def test_a_damaged_lease_is_named_and_nobody_writes(tmp_path, run):
             with pytest.raises(BackendRejected, match=rf"The lease {file} is damaged .*; remove it"):
                 run(call())
         assert not backend.table_file.exists()
+
+    explore(for_all, EXAMPLES)
+
+
+@pytest.mark.fuzz
+def test_a_damaged_state_file_tells_of_no_traefik(tmp_path):
+    state = State(7, 8099, Program("hash", "3.7.15", {"/x": (1, 2, 3)}), ("dynamic/a.toml",), 1_764_000_000)
+    file = tmp_path / "traefik.json"
+
+    @given(damaged(state.to_bytes()))
+    def for_all(changed):
+        file.write_bytes(changed)
+        assert State.read(file) is None
+
+    explore(for_all, EXAMPLES)
+
+
+@pytest.mark.fuzz
+def test_what_traefik_reads_is_written_again_before_it_is_started(tmp_path):
+    """Its base configuration, its static one, a certificate, the plugin."""
+    runtime = RuntimeDirectory(tmp_path / "run")
+    files = {runtime.path / name: content for name, content in plugin_files().items()}
+    base = base_config(cert_file="/cert.pem", key_file="/key.pem", extra={})
+    files |= {runtime.path / "dynamic" / "kvproxy-base.toml": tomli_w.dumps(base).encode()}
+    files |= dict(
+        zip([runtime.path / "default-cert.pem", runtime.path / "default-key.pem"], self_signed(), strict=True)
+    )
+    runtime.write(files)
+    changes = st.sampled_from(sorted(files)).flatmap(lambda file: st.tuples(st.just(file), damaged(files[file])))
+
+    @given(changes)
+    def for_all(change):
+        file, changed = change
+        file.write_bytes(changed)
+        runtime.write(files)
+        assert file.read_bytes() == files[file]
 
     explore(for_all, EXAMPLES)
