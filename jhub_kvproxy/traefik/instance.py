@@ -235,7 +235,7 @@ class Instance:
                 self.last_words()
             elif self._process:
                 self._log.warning("Traefik (pid %d) belongs to another hub, which took over, and runs on", self.pid)
-            self._release()
+            self.leave()
             if keep_files or not is_ours or self.is_anothers():
                 return
             try:
@@ -248,6 +248,7 @@ class Instance:
     def leave(self) -> None:
         """Let it run on, for the next hub to find. This does not block."""
         self._release()
+        self._runtime.close()
 
     def _release(self) -> None:
         if self._process:

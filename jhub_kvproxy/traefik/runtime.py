@@ -12,9 +12,8 @@ from .. import procfs
 from ..files import write_atomically
 from .state import State
 
-#: Traefik inherits its static configuration as this descriptor if it is free, and a later Traefik as the same: so the
-#: link stays as it is, and Traefik is started again on a disk that cannot be written, too.
-_DESCRIPTOR = 1000
+#: Traefik inherits its static configuration as this descriptor, or the next one that is free here.
+_DESCRIPTOR = 64
 
 
 class RuntimeDirectory:
@@ -26,6 +25,7 @@ class RuntimeDirectory:
         self.static_file = path / "traefik.toml"
         self.static_link = path / "traefik-with-secrets.toml"
         self.state_file = path / "traefik.json"
+        self._held: int | None = None
 
     @property
     def own_files(self) -> frozenset[Path]:
@@ -76,21 +76,40 @@ class RuntimeDirectory:
         Traefik reads its static configuration from one place only, so secrets cannot come beside a file, in its
         environment (cmd/traefik/traefik.go, loaders).
         """
-        with open(_moved(os.memfd_create("traefik"), self._descriptor()), "w+b") as memory:
+        with open(os.memfd_create("traefik"), "w+b") as memory:
             memory.write(config)
             memory.flush()
-            target = procfs.descriptor_path(memory.fileno())
-            if not (self.static_link.is_symlink() and os.readlink(self.static_link) == target):
-                self.static_link.unlink(missing_ok=True)
-                self.static_link.symlink_to(target)
-            yield memory.fileno()
+            self._hold(memory.fileno())
+        assert self._held is not None
+        target = procfs.descriptor_path(self._held)
+        if not (self.static_link.is_symlink() and os.readlink(self.static_link) == target):
+            self.static_link.unlink(missing_ok=True)
+            self.static_link.symlink_to(target)
+        yield self._held
 
-    def _descriptor(self) -> int:
-        """The one that the link leads to."""
+    def close(self) -> None:
+        """Release the descriptor of the configuration."""
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+
+    def _hold(self, memory: int) -> None:
+        """Have the file `memory` as the descriptor that the link leads to, if that is ours or free.
+
+        It is held for the next Traefik: so the link stays as it is, and Traefik is started again on a disk that cannot
+        be written, too.
+        """
+        if self._held is not None:
+            os.dup2(memory, self._held, inheritable=False)
+            return
         try:
-            return int(os.readlink(self.static_link).rpartition("/")[2])
+            number = int(os.readlink(self.static_link).rpartition("/")[2])
         except (OSError, ValueError):
-            return _DESCRIPTOR
+            number = _DESCRIPTOR
+        try:
+            self._held = fcntl.fcntl(memory, fcntl.F_DUPFD_CLOEXEC, number)
+        except OSError:  # so many are not allowed here
+            self._held = fcntl.fcntl(memory, fcntl.F_DUPFD_CLOEXEC, 0)
 
     def config_of(self, pid: int) -> bytes | None:
         """The static configuration that the process `pid` read when it started; None: it cannot be read any more."""
@@ -105,13 +124,3 @@ def _has(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except OSError:
         return False
-
-
-def _moved(descriptor: int, number: int) -> int:
-    """`descriptor` under that number, or the next free one; under its own if the limit is lower."""
-    try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, number)
-    except OSError:
-        return descriptor
-    os.close(descriptor)
-    return moved

@@ -41,9 +41,9 @@ async def comes_back(site, path="/user/a/"):
 
 @pytest.mark.parametrize("delivery", ["push", "store"])
 async def test_a_hub_that_was_paused_leaves_its_traefik_to_the_hub_that_took_over(site, delivery):
-    """It ends it neither when it stops, nor starts another when that has died."""
+    """It neither ends it, nor starts another when that has died, nor gives it its own table, which is older."""
     traits = {"lease_seconds": LEASE, "delivery": delivery}
-    async with child(site, **traits) as first:
+    async with child(site, **traits, ready_timeout=3 * LEASE) as first:
         await first.call("start")
         await first.call("add_route", "/user/a/", await site.server("a"), {})
         first.pause()
@@ -51,9 +51,15 @@ async def test_a_hub_that_was_paused_leaves_its_traefik_to_the_hub_that_took_ove
         assert second.control.local.supervisors[0].is_adopted
         adopted = pid_of(second)
         assert state_of(site).pid == adopted
+        await second.add_route("/user/b/", await site.server("b"), {})
         first.go_on()
-        os.kill(adopted, signal.SIGKILL)
-        await until(lambda: comes_back(site), "it is not started again")
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"^Lease(Held|Lost): "):
+                await first.call("add_route", "/user/c/", await site.server("c"), {})
+            assert await comes_back(site, "/user/b/")
+            if pid_of(second) == adopted:
+                os.kill(adopted, signal.SIGKILL)
+                await until(lambda: comes_back(site, "/user/b/"), "it is not started again")
         await first.call("stop")
         assert is_alive(pid_of(second))
         assert state_of(site).pid == pid_of(second) != adopted
