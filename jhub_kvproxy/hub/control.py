@@ -12,7 +12,7 @@ from typing import Any
 from ..activity.told import ToldActivity
 from ..activity.tracker import Activity
 from ..aio import cancel
-from ..errors import TraefikError
+from ..errors import BackendError, TraefikError
 from ..push.delivery import PushDelivery
 from ..push.readiness import Readiness
 from ..routing.records import Table
@@ -227,7 +227,12 @@ class Control:
 
     async def _close_store(self) -> None:
         self.lease.lost()
-        await self.backend.close()
+        try:
+            await self.backend.close()
+        except BackendError as error:  # as when its disk is read-only by now
+            self._log.warning(
+                "The store could not be told that this hub ends, so its lease runs out by itself. %s", error
+            )
 
     async def _close_with_the_loop(self) -> None:
         # JupyterHub does not always call stop(). At its end it cancels all tasks (jupyterhub.app,

@@ -76,32 +76,33 @@ class RuntimeDirectory:
         Traefik reads its static configuration from one place only, so secrets cannot come beside a file, in its
         environment (cmd/traefik/traefik.go, loaders).
         """
-        with open(os.memfd_create("traefik"), "w+b") as memory:
+        with open(os.memfd_create("traefik"), "w+b") as memory, open(os.devnull, "rb") as nothing:
             memory.write(config)
             memory.flush()
-            self._hold(memory.fileno())
-        assert self._held is not None
-        target = procfs.descriptor_path(self._held)
-        if not (self.static_link.is_symlink() and os.readlink(self.static_link) == target):
-            self.static_link.unlink(missing_ok=True)
-            self.static_link.symlink_to(target)
-        yield self._held
+            held = self._hold(memory.fileno())
+            try:
+                target = procfs.descriptor_path(held)
+                if not (self.static_link.is_symlink() and os.readlink(self.static_link) == target):
+                    self.static_link.unlink(missing_ok=True)
+                    self.static_link.symlink_to(target)
+                yield held
+            finally:
+                os.dup2(nothing.fileno(), held, inheritable=False)  # the secrets are for Traefik only
 
     def close(self) -> None:
-        """Release the descriptor of the configuration."""
+        """Release the descriptor that is held for the next Traefik."""
         held, self._held = self._held, None
         if held is not None:
             os.close(held)
 
-    def _hold(self, memory: int) -> None:
-        """Have the file `memory` as the descriptor that the link leads to, if that is ours or free.
+    def _hold(self, memory: int) -> int:
+        """The descriptor of the file `memory`, which is the one that the link leads to if that is ours or free.
 
         It is held for the next Traefik: so the link stays as it is, and Traefik is started again on a disk that cannot
         be written, too.
         """
         if self._held is not None:
-            os.dup2(memory, self._held, inheritable=False)
-            return
+            return os.dup2(memory, self._held, inheritable=False)
         try:
             number = int(os.readlink(self.static_link).rpartition("/")[2])
         except (OSError, ValueError):
@@ -110,6 +111,7 @@ class RuntimeDirectory:
             self._held = fcntl.fcntl(memory, fcntl.F_DUPFD_CLOEXEC, number)
         except OSError:  # so many are not allowed here
             self._held = fcntl.fcntl(memory, fcntl.F_DUPFD_CLOEXEC, 0)
+        return self._held
 
     def config_of(self, pid: int) -> bytes | None:
         """The static configuration that the process `pid` read when it started; None: it cannot be read any more."""

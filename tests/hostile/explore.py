@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 from hypothesis import seed, settings
 
-#: Set by ``make fuzz``: for how many seconds each test goes on, and where it begins.
+#: Set by ``make fuzz``: for how many seconds all tests go on together, and where each begins.
 SECONDS, SEED = "KVPROXY_FUZZ_SECONDS", "KVPROXY_FUZZ_SEED"
+#: Among how many tests the time is shared.
+SHARERS = [1]
 
 
 def explore(test: Callable[[], None], examples: int) -> None:
     """Try `test`, a Hypothesis test, on so many examples; under ``make fuzz`` on new ones until its time is over."""
-    budget = float(os.environ.get(SECONDS, "0"))
+    budget = float(os.environ.get(SECONDS, "0")) / SHARERS[0]
     if not budget:
         settings(max_examples=examples)(test)()
         return

@@ -26,7 +26,7 @@ def pid_of(proxy):
 
 
 class Disk:
-    """The file system of the runtime directory."""
+    """A small file system."""
 
     def __init__(self, path):
         self.path = path
@@ -52,8 +52,9 @@ class Disk:
 
 
 @pytest.fixture
-def disk(site):
-    disk = Disk(site.directory / "run")
+def disk(site, request):
+    """That of the runtime directory, or of another one in the place of `site`."""
+    disk = Disk(site.directory / getattr(request, "param", "run"))
     disk.path.mkdir()
     made = disk.mount("-t", "tmpfs", "-o", "size=1m,mode=700", "kvproxy-test")
     if made.returncode:
@@ -125,6 +126,7 @@ async def test_a_start_without_room_names_the_file(site, disk):
         await site.started(delivery="push")
 
 
+@pytest.mark.parametrize("disk", ["run", "table"], indirect=True)
 async def test_stop_says_in_one_line_what_it_cannot_remove(site, disk, caplog):
     proxy = await site.started(delivery="push")
     disk.spoil("read-only")

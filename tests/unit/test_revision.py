@@ -49,3 +49,12 @@ def test_what_others_write_there_is_nobodys_successor(text):
     assert not revision.is_reached_by(text)
     assert not revision.is_followed_by(text)
     assert revision.found(text).is_reached_by(text)
+
+
+def test_a_term_can_be_outdone():
+    ours = Revision.first().next()
+    assert Revision.of_term(ours.term - 1).rank < ours.rank
+    assert Revision.of_term(ours.term).rank < ours.rank
+    later = Revision.of_term(ours.term + 10**6)
+    assert Revision.read(later.text).rank == later.rank > ours.rank
+    assert ours.found(later.text).next().term > later.term
