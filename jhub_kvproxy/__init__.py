@@ -2,6 +2,7 @@
 
 from ._version import __version__
 from .aio import Backoff, cancel, in_thread
+from .checksum import read_checked, with_checksum
 from .deprecation import RenamedOption
 from .errors import (
     BackendError,
@@ -47,6 +48,8 @@ __all__ = [
     "cancel",
     "difference",
     "in_thread",
+    "read_checked",
     "unflatten",
+    "with_checksum",
     "write_atomically",
 ]

@@ -14,8 +14,17 @@ def write_atomically(
 
     A symlink stays one, and what it points at is replaced. A file that exists keeps its mode, owner and
     group; a new one gets `mode` and `group`. The temporary file stands in `temp_dir`, which must be on
-    the same file system, or beside `path`. Raises OSError, and then `path` is as it was.
+    the same file system, or beside `path`. Raises an OSError that names `path`, which is then as it was.
     """
+    try:
+        _write(path, content, mode, group, temp_dir)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(path: Path, content: bytes, mode: int, group: int, temp_dir: Path | None) -> None:
     real = Path(os.path.realpath(path))
     if temp_dir is None or real != path.absolute():
         temp_dir = real.parent

@@ -66,6 +66,16 @@ def has_argument(pid: int, argument: str) -> bool:
     return os.fsencode(argument) in arguments
 
 
+def pids_with_argument(argument: str) -> list[int]:
+    """The processes of this process's user that were started with `argument`, the oldest first."""
+    found = [
+        (start_time(pid), pid)
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))
+        if has_argument(pid, argument)
+    ]
+    return [pid for _, pid in sorted((start, pid) for start, pid in found if start is not None)]
+
+
 def environment(pid: int) -> dict[str, str]:
     """The environment that the process `pid` was started with.
 

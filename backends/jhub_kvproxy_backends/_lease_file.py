@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import time
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from jhub_kvproxy import BackendRejected, LeaseHeld, LeaseLost, write_atomically
+from jhub_kvproxy import BackendRejected, LeaseHeld, LeaseLost, read_checked, with_checksum, write_atomically
+
+#: What the file of an older release has, which knows the lease's end by the wall clock only.
+_OLD_NAMES = ("token", "holder", "since", "expiry")
 
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
     token: str
     holder: str
-    since: datetime
-    expiry: datetime
+    #: For people; nothing depends on it.
+    since: str
+    #: Seconds that it lasts from each renewal; 0: not known.
+    ttl: float
+    #: When it ends, by the clock with that name.
+    end: float
+    clock: str
 
 
 class LeaseFile:
     """The lease in the file `path`, for one writer.
 
-    It expires by the clock of this machine, which all writers share. If the clock is set back, the lease lasts longer.
-    If it is set forward, another writer may take over early. There is one writer even then: each change checks the
-    token.
+    It ends by the clock that counts from the start of the machine, which its processes share; nothing depends on a
+    wall clock. A lease by the clock of another machine, or of an earlier start of this one, has ended when it has not
+    been renewed for as long as it lasts, since we saw it first. Should a clock be wrong all the same, there is still
+    one writer: each change checks the token.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._token = ""
+        #: When the lease that we have ends.
+        self._end = 0.0
+        #: Another clock's lease that we saw last, and when first.
+        self._seen: tuple[_Lease, float] | None = None
 
     @property
     def is_wanted(self) -> bool:
@@ -40,23 +56,19 @@ class LeaseFile:
     def acquire(self, holder: str, ttl: float) -> None:
         """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
         self._token = self._token or secrets.token_hex(16)
-        lease, now = self._read(), datetime.now(UTC)
-        since = now
-        if lease and lease.expiry > now:
+        lease, now = self._read(), _now()
+        since = f"{_wall():%Y-%m-%d %H:%M:%S} UTC"
+        if lease and not self._has_ended(lease, now, ttl):
             if lease.token != self._token:
                 raise LeaseHeld(
-                    f"{lease.holder} has had the lease in {self._path} since {lease.since:%Y-%m-%d %H:%M:%S} UTC. "
-                    f"It ends when that writer stops, or at {lease.expiry:%H:%M:%S} UTC unless it is renewed."
+                    f"{lease.holder} has had the lease in {self._path} since {lease.since}. It ends when that writer "
+                    f"stops, or has not renewed it for {lease.ttl or ttl:g} s."
                 )
             since = lease.since
-        lease = _Lease(self._token, holder, since, now + timedelta(seconds=ttl))
-        content = {
-            "token": lease.token,
-            "holder": lease.holder,
-            "since": lease.since.isoformat(),
-            "expiry": lease.expiry.isoformat(),
-        }
-        write_atomically(self._path, json.dumps(content, indent=1).encode() + b"\n")
+        lease = _Lease(self._token, holder, since, ttl, now + ttl, _clock())
+        opening = json.dumps(asdict(lease), indent=1).removesuffix("\n}") + ",\n"
+        write_atomically(self._path, with_checksum(opening.encode()))
+        self._end = lease.end
 
     def check(self) -> None:
         """Raise LeaseLost if the lease is wanted and no longer ours."""
@@ -64,9 +76,9 @@ class LeaseFile:
             return
         lease = self._read()
         if lease is None or lease.token != self._token:
-            now_held = f"{lease.holder} has it since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease else "it is gone"
+            now_held = f"{lease.holder} has it since {lease.since}" if lease else "it is gone"
             raise LeaseLost(f"The lease in {self._path} is no longer ours: {now_held}. The table was not changed.")
-        if lease.expiry <= datetime.now(UTC):
+        if self._end <= _now():
             raise LeaseLost(f"The lease in {self._path} has run out. The table was not changed.")
 
     def release(self) -> None:
@@ -81,12 +93,41 @@ class LeaseFile:
         """Give the lease up without touching the file."""
         self._token = ""
 
+    def _has_ended(self, lease: _Lease, now: float, ttl: float) -> bool:
+        # A machine that was set back to a snapshot has the same clock, at an earlier time.
+        if lease.clock == _clock() and lease.end - now <= lease.ttl:
+            return lease.end <= now
+        if self._seen is None or self._seen[0] != lease:
+            self._seen = (lease, now)
+        return now - self._seen[1] >= (lease.ttl or ttl)
+
     def _read(self) -> _Lease | None:
         try:
-            content = json.loads(self._path.read_bytes())
-            since, expiry = (datetime.fromisoformat(content[name]) for name in ("since", "expiry"))
-            return _Lease(str(content["token"]), str(content["holder"]), since.astimezone(UTC), expiry.astimezone(UTC))
+            content, is_checked = read_checked(self._path.read_bytes(), _OLD_NAMES)
+            if is_checked:
+                return _Lease(**content)
+            # The end stands in the place of the clock's name, so that a renewal makes another lease.
+            return _Lease(str(content["token"]), str(content["holder"]), str(content["since"]), 0, 0, content["expiry"])
         except FileNotFoundError:
             return None
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise BackendRejected(f"The lease {self._path} is damaged ({error}); remove it.") from error
+
+
+def _now() -> float:
+    """Seconds since the machine was started, also while it slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@cache
+def _clock() -> str:
+    """The name of the clock that :func:`_now` reads: which start of which machine, and in which time namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/time')}"
+    except OSError:
+        return secrets.token_hex(16)  # unlike any other
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli_w
 
-from jhub_kvproxy import BackendError, BackendRejected, Fragments, unflatten
+from jhub_kvproxy import BackendError, BackendRejected, Fragments, read_checked, unflatten, with_checksum
 
 from ._toml_lines import Lines
 
@@ -40,8 +40,8 @@ class TableText:
         self._traefik.update({key: value for key, value in changes.items() if key.startswith(_TRAEFIK)})
 
     def json(self) -> bytes:
-        """The whole table: each key and its value on a line."""
-        return b'{"format": %d, "keys": {\n%b\n}}\n' % (_FORMAT, self._lines.text())
+        """The whole table: each key and its value on a line, and a checksum of all lines above it on the last."""
+        return with_checksum(b'{"format": %d, "keys": {\n%b\n},\n' % (_FORMAT, self._lines.text()))
 
     def toml(self) -> bytes:
         """What Traefik reads."""
@@ -49,10 +49,13 @@ class TableText:
         return (header + "\n".join(text for _, text in sorted(self._traefik.texts.items()))).encode()
 
 
-def parse_table(content: bytes, file: Path) -> dict[str, str]:
-    """The keys in `content`, the text of `file`. Raises BackendRejected if it is damaged."""
+def parse_table(content: bytes, file: Path) -> tuple[dict[str, str], bool]:
+    """The keys in `content`, the text of `file`, and whether it has a checksum, which older releases did not write.
+
+    Raises BackendRejected if it is damaged.
+    """
     try:
-        table = json.loads(content)
+        table, is_checked = read_checked(content, ("format", "keys"))
         keys, version = table["keys"], table["format"]
         if version != _FORMAT:
             raise BackendRejected(
@@ -61,14 +64,16 @@ def parse_table(content: bytes, file: Path) -> dict[str, str]:
             )
         if not all(type(key) is str and type(value) is str for key, value in keys.items()):
             raise ValueError("a value is not text")
-        return dict(keys)
+        return dict(keys), is_checked
     except BackendError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
+        where, edited = f"{file}", ' If somebody has edited it, remove "sha256" and its value.'
+        if isinstance(error, json.JSONDecodeError):
+            where, edited = f"{file}, line {error.lineno}", ""
         raise BackendRejected(
-            f"{file}, line {line}: the routing table is damaged ({error}). "
-            "Restore it from a backup, or move it away: the Hub then writes its routes anew."
+            f"{where}: the routing table is damaged ({error}). "
+            f"Restore it from a backup, or move it away: the Hub then writes its routes anew.{edited}"
         ) from error
 
 

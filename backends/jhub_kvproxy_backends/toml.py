@@ -44,7 +44,7 @@ class TomlBackend(Backend):
     """Keeps the table in ``<path>/<prefix>/``.
 
     ``table.json``
-        The table: each key and its value on a line. Replacing this file commits a batch.
+        The table: each key and its value on a line, and a checksum on the last. Replacing this file commits a batch.
     ``traefik/routes.toml``
         What Traefik reads: the keys below ``traefik/``. It is made from ``table.json``, and made again when it is
         missing or differs. A commit that leaves no such keys removes it.
@@ -263,8 +263,10 @@ class TomlBackend(Backend):
             return
         if self._seen is None or seen[0] != self._seen[0]:
             content = _read(self.table_file)
-            keys = {} if content is None else parse_table(content, self.table_file)
+            keys, is_checked = ({}, True) if content is None else parse_table(content, self.table_file)
             self._text.update(difference(self._text.keys, keys))
+            if not is_checked:  # an older release wrote it, or an admin
+                self._write_table_file()
         # A file that is not needed stays until the next commit. If the table was lost, Traefik still has its routes.
         if self._needs_traefik_file and self._text.toml() != _read(self.traefik_file):
             self.log.warning("%s did not match the table; wrote it again", self.traefik_file)

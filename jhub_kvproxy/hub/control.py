@@ -52,7 +52,6 @@ class Control:
         self.backend = backend
         self.lease = Lease(backend, settings.lease_seconds, log)
         self.readiness = Readiness(log)
-        self.local = LocalReplicas(Path(settings.traefik.runtime_dir).absolute(), settings.traefik.local_replicas, log)
         self._log = log
         is_pushed = settings.delivery is Delivery.PUSH
         self.delivery: PushDelivery | StoreDelivery
@@ -82,6 +81,8 @@ class Control:
                 provider=readable.provider,
                 lists_at_once=readable.lists_at_once,
             )
+        run = Path(settings.traefik.runtime_dir).absolute()
+        self.local = LocalReplicas(run, settings.traefik.local_replicas, self.writer, log)
         self.stored.listeners.append(self.delivery.committed)
         self.guard = Guard(backend, self.writer, self.stored, self.lease, log)
         self.activity = self._make_activity() if settings.activity else None

@@ -56,6 +56,11 @@ class Revision:
         """The one before a new writer's first commit."""
         return cls(secrets.token_hex(4), 0, "", _now()).next(0)
 
+    @classmethod
+    def of_term(cls, term: int) -> Revision:
+        """One that every writer with a larger term is above, and none with a smaller one."""
+        return cls("", 0, f"{term:x}-.0", term)
+
     def next(self, step: int = 1) -> Revision:
         """The one after a commit of the same writer."""
         number = self.number + step

@@ -70,6 +70,11 @@ class Writer:
         """The revision that the store is at."""
         return self._stored.revision
 
+    @property
+    def term(self) -> int:
+        """This writer's, which is larger than that of the writer before it."""
+        return self.revision.term
+
     async def put(self, route: Route, timeout: float) -> Revision:
         """Store `route`. Returns the revision that holds it, or what a later call made of it.
 

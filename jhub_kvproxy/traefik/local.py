@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import TraefikError
 from .api import TraefikAPI
 from .launch import Launch
+from .owner import Owner
 from .static import API, addresses
 from .supervisor import Supervisor
 
@@ -23,10 +24,11 @@ class LocalReplicas:
     The first has the hub's public port, the next ones the ports that follow.
     """
 
-    def __init__(self, directory: Path, count: int, log: Any) -> None:
+    def __init__(self, directory: Path, count: int, owner: Owner, log: Any) -> None:
         self._directory = directory
+        self._owner = owner
         self._log = log
-        self.supervisors = [Supervisor(self._home(number), log) for number in range(1, count + 1)]
+        self.supervisors = [Supervisor(self._home(number), owner, log) for number in range(1, count + 1)]
 
     @property
     def apis(self) -> list[TraefikAPI]:
@@ -64,7 +66,7 @@ class LocalReplicas:
             home = self._home(number)
             if not home.is_dir():
                 return
-            await Supervisor(home, self._log).end_left()
+            await Supervisor(home, self._owner, self._log).end_left()
 
     def _home(self, number: int) -> Path:
         return self._directory if number == 1 else self._directory / f"replica-{number}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ import aiohttp
 
 from .. import metrics
 from ..aio import Backoff, Tasks, in_thread
-from ..errors import TraefikError
+from ..errors import BackendError, TraefikError
+from ..notice import Notice
+from ..routing.revision import Revision
 from .api import TraefikAPI
 from .binary import check_version, installed_version
 from .descriptors import Shortage
 from .hang import Hang
 from .instance import API_USER, Instance, environment
 from .launch import Launch
+from .owner import Owner
 from .plugin_trial import why_the_plugin_is_not_loaded
 from .ports import is_free
 from .program import Program
@@ -30,6 +34,9 @@ _STOP_TIMEOUT = 10.0
 _WATCH_INTERVAL = 0.2
 _FIRST_BACKOFF, _LONGEST_BACKOFF, _STEADY_AFTER = 0.1, 30.0, 60.0
 _START_ATTEMPTS = 3
+# Between looks at whose Traefik it is, and between tries to write its files.
+_OWNER_INTERVAL = _WRITE_INTERVAL = 1.0
+_REMINDER = 30.0
 
 
 class Supervisor:
@@ -45,10 +52,12 @@ class Supervisor:
     (``asyncio/base_subprocess.py``), and an adopted process is nobody's child.
     """
 
-    def __init__(self, directory: Path, log: Any) -> None:
+    def __init__(self, directory: Path, owner: Owner, log: Any) -> None:
         self._runtime = RuntimeDirectory(directory)
-        self._instance = Instance(self._runtime, log)
+        self._instance = Instance(self._runtime, owner, log)
+        self._owner = owner
         self._log = log
+        self._cannot_write = Notice(log, _REMINDER)
         self._tasks = Tasks(log)
         self._api: TraefikAPI | None = None
 
@@ -81,16 +90,27 @@ class Supervisor:
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when that cannot be. Whatever it raises, a Traefik that ran
         before is left alone, unless it was already being replaced.
         """
-        program = await self._installed(launch)
-        files = [*launch.files, *(self._runtime.path / path for path in launch.local_files)]
         try:
-            if not (await in_thread(self._instance.find, files) and await self._adopt(launch, program)):
-                await self._start_new(launch, program)
+            await self._claim()
+            await self._find_or(self._start_new, launch)
         except OSError as error:
             raise TraefikError(f"The files that Traefik needs cannot be written: {error}.") from error
         with contextlib.suppress(OSError):  # they do no harm
             await in_thread(self._instance.remove_left)
         self._tasks.keep(lambda: self._watch(launch), "watching Traefik")
+
+    async def _claim(self) -> None:
+        """Become the owner of the Traefik that may run here. Raises BackendError, as when another hub has the lease."""
+        newest = await in_thread(self._instance.newest_term)
+        if newest > self._owner.term:
+            await self._owner.outdo(Revision.of_term(newest).text)
+
+    async def _find_or(self, start: Callable[[Launch, Program], Awaitable[None]], launch: Launch) -> None:
+        """Adopt the Traefik that runs here, or `start` one. Raises TraefikError, or OSError for its files."""
+        program = await self._installed(launch)
+        files = [*launch.files, *(self._runtime.path / path for path in launch.local_files)]
+        if not (await in_thread(self._instance.find, files) and await self._adopt(launch, program)):
+            await start(launch, program)
 
     async def stop(self, *, keep_files: bool = False) -> None:
         """End Traefik, and remove what was written for it, unless others need it. Without a start, do nothing.
@@ -109,6 +129,7 @@ class Supervisor:
 
     async def end_left(self) -> None:
         """End the Traefik that an earlier hub left here, if it runs, and remove what was written for it."""
+        await self._claim()
         if await in_thread(self._instance.find):
             self._log.info("Ending the Traefik with pid %d, one more than KVProxy.local_replicas", self._pid)
         await in_thread(self._instance.stop, _STOP_TIMEOUT)
@@ -226,31 +247,70 @@ class Supervisor:
         return "" if status is None else f" with status {status}"
 
     async def _watch(self, launch: Launch) -> None:
-        """Start Traefik again whenever it has ended."""
+        """Start Traefik again whenever it has ended, unless it belongs to another hub."""
         backoff = Backoff(_FIRST_BACKOFF, _LONGEST_BACKOFF)
         while True:
             started = time.monotonic()
             await self._until_it_ends()
+            if await in_thread(self._instance.is_anothers):
+                await self._until_it_is_ours()
+                await self._bring_back(launch, backoff)
+                continue
             if time.monotonic() - started > _STEADY_AFTER:
                 backoff.reset()
             metrics.TRAEFIK_RESTARTS.inc()
             self._log.error(
                 "Traefik (pid %d) ended%s; starting it again in %g s", self._pid, self._with_status, backoff.next
             )
-            while not self._instance.is_running():
-                await backoff.rest()
-                try:
-                    await self._start_once(launch, await self._installed(launch))
-                except Exception as error:  # whatever it is, users wait for a Traefik
-                    again = "" if self._instance.is_running() else f" Trying again in {backoff.next:g} s."
-                    self._log.error("%s%s", error, again)
+            await self._bring_back(launch, backoff)
+
+    async def _bring_back(self, launch: Launch, backoff: Backoff) -> None:
+        """Find Traefik or start it again, until it runs or belongs to another hub."""
+        pause = backoff.grow()
+        while True:
+            await asyncio.sleep(pause)
+            if await in_thread(self._instance.is_anothers):
+                return
+            try:
+                await self._find_or(self._start_once, launch)
+            except OSError as error:
+                self._cannot_write.wrong("Traefik cannot be started, which is tried again each second: %s", error)
+                pause = _WRITE_INTERVAL
+            except Exception as error:  # whatever it is, users wait for a Traefik
+                if self._instance.is_running():
+                    self._log.error("%s", error)
+                    return
+                self._log.error("%s Trying again in %g s.", error, backoff.next)
+                pause = backoff.grow()
+            else:
+                self._cannot_write.over("The files that Traefik needs can be written again")
+                return
+
+    async def _until_it_is_ours(self) -> None:
+        """Wait until no other hub has it, or this one has the lease again."""
+        self._log.warning(
+            "Another hub, whose lease is newer, has taken over Traefik (pid %d): this hub leaves it alone until it has "
+            "the lease again. Hubs that are to run side by side need a KVProxy.runtime_dir each, and not %s.",
+            self._pid,
+            self._runtime.path,
+        )
+        while await in_thread(self._instance.is_anothers):
+            await asyncio.sleep(_OWNER_INTERVAL)
+            with contextlib.suppress(BackendError):
+                await self._claim()
 
     async def _until_it_ends(self) -> None:
-        """Wait until it has ended; one that hangs is ended."""
+        """Wait until it has ended, or another hub has it; one that hangs is ended."""
         hang = Hang(self.api, self._pid, self._log)
+        looked = 0.0
         async with aiohttp.ClientSession() as session:
             while self._instance.is_running():
                 await asyncio.sleep(_WATCH_INTERVAL)
-                if await hang.is_over_limit(session) and self._instance.is_running():
+                hangs = await hang.is_over_limit(session)
+                if hangs or time.monotonic() - looked >= _OWNER_INTERVAL:
+                    looked = time.monotonic()
+                    if not await in_thread(self._instance.is_still_ours):
+                        return
+                if hangs and self._instance.is_running():
                     self._log.error("Traefik (pid %d) hangs: %s; ending it", self._pid, hang.description)
                     self._instance.kill()

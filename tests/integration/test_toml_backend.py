@@ -202,9 +202,9 @@ async def test_an_unknown_group_is_named(tmp_path):
     [
         (b"", "line 1"),
         (b'{"format": 1, "keys": {\n"routes/a": "1",\n"rou', "line 3"),
-        (b'{"format": 1, "keys": {"routes/a": 1}}', "line 1"),
-        (b'{"format": 1}', "line 1"),
-        (b"[]", "line 1"),
+        (b'{"format": 1, "keys": {"routes/a": 1}}', "a value is not text"),
+        (b'{"format": 1}', "'keys'"),
+        (b"[]", "it is no JSON object"),
         (b"\xff\xfe", "line 1"),
         (b'{"format": 2, "keys": {}}', "format 2"),
     ],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import stat
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld, LeaseLost
+from jhub_kvproxy_backends import _lease_file
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hub import until
 
@@ -99,3 +102,92 @@ def raises(error):
         raise error
 
     return fail
+
+
+class Clocks:
+    """Stands in for the machine's clocks as the driver reads them: from its start, and that on the wall."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.boot, self.wall = 1000.0, "this boot", datetime(2026, 1, 1, tzinfo=UTC)
+        monkeypatch.setattr(_lease_file, "_now", lambda: self.now)
+        monkeypatch.setattr(_lease_file, "_clock", lambda: self.boot)
+        monkeypatch.setattr(_lease_file, "_wall", lambda: self.wall)
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    return Clocks(monkeypatch)
+
+
+async def another(backend):
+    other = TomlBackend(path=backend.path, prefix=backend.prefix)
+    await other.open()
+    return other
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=2), timedelta(hours=-2), timedelta(days=36500)])
+async def test_no_wall_clock_moves_the_end_of_a_lease(backend, clocks, jump):
+    other = await another(backend)
+    clocks.wall += jump  # the holder's clock is wrong, and it dies
+    await backend.acquire_lease("the dead hub", 10)
+    clocks.wall -= jump
+    with pytest.raises(LeaseHeld, match="the dead hub"):
+        await other.acquire_lease("other", 10)
+    clocks.now += 10
+    await other.acquire_lease("other", 10)
+    clocks.wall += jump
+    with pytest.raises(LeaseHeld, match="other"):
+        await backend.acquire_lease("back again", 10)
+    await other.apply(Batch({"routes/a": "1"}))
+
+
+async def test_a_lease_of_another_machine_ends_when_it_was_not_renewed_since_it_was_seen(backend, clocks):
+    """Also of the same machine before it was started again."""
+    other = await another(backend)
+
+    async def of_other(boot="another boot", now=5.0):
+        here = clocks.boot, clocks.now
+        clocks.boot, clocks.now = boot, now
+        try:
+            await other.acquire_lease("the hub elsewhere", 10)
+        finally:
+            clocks.boot, clocks.now = here
+
+    await of_other()
+    for renewal in range(3):
+        for _ in range(2):
+            with pytest.raises(LeaseHeld, match="the hub elsewhere"):
+                await backend.acquire_lease("here", 60)
+            clocks.now += 9.9
+            if renewal < 2:
+                await of_other(now=6.0 + renewal)
+                break
+    clocks.now += 0.1
+    await backend.acquire_lease("here", 60)
+    with pytest.raises(LeaseHeld, match="here"):
+        await of_other()
+    with pytest.raises(LeaseLost, match="here has it"):
+        await other.apply(Batch({"routes/a": "1"}))
+    await backend.apply(Batch({"routes/a": "2"}))
+
+
+async def test_a_machine_that_was_set_back_to_a_snapshot_does_not_wait_for_the_time_it_lost(backend, clocks):
+    """Its disk is elsewhere, and knows a later time of the same boot."""
+    clocks.now += 100_000
+    await backend.acquire_lease("before", 10)
+    clocks.now -= 100_000
+    other = await another(backend)
+    with pytest.raises(LeaseHeld, match="before"):
+        await other.acquire_lease("other", 10)
+    clocks.now += 10
+    await other.acquire_lease("other", 10)
+
+
+async def test_a_lease_of_an_older_release_is_waited_for(backend, clocks):
+    """It has an end by the wall clock, and no length: it ends when it stood for as long as one of ours lasts."""
+    old = {"token": "x", "holder": "the old hub", "since": "2026-01-01T00:00:00+00:00"}
+    (backend.directory / "lease").write_text(json.dumps({**old, "expiry": "2126-01-01T00:00:00+00:00"}))
+    with pytest.raises(LeaseHeld, match="the old hub"):
+        await backend.acquire_lease("here", 10)
+    clocks.now += 10
+    await backend.acquire_lease("here", 10)

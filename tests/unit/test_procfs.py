@@ -88,3 +88,10 @@ def test_what_another_process_has_open(tmp_path):
         path = procfs.descriptor_path(file.fileno())
         with sleeper(pass_fds=[file.fileno()]) as process:
             assert procfs.path_in(process.pid, path).read_text() == "content"
+
+
+def test_processes_are_found_by_their_argument():
+    with sleeper() as first, sleeper() as second:
+        found = procfs.pids_with_argument("--is=it")
+        assert [pid for pid in found if pid in (first.pid, second.pid)] == [first.pid, second.pid]
+    assert not {first.pid, second.pid} & set(procfs.pids_with_argument("--is=it"))

@@ -64,3 +64,12 @@ def test_revisions_are_in_the_order_in_which_the_plugin_has_them():
     assert len(order) > 10
     assert all(len(set(equal)) == 1 for equal in order)
     assert [ranks[0] for ranks in order] == sorted({ranks[0] for ranks in order})
+
+
+def test_a_term_can_be_outdone():
+    ours = Revision.first().next()
+    assert Revision.of_term(ours.term - 1).rank < ours.rank
+    assert Revision.of_term(ours.term).rank < ours.rank
+    later = Revision.of_term(ours.term + 10**6)
+    assert Revision.read(later.text).rank == later.rank > ours.rank
+    assert ours.found(later.text).next().term > later.term

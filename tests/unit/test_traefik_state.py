@@ -9,7 +9,7 @@ from jhub_kvproxy.traefik.state import State
 
 
 def test_what_is_written_is_read(tmp_path):
-    state = State(7, 8099, Program("hash", "3.7.15", {"/x": (1, 2, 3)}), ("dynamic/a.toml",))
+    state = State(7, 8099, Program("hash", "3.7.15", {"/x": (1, 2, 3)}), ("dynamic/a.toml",), 12)
     (tmp_path / "state").write_bytes(state.to_bytes())
     assert State.read(tmp_path / "state") == state
 
@@ -32,6 +32,8 @@ def test_what_is_written_is_read(tmp_path):
         b'{"pid": 7, "api_port": null}',
         b'{"pid": 7, "api_port": 8099, "written": 3}',
         b'{"pid": 7, "api_port": 8099, "written": null}',
+        b'{"pid": 7, "api_port": 8099, "term": "x"}',
+        b'{"pid": 7, "api_port": 8099, "tern": 1}',
     ],
     ids=lambda content: content[:50].decode(errors="replace"),
 )
