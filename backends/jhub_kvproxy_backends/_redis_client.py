@@ -82,7 +82,7 @@ class Client:
                     f"{failure} Tried for {self.timeout:g} s (RedisBackend.timeout)."
                 ) from failure.__cause__
             raise BackendUnavailable(
-                f"{self.place} took longer than {self.timeout:g} s. If it is slow, raise RedisBackend.timeout."
+                f"{self.place} did not answer within {self.timeout:g} s. If it is slow, raise RedisBackend.timeout."
             ) from error
 
     @asynccontextmanager
