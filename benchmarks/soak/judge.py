@@ -10,10 +10,10 @@ from ..drill.events import Event
 
 #: Seconds after a fault in which requests may fail, routes excepted: the wrong server must never answer.
 WINDOW = 25.0
-#: The first part of all samples, in which caches fill.
-_WARM_UP = 0.3
-#: What is left of them is too few to tell growth from noise.
-_FEWEST = 20
+#: The first part of a process's life, in which caches and pools fill: a share of it, or so many seconds.
+_WARM_UP, _LEAST_WARM_UP = 0.3, 90.0
+#: What is left must last so many seconds: less cannot tell growth from noise.
+_SHORTEST = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,15 @@ MEMORY, FILES = Bound(0.15, 12e6), Bound(0.25, 25)
 
 
 def growth(samples: Sequence[Sample]) -> list[str]:
-    """In which ways what the `samples` of one process show is growth, in words; none: it is not, or they are few."""
-    warm = samples[int(len(samples) * _WARM_UP) :]
-    if len(warm) < _FEWEST:
+    """In which ways what the `samples` of one process show is growth, in words; none: it is not, or it lived too
+    short to tell."""
+    if not samples:
         return []
+    began, ended = samples[0].when, samples[-1].when
+    warm_at = began + max(_WARM_UP * (ended - began), _LEAST_WARM_UP)
+    if ended - warm_at < _SHORTEST:
+        return []
+    warm = [sample for sample in samples if sample.when >= warm_at]
     found = []
     times = [sample.when for sample in warm]
     for name, unit, scale, values, bound in (

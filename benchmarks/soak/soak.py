@@ -10,7 +10,9 @@ from collections import defaultdict
 from contextlib import suppress
 
 from jhub_kvproxy import procfs
+from servers.process import Process
 
+from ..drill.hubs import HubProcess
 from ..drill.site import Site
 from ..processes import usage
 from .judge import Sample, growth, wrongs
@@ -58,7 +60,7 @@ class Soak:
             self.found += [f"{name}: {words}" for words in growth(samples)]
 
     async def _break(self) -> None:
-        site, kinds = self._site, ["traefik killed", "traefik frozen", "hub killed"]
+        site, kinds = self._site, ["traefik killed", "traefik frozen", "hub killed", "hub frozen"]
         if site.store.members:
             kinds += ["store killed", "store frozen"]
         kind, away = self._choice.choice(kinds), self._choice.uniform(1, _AWAY)
@@ -67,24 +69,30 @@ class Soak:
         # It has not ended yet.
         self.faults.append((kind, began, began + 3600))
         is_traefik = kind.startswith("traefik")
-        parts = [self._choice.choice(site.replicas).process] if is_traefik else list(site.store.members)
+        parts: list[Process | HubProcess] = list(site.store.members)
+        if is_traefik:  # one of them is never killed: it lives as long as the soak, and shows what grows
+            killed = site.replicas[0]
+            parts = [(killed if kind.endswith("killed") else self._choice.choice(site.replicas)).process]
+        elif kind == "hub frozen":
+            parts = [site.hub]
         if kind == "hub killed":
             await site.hub.kill()
             await site.boot(await site.same_hub())
-        elif kind.endswith("killed"):
-            for part in parts:
-                part.kill()
-            await asyncio.sleep(away)
-            for part in parts:
-                part.launch()
-            if not is_traefik:
-                await asyncio.to_thread(site.store.wait)
-        else:
+        elif kind.endswith("frozen"):
             for part in parts:
                 part.freeze()
             await asyncio.sleep(away)
             for part in parts:
                 part.thaw()
+        else:
+            processes = [part for part in parts if isinstance(part, Process)]
+            for process in processes:
+                process.kill()
+            await asyncio.sleep(away)
+            for process in processes:
+                process.launch()
+            if not is_traefik:
+                await asyncio.to_thread(site.store.wait)
         self.faults[place] = (kind, began, time.monotonic())
 
     async def _watch(self) -> None:
