@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench drill audit docs clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench drill soak audit docs clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +21,8 @@ help:
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
 	@echo 'make drill             kills each part under load, and says what users notice, in 5 minutes a backend'
 	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
+	@echo 'make soak              kills parts at random for 20 minutes, or days, and ends when anything grows or is lost'
+	@echo '                       (make soak SOAK="--minutes 60 --backend etcd --seed 7"; SOAK=--help: more)'
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
 	@echo 'make audit             asks the public databases whether anything installed has known holes'
@@ -85,6 +87,9 @@ bench: $(VENV)/.has-bench
 
 drill: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks.drill $(DRILL)
+
+soak: $(VENV)/.has-bench
+	@$(BIN)/python -m benchmarks.soak $(SOAK)
 
 # Over the network, so not a part of the tests.
 audit: $(VENV)/.has-audit

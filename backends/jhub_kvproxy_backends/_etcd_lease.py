@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from jhub_kvproxy import LeaseHeld, LeaseLost
 
 from ._etcd_client import EtcdClient, encoded, revision_of
 from ._etcd_errors import LeaseGone
+
+_QUICK = 1.0  # seconds
 
 
 class EtcdLease:
@@ -52,13 +55,14 @@ class EtcdLease:
         self._is_wanted = True
         deadline = self._client.deadline()
         ttl = max(math.ceil(ttl), 1)
-        old = self._id
+        old, began = self._id, time.monotonic()
         if not (ttl == self._ttl and await self._is_kept_alive(deadline)):
             answer = await self._client.ask("/v3/lease/grant", {"TTL": ttl}, again=True, deadline=deadline)
             self._id, self._ttl = str(answer["ID"]), ttl
         while not await self._make_key(holder, deadline):
             pass
-        if old and old != self._id:
+        # If etcd is slow, ours must not run out meanwhile: the old one then expires by itself.
+        if old and old != self._id and time.monotonic() - began < _QUICK:
             await self._revoke(old, deadline)
 
     async def release(self) -> None:

@@ -94,6 +94,7 @@ class HTTPServers:
 
     def __init__(self, name: str, urls: Sequence[str], *, timeout: float, tls: ssl.SSLContext | None) -> None:
         self._name = name
+        self._option = f"{name.capitalize()}Backend.timeout"
         self.urls = list(urls)
         self._timeout = timeout
         self._tls = tls
@@ -158,7 +159,7 @@ class HTTPServers:
             if len(refusals) == len(self.urls):
                 raise BackendRejected(refusals[0]) from failure
             if time.monotonic() + backoff.next > deadline:
-                raise BackendUnavailable(f"{words}. Tried for {self._timeout:g} s.") from failure
+                raise BackendUnavailable(f"{words}. Tried for {self._timeout:g} s ({self._option}).") from failure
             await backoff.rest()
 
     async def _ask_one(

@@ -78,8 +78,12 @@ class Client:
                     await backoff.rest()
         except TimeoutError as error:
             if failure:
-                raise BackendUnavailable(f"{failure} Tried for {self.timeout:g} s.") from failure.__cause__
-            raise BackendUnavailable(f"{self.place} did not answer within {self.timeout:g} s.") from error
+                raise BackendUnavailable(
+                    f"{failure} Tried for {self.timeout:g} s (RedisBackend.timeout)."
+                ) from failure.__cause__
+            raise BackendUnavailable(
+                f"{self.place} did not answer within {self.timeout:g} s. If it is slow, raise RedisBackend.timeout."
+            ) from error
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -134,6 +135,16 @@ async def _hub_paused(site: Site, marks: Marks, times: Times) -> None:
     await old.kill()
 
 
+async def _hub_out_of_files(site: Site, marks: Marks, times: Times) -> None:
+    pid = site.hub.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    marks.fault = time.monotonic()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))  # those are open, and all others above stay so
+    await asyncio.sleep(times.outage)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    marks.back = time.monotonic()
+
+
 FAULTS = [
     Fault("changes", "route changes only", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
@@ -152,4 +163,5 @@ FAULTS = [
     # The dead hub's lease must run out first: KVProxy.lease_seconds.
     Fault("hub-killed", "hub killed, then restarted", Bound(live_within=20.0), _hub_killed),
     Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=20.0), _hub_paused),
+    Fault("hub-out-of-files", "hub out of file descriptors", Bound(), _hub_out_of_files),
 ]

@@ -56,6 +56,10 @@ class HubProcess:
         return answer["result"]
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_gone(self) -> bool:
         return self._calls.is_gone
 

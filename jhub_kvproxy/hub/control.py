@@ -35,6 +35,7 @@ from ..traefik_routers.table import Routing, RoutingTable
 from ..traefik_routers.throttle import CommitThrottle
 from .changes import RouteChanges
 from .gauges import GAUGES, Source
+from .open_files import raise_limit
 from .rest_api import RESTAPI
 from .routes import Routes
 from .settings import Delivery, Settings
@@ -154,6 +155,7 @@ class Control:
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        raise_limit(self._log)
         stack.push_async_callback(self._close_store)
         stack.push_async_callback(self.writer.close)
         self.writer.open()

@@ -12,9 +12,12 @@ from .. import metrics
 from ..errors import BackendUnavailable, LeaseHeld
 from .contract import Backend, SupportsLease
 
+#: A lease lasts so many times as long as the store takes to grant it: else it runs out while we read and write.
+_MARGIN = 6
+
 
 class Lease:
-    """The right to write, for `seconds` from each time that the store grants it.
+    """The right to write, for `seconds` from each time that the store grants it, or longer if the store is slow.
 
     With a backend that has no lease, or with 0 `seconds`, everybody may write, always.
     """
@@ -24,8 +27,13 @@ class Lease:
         self._seconds = seconds
         self._log = log
         self._ends = 0.0
-        #: Seconds after which to ask for it again: two more tries may then fail before it runs out.
-        self.interval = seconds / 3
+        #: The seconds to ask for, and those that it was granted for: `_seconds`, or 2, 4 or 8 times as many.
+        self._wanted = self._granted = seconds
+
+    @property
+    def interval(self) -> float:
+        """Seconds after which to ask for it again: two more tries may then fail before it runs out."""
+        return self._granted / 3
 
     @property
     def is_exclusive(self) -> bool:
@@ -44,11 +52,12 @@ class Lease:
         whatever the backend does.
         """
         now = _clock()
-        if self._backend is None or self._ends - now > self._seconds - self.interval:
+        if self._backend is None or self._ends - now > self._granted - self.interval:
             return True
+        seconds = self._wanted
         try:
             with metrics.store_call("lease"):
-                await self._backend.acquire_lease(_holder(), self._seconds)
+                await self._backend.acquire_lease(_holder(), seconds)
         except LeaseHeld:
             self.lost()
             raise
@@ -58,11 +67,29 @@ class Lease:
                 f"The store took {took:.1f} s to grant the lease, which lasts {self._seconds:g} s; set "
                 f"KVProxy.lease_seconds to {math.ceil(took * 4)} or more, or find out what makes the store slow."
             )
-        ended, self._ends = self._ends, now + self._seconds
+        self._adapt(took)
+        self._granted = seconds
+        ended, self._ends = self._ends, now + seconds
         is_ours_still = _clock() < ended
         if not is_ours_still:
             self._log.info("This hub may write to the store, as the only one")
         return is_ours_still
+
+    def _adapt(self, took: float) -> None:
+        """Ask for longer next time if the store took long to grant it, or for less again."""
+        before = self._wanted
+        while self._wanted < _MARGIN * took:
+            self._wanted *= 2
+        if self._wanted > self._seconds and self._wanted > 4 * _MARGIN * took:
+            self._wanted /= 2
+        if self._wanted > before:
+            self._log.warning(
+                "The store took %.1f s to grant the lease, so this hub asks for %g s instead of the %g s of "
+                "KVProxy.lease_seconds. Route changes take longer; find out what makes the store slow.",
+                took,
+                self._wanted,
+                self._seconds,
+            )
 
     def lost(self) -> None:
         """It is ours no longer."""

@@ -183,7 +183,10 @@ class Reconciler:
         revision = self.revision.next()
         try:
             if not await self._lease.hold():
-                raise LeaseLost("The lease ran out in the middle of a change; nothing was changed.")
+                raise LeaseLost(
+                    "The lease ran out in the middle of a change; nothing was changed. If this comes again, the store "
+                    "is slow: raise KVProxy.lease_seconds."
+                )
             with metrics.store_call("apply"):
                 await self._backend.apply(Batch({**changes, self.table.revision_key: revision.text}))
         except BatchRejected:

@@ -206,7 +206,9 @@ class Writer:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            error = self._trouble or BackendUnavailable("The store has not taken the change yet, nor said why.")
+            error = self._trouble or BackendUnavailable(
+                "The store has not taken the change yet, nor said why; if it is slow, raise KVProxy.ready_timeout."
+            )
             kind = next((kind for kind in _PASSING if isinstance(error, kind)), BackendUnavailable)
             raise kind(f"{error} The change was given up after {timeout:g} s.") from error
 

@@ -76,7 +76,7 @@ class Hang:
             self._hub_lacks.wrong(
                 "The hub cannot ask whether Traefik (pid %d) still works, because of an error of its own: %s. "
                 "If it is out of file descriptors, start it with a higher limit (LimitNOFILE in its systemd unit, "
-                "ulimit -n).",
+                "ulimit -Hn).",
                 self._pid,
                 os.strerror(cause.errno),
             )

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from jhub_kvproxy.traefik import hang, supervisor
-from tests.hub import until
+from tests.hub import Hub, answers, until
 from tests.site import leave, pid_of
 
 TRAEFIK = str(Path(sys.executable).with_name("traefik"))
 FEW = 100
+#: A soft limit that a hub can start with.
+LOW = 256
 #: More connections than that, so that some of them wait to be accepted.
 MANY = 150
 #: Without bounds, Traefik writes megabytes in each second of the following tests.
@@ -145,3 +147,22 @@ async def test_traefik_uses_as_many_as_the_hard_limit_permits(site):
     proxy = await site.started(traefik_cmd=with_files(FEW, 10 * FEW))
     # Go, which raises it, leaves the last one out.
     assert resource.prlimit(pid_of(proxy), resource.RLIMIT_NOFILE)[0] >= 10 * FEW - 1
+
+
+async def test_a_crowd_at_the_login_page_does_not_lock_up_a_hub_with_a_low_soft_limit(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(Hub(tmp_path))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LOW, hard))
+        try:
+            await hub.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(LOW + FEW):
+            _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+            stack.callback(writer.close)
+            writer.write(b"POST /hub/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nusername=")
+        await until(lambda: files_of(hub.traefik_pid) > 2 * LOW, "the crowd does not get in")
+        async with asyncio.timeout(30):
+            assert await answers(hub.url + "/hub/login")
+        assert "Too many open files" not in hub.log

@@ -1,0 +1,34 @@
+"""``python -m benchmarks.soak``, as people call it, at its smallest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from servers.programs import find
+from tests.hub import heed_signals
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_short_soak_breaks_something_and_finds_nothing(tmp_path):
+    find("haproxy")
+    arguments = ["--backend", "toml", "--minutes", "0.2", "--pause", "3", "--seed", "7", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.soak", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        preexec_fn=heed_signals,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (tmp_path / "soak-toml.md").read_text()
+    assert "toml, seed 7: " in table
+    assert " 0 faults" not in table
+    assert "nothing grew, and no route was lost or wrong" in table
+    assert "| hub-1 (" in table
+    assert not list(tmp_path.glob("kvproxy-soak-*"))
