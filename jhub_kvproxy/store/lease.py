@@ -62,9 +62,9 @@ class Lease:
             self.lost()
             raise
         took = _clock() - now
-        if took >= self._seconds:
+        if took >= seconds:
             raise BackendUnavailable(
-                f"The store took {took:.1f} s to grant the lease, which lasts {self._seconds:g} s; set "
+                f"The store took {took:.1f} s to grant the lease, which lasts {seconds:g} s; set "
                 f"KVProxy.lease_seconds to {math.ceil(took * 4)} or more, or find out what makes the store slow."
             )
         self._adapt(took)
