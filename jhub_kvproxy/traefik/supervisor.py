@@ -231,7 +231,8 @@ class Supervisor:
                         await in_thread(self._instance.last_words)
                         raise TraefikError(
                             f"Traefik ended{self._with_status} as soon as it was started; it wrote why above. "
-                            "A field that it did not find is misspelt in KVProxy.extra_static_config or KVProxy.acme_resolver. "
+                            "A field that it did not find is misspelt in KVProxy.extra_static_config, or in "
+                            "KVProxy.acme_resolver. "
                             f"Its configuration is {self._runtime.static_file}."
                         ) from None
                     if time.monotonic() > deadline and not await shortage.explains_silence():
