@@ -107,8 +107,10 @@ class TomlBackend(Backend):
         await self._in_turn(self._make_directories)
 
     async def close(self) -> None:
-        with suppress(BackendError):  # the lease then expires by itself
+        try:
             await self.release_lease()
+        except BackendError as error:
+            self.log.warning("The lease cannot be given up, so it expires by itself. %s", error)
 
     async def apply(self, batch: Batch) -> None:
         await self._in_turn(lambda: self._apply(batch.changes))

@@ -67,8 +67,9 @@ class Tree:
 
     @property
     def has_paths_without_host(self) -> bool:
-        # A host begins with a letter, a digit or a colon, which come after the slash.
-        return bool(self._keys) and self._keys[0][:1] in ("", "/")
+        # The key of the path / is empty, and hosts may begin with characters before and after the slash.
+        at = bisect_left(self._keys, "/")
+        return self._keys[:1] == [""] or (self._keys[at : at + 1] != [] and self._keys[at].startswith("/"))
 
     def top(self) -> Moves:
         """Where that stands which has no parent."""

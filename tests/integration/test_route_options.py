@@ -135,10 +135,10 @@ async def test_another_hub_with_other_options_takes_over_without_a_wrong_answer(
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("strip_prefix", ["a b/c/"], "strip_prefix names a routespec.*not a host name"),
+        ("strip_prefix", ["a b/c/"], "strip_prefix has an invalid routespec.*not a host name"),
         ("strip_prefix", ["/a/", "/a%0Ab/"], "strip_prefix names a path with control characters"),
-        ("change_origin", ["alice"], "change_origin names a routespec.*it has no '/'"),
-        ("prepend_path", ["/a/../b/"], r"prepend_path names a routespec.*'\.\.'"),
+        ("change_origin", ["alice"], "change_origin has an invalid routespec.*it has no '/'"),
+        ("prepend_path", ["/a/../b/"], r"prepend_path has an invalid routespec.*'\.\.'"),
         ("error_target", "hub:8081/error", "error_target = .*must start with http"),
         ("error_target", "http://hub/error?x=1", "error_target = .*query"),
         ("error_target", "http://me:secret@hub/", r"error_target = .*credentials"),

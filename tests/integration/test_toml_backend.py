@@ -315,7 +315,6 @@ async def test_no_call_begins_while_an_earlier_one_goes_on(backend, stuck_disk, 
         backend.apply(Batch({"routes/b": "1"})),
         backend.acquire_lease("me", 60),
         backend.release_lease(),
-        backend.close(),
         backend.remove(),
     ):
         with pytest.raises(BackendUnavailable, match=r"An earlier call still uses .*/table/hub"):

@@ -84,7 +84,7 @@ async def test_a_lease_that_was_removed_is_lost(backend):
     await backend.apply(Batch({"routes/a": "1"}))
 
 
-async def test_a_lease_that_cannot_be_given_up_does_not_keep_the_store_open(backend, monkeypatch):
+async def test_a_lease_that_cannot_be_given_up_does_not_keep_the_store_open(backend, monkeypatch, caplog):
     """As on a disk that has become read-only: the lease then runs out by itself."""
     await backend.acquire_lease("hub", 60)
     with monkeypatch.context() as patch:
@@ -92,6 +92,9 @@ async def test_a_lease_that_cannot_be_given_up_does_not_keep_the_store_open(back
         with pytest.raises(BackendUnavailable):
             await backend.release_lease()
         await backend.close()
+    [line] = caplog.messages
+    assert "cannot be given up" in line
+    assert "Read-only file system" in line
     await backend.acquire_lease("hub", 60)
     await backend.close()
     assert not (backend.directory / "lease").exists()

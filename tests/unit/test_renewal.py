@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -109,7 +110,7 @@ async def test_a_traefik_that_is_started_meanwhile_gets_no_old_certificate(sourc
     keeper = await started(source, files, lambda read: {copy: read[0].content})
     try:
         launch = Launch([], "", 0, lambda *_: {}, {}, files, {})
-        instance = Instance(RuntimeDirectory(tmp_path / "run"), LOG)
+        instance = Instance(RuntimeDirectory(tmp_path / "run"), SimpleNamespace(term=1), LOG)
         writing = asyncio.create_task(asyncio.to_thread(instance.write, launch))
         await until(begun.is_set, "nothing is written")
         new = self_signed()[0]
