@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
+from ..aio import cancel
 from ..errors import BackendError
 from ..store.contract import Backend, Batch
 from ._kit import Kit, Suite, asynchronous, batch_of
@@ -109,9 +110,7 @@ async def _read_while_writing(
     try:
         await asyncio.gather(writing, reading)
     finally:
-        for task in (writing, reading):
-            task.cancel()
-        await asyncio.wait([writing, reading])
+        await cancel([writing, reading])
 
 
 def _assert_is_whole(values: Iterable[object], count: int) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import wraps
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 import pytest_asyncio
 
+from ..aio import cancel
 from ..store.batches import Limits, cut_anywhere
 from ..store.contract import Backend, Batch
 
@@ -18,6 +22,8 @@ T = TypeVar("T")
 
 #: Seconds that a test waits for what must happen. It is no limit for how long something may take.
 PATIENCE = 60.0
+#: Seconds after which a test that still runs is ended, and says where it waited.
+TEST_LIMIT = 600.0
 _INTERVAL = 0.02
 
 
@@ -41,9 +47,22 @@ async def until(condition: Callable[[], Any], why: str) -> None:
 async def in_time(coming: Awaitable[T], why: str) -> T:
     """Await `coming` and return its result; AssertionError with the text `why` after a minute."""
     try:
-        return await asyncio.wait_for(coming, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            return await coming
     except TimeoutError:
         raise AssertionError(why) from None
+
+
+async def ended(task: asyncio.Task[Any], what: str) -> None:
+    """Cancel `task`, which runs `what`, and wait until it has ended; AssertionError after a minute."""
+    task.cancel()
+    _, left = await asyncio.wait([task], timeout=PATIENCE)
+    if left:
+        await cancel([task])
+        raise AssertionError(
+            f"{what} must end when it is cancelled. In Python 3.11, asyncio.wait_for may swallow a cancellation: use "
+            "asyncio.timeout, or jhub_kvproxy.in_thread for threads."
+        )
 
 
 def options_of(backend: Backend) -> dict[str, Any]:
@@ -129,16 +148,34 @@ class Suite:
         """The store, with ``backend`` opened. All objects are closed when the test ends."""
         kit = Kit(backend, self.read_raw, self.unsupported_characters)
         try:
-            await backend.open()
+            await in_time(backend.open(), "open() must end within a minute.")
             yield kit
         finally:
-            await kit._close()
-            await backend.close()
+            await in_time(kit._close(), "close() must end within a minute.")
+            await in_time(backend.close(), "close() must end within a minute.")
 
 
 def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Mark a coroutine function as a test for pytest-asyncio, in any mode, in a loop of its own."""
-    return cast(Callable[..., Coroutine[Any, Any, None]], pytest.mark.asyncio(loop_scope="function")(test))
+    """Mark a coroutine function as a test for pytest-asyncio, in any mode, in a loop of its own and with a limit."""
+
+    @wraps(test)
+    async def limited(*arguments: Any, **fixtures: Any) -> None:
+        try:
+            async with asyncio.timeout(TEST_LIMIT) as limit:
+                await test(*arguments, **fixtures)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            # The cancellation that the limit began with has passed all that waited.
+            where = [
+                f"{Path(frame.filename).name}:{frame.lineno} ({frame.name})"
+                for frame in traceback.extract_tb(error.__cause__.__traceback__ if error.__cause__ else None)
+            ]
+            raise AssertionError(
+                f"{test.__name__} did not end within {TEST_LIMIT:g} s. It waited at {', '.join(where[1:])}."
+            ) from error
+
+    return cast(Callable[..., Coroutine[Any, Any, None]], pytest.mark.asyncio(loop_scope="function")(limited))
 
 
 def batch_of(value: object, *keys: str) -> Batch:

@@ -49,7 +49,11 @@ def table_machine(kit: Kit, loop: asyncio.AbstractEventLoop) -> type[RuleBasedSt
     maybe_either = st.sampled_from([0, 1, None])
 
     def run(call: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(call, loop).result(PATIENCE)
+        name = getattr(call, "__qualname__", "A call")
+        try:
+            return asyncio.run_coroutine_threadsafe(call, loop).result(PATIENCE)
+        except TimeoutError:
+            raise AssertionError(f"{name} must end within {PATIENCE:g} s.") from None
 
     class TableMachine(RuleBasedStateMachine):
         backends: tuple[Backend, ...] = ()

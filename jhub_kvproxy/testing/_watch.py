@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from ..store.contract import Backend, SupportsLease, SupportsWatch
-from ._kit import Kit, Suite, asynchronous, batch_of, in_time, until
+from ._kit import Kit, Suite, asynchronous, batch_of, ended, in_time, until
 
 Watch = AsyncGenerator[None]
 
@@ -103,8 +103,7 @@ class WatchTests(Suite):
                 await kit.backend.apply(batch_of(number, "routes/b"))
                 await in_time(waiting, "watch() must yield after changes.")
                 waiting = asyncio.create_task(_next(watch))
-            waiting.cancel()
-            await asyncio.wait([waiting])
+            await ended(waiting, "watch()")
 
     @asynchronous
     async def test_several_watches_are_told(self, kit: Kit) -> None:
@@ -131,8 +130,7 @@ class WatchTests(Suite):
         async with watching(kit.backend) as watch:
             waiting = asyncio.create_task(_next(watch))
             await kit.backend.load()
-            waiting.cancel()
-            await asyncio.wait([waiting])
+            await ended(waiting, "watch()")
         await until(lambda: asyncio.all_tasks() <= before, "aclose() must leave no task behind.")
         await kit.backend.apply(batch_of(1, "routes/a"))
         await kit.holds({"routes/a": "1"}, "A backend must be usable after its watch has ended.")
@@ -146,7 +144,7 @@ async def watching(backend: Backend) -> AsyncIterator[Watch]:
         await next_change(watch, "watch() must yield once when it has begun.")
         yield watch
     finally:
-        await watch.aclose()
+        await in_time(watch.aclose(), "watch() must end by aclose().")
 
 
 async def next_change(watch: Watch, rule: str) -> None:

@@ -50,7 +50,10 @@ def environment(python):
 
 
 def test_its_own_tests_pass(python, example):
-    run(python, "-m", "pytest", "-W", "error::pytest.PytestUnraisableExceptionWarning", cwd=example)
+    # A test that hangs ends the run, with its name and where it waits.
+    limits = ["-v", "-o", "faulthandler_timeout=300", "-o", "faulthandler_exit_on_timeout=true"]
+    warnings = ["-W", "error::pytest.PytestUnraisableExceptionWarning"]
+    run(python, "-m", "pytest", *limits, *warnings, cwd=example)
 
 
 def test_it_is_listed_among_the_backends(environment):
