@@ -7,13 +7,13 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.hostile.wire import Wire, request
 
+from servers.ports import free_port
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.hostile.strategies import targets
-from tests.servers import free_port
 from tests.stores import Store
+from tests.wire import Wire, request
 
 TOKEN = "s3cret-token"
 AUTHORIZED = f"Authorization: token {TOKEN}"
