@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from servers.errors import Missing, Unavailable
+from servers.errors import Missing
 from servers.programs import find
 
-from . import environment
+from . import command, environment
 from .errors import BenchmarkError
 from .field import Field, Job
 from .lab import Lab
@@ -31,22 +30,17 @@ _FILES = 16384
 
 def main() -> int:
     options = parse()
-    try:
-        results = Results.read(options.report) if options.report else asyncio.run(_measure(options))
-        print(write_report(results, options.output))
-    except Unavailable as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("benchmarks: interrupted; no report was written", file=sys.stderr)
-        return 130
+    return command.run("benchmarks", lambda: _report(options), "interrupted; no report was written")
+
+
+def _report(options: Options) -> int:
+    results = Results.read(options.report) if options.report else asyncio.run(_measure(options))
+    print(write_report(results, options.output))
     return 0
 
 
 async def _measure(options: Options) -> Results:
-    task = asyncio.current_task()
-    assert task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    command.heed_sigterm()
     _allow_many_files()
     for program in ("nginx", "traefik"):  # the origin, and what is measured
         find(program)

@@ -94,6 +94,16 @@ async def is_served(site: Site, path: str) -> bool:
     return await site.client.server(path) is not None
 
 
+async def comes_back(site: Site, path: str = "/user/a/") -> bool:
+    """Whether the server of `path` answers on a new connection; also while no Traefik runs."""
+    try:
+        return await is_served(site, path)
+    except OSError:
+        return False
+    finally:
+        await site.client.close()
+
+
 async def leave(proxy: KVProxy) -> None:
     """End `proxy` as its hub's end does with ``cleanup_proxy = False``: Traefik runs on, and nobody watches it."""
     for supervisor in proxy.control.local.supervisors:

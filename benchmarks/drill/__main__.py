@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 
-from servers.errors import Unavailable
 from servers.programs import find
 
-from .. import environment
+from .. import command, environment
 from ..progress import Progress
 from .faults import FAULTS, Times
 from .options import Options, parse
@@ -21,20 +19,11 @@ _PROGRAMS = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis-server"], 
 
 def main() -> int:
     options = parse()
-    try:
-        return asyncio.run(_drill(options))
-    except Unavailable as error:
-        print(f"drill: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("drill: interrupted", file=sys.stderr)
-        return 130
+    return command.run("drill", lambda: asyncio.run(_drill(options)))
 
 
 async def _drill(options: Options) -> int:
-    task = asyncio.current_task()
-    assert task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    command.heed_sigterm()
     for backend in options.backends:
         for program in ("haproxy", "traefik", *_PROGRAMS[backend]):
             find(program)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from servers.errors import Unavailable
-
+from .. import command
 from ..drill.site import Site, Size
 from ..drill.stores import STORES
 from ..options import RESULTS
@@ -31,20 +29,11 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=45.0, help="seconds between two faults (default: %(default)g)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="where table and picture go")
     options = parser.parse_args()
-    try:
-        return asyncio.run(_soak(options))
-    except Unavailable as error:
-        print(f"soak: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("soak: interrupted", file=sys.stderr)
-        return 130
+    return command.run("soak", lambda: asyncio.run(_soak(options)))
 
 
 async def _soak(options: argparse.Namespace) -> int:
-    task = asyncio.current_task()
-    assert task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    command.heed_sigterm()
     backends = options.backend or list(STORES)
     size = Size(replicas=2, users=20, rate=20, websockets=4, downloads=0)
     status = 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import textwrap
 import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import tomli_w
@@ -30,8 +30,6 @@ from .report import Report, StepFailed
 from .secrets import Secrets
 from .store import run_to_end
 from .text import aligned, wrapped
-
-T = TypeVar("T")
 
 _INTERVAL = 0.25
 
@@ -138,7 +136,7 @@ async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) ->
 
 async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, report: Report) -> list[Replica]:
     """The `replicas` that answer, and have a Traefik that is new enough; report the others."""
-    versions = [_answer(replica, replica.api.version(session)) for replica in replicas]
+    versions = [replica.api.version(session) for replica in replicas]
     reached = []
     for replica, version in zip(replicas, await asyncio.gather(*versions, return_exceptions=True), strict=True):
         with suppress(StepFailed), report.step("traefik"):
@@ -166,7 +164,7 @@ async def _compare(
         left = []
         for replica in replicas:
             with suppress(StepFailed), report.step("traefik"):
-                served = await _answer(replica, _served(replica, proxy, session))
+                served = await _served(replica, proxy, session)
                 replica.serves_table = served is not None and Revision.read(stored).is_reached_by(served)
                 if replica.serves_table:
                     if not _is_pushed(proxy):
@@ -197,19 +195,12 @@ async def _served(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSessi
 
 
 async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
-    errors = await _answer(replica, replica.api.errors(session))
+    errors = await replica.api.errors(session)
     ours = sorted(name for name in errors if name.endswith(f"@{provider}"))
     if ours:
         raise TraefikError(
             f"{replica} serves this table without {len(ours)} of its routers; of {ours[0]} it says: {errors[ours[0]]}"
         )
-
-
-async def _answer(replica: Replica, question: Awaitable[T]) -> T:
-    try:
-        return await question
-    except (LookupError, TypeError) as error:
-        raise TraefikError(f"{replica.api.name} does not answer as Traefik does ({error!r}).") from error
 
 
 def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) -> str:

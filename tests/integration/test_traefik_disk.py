@@ -16,7 +16,7 @@ from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik.instance import Instance
 from jhub_kvproxy.traefik.state import State
 from tests.hub import until
-from tests.site import is_served
+from tests.site import comes_back
 
 SAID = {"full": "No space left on device", "read-only": "Read-only file system"}
 
@@ -63,15 +63,6 @@ def disk(site, request):
         pytest.skip(f"no file system can be mounted: {made.stderr}")
     yield disk
     subprocess.run(["umount", "--lazy", disk.path], check=True)
-
-
-async def comes_back(site):
-    try:
-        return await is_served(site, "/user/a/")
-    except OSError:
-        return False
-    finally:
-        await site.client.close()
 
 
 @pytest.mark.parametrize("fault", SAID)

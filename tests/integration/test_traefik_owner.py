@@ -13,7 +13,7 @@ from jhub_kvproxy import LeaseHeld, procfs
 from jhub_kvproxy.traefik.state import State
 from tests.child import child
 from tests.hub import processes_of, until
-from tests.site import is_served, leave
+from tests.site import comes_back, leave
 
 LEASE = 1.0
 
@@ -28,15 +28,6 @@ def is_alive(pid):
 
 def state_of(site):
     return State.read(site.directory / "run" / "traefik.json")
-
-
-async def comes_back(site, path="/user/a/"):
-    try:
-        return await is_served(site, path)
-    except OSError:
-        return False
-    finally:
-        await site.client.close()
 
 
 @pytest.mark.parametrize("delivery", ["push", "store"])

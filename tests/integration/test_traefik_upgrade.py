@@ -14,7 +14,7 @@ from jhub_kvproxy import TraefikError, procfs
 from jhub_kvproxy.traefik import supervisor
 from tests.binaries import NEWER, OLDER, copy_traefik, installed_traefik, script
 from tests.hub import until
-from tests.site import is_served, leave, pid_of
+from tests.site import comes_back, is_served, leave, pid_of
 
 BINARY, VERSION = installed_traefik()
 
@@ -295,15 +295,6 @@ async def test_a_dead_traefik_is_not_started_again_with_a_wrong_binary(site, pro
     await until(lambda: pid_of(proxy) != dead, "it is not started when the binary is repaired")
     await until(lambda: comes_back(site), "its routes do not come back")
     assert await serves(site, proxy)
-
-
-async def comes_back(site):
-    try:
-        return await is_served(site, "/user/a/")
-    except OSError:
-        return False
-    finally:
-        await site.client.close()
 
 
 async def test_a_wrapper_that_tells_another_version_than_it_starts_is_found_out(site, program):
