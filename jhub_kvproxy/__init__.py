@@ -19,7 +19,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch
+from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch, Told
 from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "SupportsLease",
     "SupportsTraefik",
     "SupportsWatch",
+    "Told",
     "TraefikError",
     "__version__",
     "cancel",

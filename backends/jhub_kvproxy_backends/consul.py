@@ -39,7 +39,7 @@ class ConsulBackend(NetworkBackend):
         Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
     """
 
-    contract = 1
+    contract = 2
     provider = "consul"
     lists_at_once = True
     max_txn_ops = _FEW_OPS - _GUARD_OPS

@@ -36,7 +36,7 @@ class EtcdBackend(NetworkBackend):
         Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
     """
 
-    contract = 1
+    contract = 2
     provider = "etcd"
     lists_at_once = True
 

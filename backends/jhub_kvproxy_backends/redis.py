@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class RedisBackend(NetworkBackend):
     """Keeps the table in a database of a Redis. Sentinels may watch it. A Cluster cannot be used."""
 
-    contract = 1
+    contract = 2
     provider = "redis"
     # Traefik reads with SCAN, then MGET.
     lists_at_once = False

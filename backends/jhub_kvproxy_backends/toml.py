@@ -54,7 +54,7 @@ class TomlBackend(Backend):
         Locked (``flock``) by whoever reads or changes these files.
     """
 
-    contract = 1
+    contract = 2
     provider = "file"
     lists_at_once = True
 

@@ -12,7 +12,7 @@ from traitlets.utils.importstring import import_item
 from .._version import __version__
 from ..did_you_mean import did_you_mean
 from ..errors import BackendNotFound
-from .contract import CONTRACT, Backend
+from .contract import ACCEPTED, CONTRACT, Backend
 
 GROUP = "jhub_kvproxy.backends"
 
@@ -42,9 +42,9 @@ def find_backend(name: str) -> type[Backend]:
 
 
 def of_this_contract(backend: type[Backend]) -> type[Backend]:
-    """`backend`, if it is written to our version of the contract; otherwise raises :class:`BackendNotFound`."""
+    """`backend`, if it is written to a version of the contract that we know, or raises :class:`BackendNotFound`."""
     stated = getattr(backend, "contract", None)
-    if stated == CONTRACT:
+    if stated in ACCEPTED:
         return backend
     found = _distribution_of(backend)
     package, came_from = (found.name, f"{found.name} {found.version}") if found else (None, backend.__module__)

@@ -37,7 +37,7 @@ class MemoryBackend(Backend):
     It has all optional powers but that Traefik reads the table by itself: ``KVProxy.delivery`` must be "push".
     """
 
-    contract = 1
+    contract = 2
 
     #: The tables, by the store's name and the prefix.
     tables: ClassVar[dict[tuple[str, str], _Table]] = {}

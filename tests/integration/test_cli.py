@@ -109,7 +109,7 @@ STRANGER = """
     from jhub_kvproxy import Backend, Snapshot
 
     class MineBackend(Backend):
-        contract = 1
+        contract = 2
         provider = "http"
         lists_at_once = True
         max_txn_ops = 7
@@ -131,7 +131,7 @@ def test_backends_of_strangers(tmp_path):
     install(tmp_path, "torn", "import no_such_module", {"torn": "torn:TornBackend"})
     install(tmp_path, "cut", "def", {"cut": "cut:CutBackend"})
     install(tmp_path, "other", "OtherBackend = str", {"other": "other:OtherBackend"})
-    later = STRANGER.replace("contract = 1", "contract = 99").replace("MineBackend", "LaterBackend")
+    later = STRANGER.replace("contract = 2", "contract = 99").replace("MineBackend", "LaterBackend")
     install(tmp_path, "later", later, {"later": "later:LaterBackend"})
     needs = [
         "Provides-Extra: in-need",

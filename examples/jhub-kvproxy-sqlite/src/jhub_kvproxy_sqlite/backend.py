@@ -51,7 +51,7 @@ class SqliteBackend(Backend):
     again when it differs from the database.
     """
 
-    contract = 1
+    contract = 2
     provider = "file"
     lists_at_once = True
 
