@@ -49,7 +49,7 @@ class HubOptions:
         record: dict[str, Any] = {"version": _VERSION, "path": self.claim.path, "domain": self.claim.domain}
         for name in _SELECTIONS:
             selection: Selection = getattr(self.policy, name)
-            patterns = selection if isinstance(selection, bool) else sorted(_routespec(one) for one in selection)
+            patterns = selection if isinstance(selection, bool) else sorted(pattern.routespec for pattern in selection)
             record[name] = patterns
         return json.dumps(record, separators=(",", ":"))
 
@@ -66,10 +66,6 @@ class HubOptions:
         except (LookupError, TypeError, AttributeError, RecursionError, RouteRejected) as error:
             raise ValueError(f"it is no record of a hub's options ({error!r})") from error
         return cls(Policy(**selections), Claim(path, domain))
-
-
-def _routespec(pattern: Pattern) -> str:
-    return pattern.routespec
 
 
 def _selection(found: Any) -> Selection:
