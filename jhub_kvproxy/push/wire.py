@@ -54,6 +54,10 @@ def kind_of(route: Route) -> str:
     return "service" if "service" in route.data else "other"
 
 
+#: The form of a table that an agent has made, of routes of several hubs perhaps. Its revisions are the agent's own.
+AGENT_FORM = f"agent-{_LAYOUT}"
+
+
 def form_of(policy: Policy) -> str:
     """Tells tables apart that the same routes become by other options."""
     options = [_LAYOUT, *map(_named, (policy.change_origin, policy.strip_prefix, policy.prepend_path))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ..errors import RouteRejected
@@ -29,11 +30,14 @@ class Claim:
         """Orders claims that cover the same place: the larger one is the narrower claim, and counts."""
         return len(self.domain), self.path.count("/")
 
+    def __str__(self) -> str:
+        return f"{self.domain} and all hosts below it" if self.domain else f"all paths below {self.path}"
+
     def covers(self, pattern: Pattern) -> bool:
         if self.domain:
             host = (pattern.host or "").partition(":")[0]
             return host == self.domain or host.endswith(f".{self.domain}")
-        path = Pattern.parse(self.path).segments
+        path = _segments(self.path)
         return pattern.host is None and pattern.segments[: len(path)] == path
 
 
@@ -60,12 +64,21 @@ class HubOptions:
             record = json.loads(text)
             if record["version"] != _VERSION:
                 raise ValueError(f"it has version {record['version']!r}, and this jhub-kvproxy knows {_VERSION}")
-            selections = {name: _selection(record[name]) for name in _SELECTIONS}
+            policy = Policy(
+                change_origin=_selection(record["change_origin"]),
+                strip_prefix=_selection(record["strip_prefix"]),
+                prepend_path=_selection(record["prepend_path"]),
+            )
             path, domain = str(record["path"]), str(record["domain"])
             Pattern.parse(path)
         except (LookupError, TypeError, AttributeError, RecursionError, RouteRejected) as error:
             raise ValueError(f"it is no record of a hub's options ({error!r})") from error
-        return cls(Policy(**selections), Claim(path, domain))
+        return cls(policy, Claim(path, domain))
+
+
+@lru_cache(maxsize=64)  # a fleet asks it for each route
+def _segments(path: str) -> tuple[str, ...]:
+    return Pattern.parse(path).segments
 
 
 def _selection(found: Any) -> Selection:

@@ -83,8 +83,10 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     prefix = Unicode(help="The part of the store that belongs to this hub; set from KVProxy.prefix.")
 
     read_only = Bool(False, help="Whether this object only reads, as beside a Traefik; set before open().")
-    """If True, the core calls :meth:`open`, :meth:`load`, ``watch`` and :meth:`close`, and nothing else. The driver then
-    needs no permission to write, changes nothing in the store, waits for no writer's lock, and asks for no lease."""
+    """If True, the core calls :meth:`open`, :meth:`load`, ``watch`` and :meth:`close`, and nothing else.
+
+    The driver then needs no permission to write, changes nothing in the store, waits for no writer's lock, and asks for
+    no lease."""
 
     @property
     def root(self) -> str:

@@ -1,0 +1,107 @@
+"""Keeps the plugin of the Traefik beside the agent up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from ..aio import Backoff, Tasks, rest
+from ..errors import TraefikError
+from ..push.feed import Feed
+from ..push.plugin import Answer
+from ..push.wire import Served
+from ..routing.revision import Revision
+from ..traefik.api import TraefikAPI
+from ..traefik.binary import advice, check_version
+from .merged import Merged
+
+# Seconds between looks at a Traefik that is up, and may have been started again, and at one that does not answer.
+_INTERVAL, _FIRST_PAUSE, _LONGEST_PAUSE, _REFUSED_PAUSE = 0.5, 0.02, 0.2, 5.0
+
+
+class TraefikFeed(Feed):
+    """Feeds the Traefik with this `api`, from :meth:`start` to :meth:`close`; calls `changed` when it serves another
+    table, or has a :attr:`trouble`.
+
+    While `is_sure` says that we do not know the newest tables, a Traefik that has a table keeps it.
+    """
+
+    def __init__(
+        self, api: TraefikAPI, merged: Merged, is_sure: Callable[[], bool], changed: Callable[[], None], log: Any
+    ) -> None:
+        super().__init__(api, merged.journal, merged.fleet.policy_of, log)
+        #: Why Traefik does not serve our table, as a sentence; empty: it does, or will at once.
+        self.trouble = f"Traefik at {api.name} has not been asked yet."
+        #: Its version; empty: not known.
+        self.version = ""
+        self._merged = merged
+        self._is_sure = is_sure
+        self._changed = changed
+        self._outdone: set[str] = set()
+        self._warned: set[str] = set()
+        self._seen: tuple[Served | None, str] = None, ""
+        self._tasks = Tasks(log)
+
+    def start(self) -> None:
+        self._tasks.keep(self._run, "looking after Traefik")
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    def may_push(self) -> bool:
+        has_none = self.answer is not None and not self.answer.served.revision
+        return has_none or self._is_sure()
+
+    async def outdo(self, served: Served) -> None:
+        """What another agent pushed before us, or a hub, is outdone once; who goes on pushing is left alone."""
+        writer = Revision.read(served.revision).writer
+        if writer not in self._outdone and self.may_push():
+            self._outdone.add(writer)
+            self._merged.outdo(served.revision)
+
+    def took(self, answer: Answer) -> None:
+        self.answer = answer
+        trouble = ""
+        if self.is_refused:
+            trouble = (
+                f"Another program pushes its table to Traefik at {self.api.name} (revision {answer.served.revision}), "
+                "so ours is not served. Each Traefik has one agent, and no hub with KVProxy.delivery = "
+                '"push".'
+            )
+        self._tell(answer.served, trouble)
+
+    async def _run(self) -> None:
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    if self.answer is None:
+                        self._outdone.clear()
+                        await self._check_version(session)
+                    await self.bring_up(session)
+                except TraefikError as error:
+                    self.answer = None
+                    self._tell(None, f"{str(error).rstrip('.')}.")
+                    await backoff.rest()
+                else:
+                    backoff.reset()
+                    await rest(_REFUSED_PAUSE if self.is_refused else _INTERVAL, self._journal.news)
+
+    async def _check_version(self, session: aiohttp.ClientSession) -> None:
+        self.version = await self.api.version(session)
+        check_version(self.version, f"That at {self.api.name}")
+        if (warning := advice(self.version)) and warning not in self._warned:
+            self._warned.add(warning)
+            self._log.warning("%s", warning)
+
+    def _tell(self, served: Served | None, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            self._log.warning("%s", trouble)
+        elif self.trouble and not trouble and served:
+            self._log.info("Traefik %s at %s takes our table", self.version, self.api.name)
+        self.trouble = trouble
+        if self._seen != (served, trouble):
+            self._seen = served, trouble
+            self._changed()
