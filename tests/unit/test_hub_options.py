@@ -27,7 +27,7 @@ def test_the_record_holds_all_options() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "1", '{"version": 1}', "[" * 100000])
 def test_what_is_no_record_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no record of a hub's options|Expecting value"):
+    with pytest.raises(ValueError, match=r"no record of a hub's options|Expecting value"):
         HubOptions.from_record(text)
 
 
