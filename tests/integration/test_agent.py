@@ -1,0 +1,174 @@
+"""The agent beside a real Traefik: what users get, with and without a hub and the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jhub_kvproxy import Backend, Batch
+from jhub_kvproxy.routing import routes
+from jhub_kvproxy.routing.hub_options import Claim, HubOptions
+from jhub_kvproxy.store.registry import find_backend
+from tests.agents import TOKEN, Writing, agent_for
+from tests.hub import until
+from tests.others_traefik import PASSWORD, OthersTraefik, others_traefik
+from tests.site import Site
+from tests.stores import on_every_store
+
+
+@pytest.fixture
+def others(site: Site, tmp_path: Path) -> AsyncIterator[OthersTraefik]:
+    """A Traefik with our plugin that runs, and that nobody feeds yet."""
+    directory = tmp_path / "traefik"
+    directory.mkdir()
+    found = others_traefik(site, directory, "push")
+    with found.traefik:
+        yield found
+
+
+@pytest.fixture
+async def backends(site: Site) -> AsyncIterator[list[Backend]]:
+    """A list of backends, which the test may add to; all are closed after it."""
+    made: list[Backend] = []
+    yield made
+    for backend in made:
+        await backend.close()
+
+
+async def writing(site: Site, backends: list[Backend], prefix: str = "", **options: object) -> Writing:
+    backend = reading(site, prefix, read_only=False)
+    await backend.open()
+    backends.append(backend)
+    return Writing(backend, **options)
+
+
+def reading(site: Site, prefix: str = "", *, read_only: bool = True) -> Backend:
+    name = site.store.prefix + prefix
+    return find_backend(site.store.name)(config=site.store.config, prefix=name, read_only=read_only)
+
+
+@on_every_store
+async def test_traefik_serves_what_stands_in_the_store_without_a_hub(site, others, backends):
+    hub = await writing(site, backends)
+    first = await hub.put({"/user/a/": await site.server("a")})
+    async with agent_for({hub.backend.prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(first)
+        assert await site.client.server("/user/a/") == "a"
+        state = await asking.until(await hub.put({"/user/b/": await site.server("b")}))
+        assert await site.client.server("/user/b/") == "b"
+        assert (state.routes, state.trouble, state.refused) == (2, "", {})
+        await asking.until(await hub.put({"/user/a/": None}))
+        assert await site.client.server("/user/a/") is None
+
+
+async def test_a_traefik_that_comes_back_is_served_without_the_store(site, others, backends):
+    hub = await writing(site, backends)
+    revision = await hub.put({"/user/a/": await site.server("a")})
+    async with agent_for({hub.backend.prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(revision)
+        await hub.backend.apply(Batch(dict.fromkeys((await hub.backend.load()).keys)))
+        others.traefik.kill()
+        await until(lambda: _has_trouble(asking), "nobody noticed")
+        others.traefik.launch()
+        await asking.until(revision)
+        assert await site.client.server("/user/a/") == "a"
+        status, text = await asking.get("/readyz")
+        assert status == 200
+        assert "Not known to be up to date since" in text
+        assert "it is empty" in text
+
+
+async def test_the_cache_serves_while_the_store_is_away(site, others, backends, tmp_path):
+    hub = await writing(site, backends)
+    revision = await hub.put({"/user/a/": await site.server("a")})
+    cache = tmp_path / "cache.json"
+    prefix = hub.backend.prefix
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD, cache=str(cache)) as (_, asking):
+        await asking.until(revision)
+    assert cache.stat().st_mode & 0o777 == 0o600
+    others.traefik.kill()
+    others.traefik.launch()
+    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.5, prefix=prefix, read_only=True)
+    async with agent_for({prefix: away}, others.api_url, PASSWORD, cache=str(cache)) as (_, asking):
+        await asking.until(revision)
+        assert await site.client.server("/user/a/") == "a"
+
+
+async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(site, others, backends, tmp_path):
+    hub = await writing(site, backends)
+    prefix, cache = hub.backend.prefix, tmp_path / "cache.json"
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD, cache=str(cache)) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+    older = cache.read_bytes()
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD, cache=str(cache)) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": None, "/user/b/": await site.server("b")}))
+    cache.write_bytes(older)
+    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix=prefix, read_only=True)
+    async with agent_for({prefix: away}, others.api_url, PASSWORD, cache=str(cache)) as (agent, asking):
+        await until(lambda: agent.states.described()["hubs"][prefix]["store_trouble"], "the store answers")
+        assert (await asking.state()).revision == ""  # what Traefik has is not known to be this hub's
+        assert await site.client.server("/user/b/") == "b"
+        assert await site.client.server("/user/a/") is None
+
+
+async def test_several_hubs_behind_one_traefik(site, others, backends):
+    one = await writing(site, backends)
+    two = await writing(site, backends, "-2", options=HubOptions(claim=Claim("/two/")))
+    hubs = {one.backend.prefix: reading(site), two.backend.prefix: reading(site, "-2")}
+    a, b = await site.server("a"), await site.server("b")
+    async with agent_for(hubs, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await one.put({"/": a, "/user/x/": a, "/two/user/y/": a}))
+        await asking.until(await two.put({"/two/": b, "/two/user/y/": b, "/user/x/": b}), two.backend.prefix)
+        assert [await site.client.server(path) for path in ("/", "/user/x/", "/two/user/y/")] == ["a", "a", "b"]
+        mine, other = await asking.state(), await asking.state(hub=two.backend.prefix)
+        assert mine.revision == one.revision
+        assert list(mine.refused) == ["/two/user/y/"]
+        assert list(other.refused) == ["/user/x/"]
+        assert f"belongs to the hub {one.backend.prefix!r}" in other.refused["/user/x/"]
+        metrics = (await asking.get("/metrics"))[1]
+        assert f'kvproxy_agent_refused_routes{{hub="{one.backend.prefix}"}} 1.0' in metrics
+        status = json.loads((await asking.get("/status"))[1])
+        assert status["hubs"][two.backend.prefix]["refused"] == other.refused
+
+
+async def test_a_route_that_the_plugin_refuses_is_told(site, others, backends, monkeypatch):
+    hub = await writing(site, backends)
+    async with agent_for({hub.backend.prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+        monkeypatch.setattr(routes, "_check_target", lambda routespec, target: None)  # as an older release may
+        state = await asking.until(await hub.put({"/user/bad/": "ftp://127.0.0.1:1"}))
+        assert list(state.refused) == ["/user/bad/"]
+        assert "ftp://" in state.refused["/user/bad/"]
+        assert await site.client.server("/user/a/") == "a"
+
+
+async def test_who_may_ask_what(site, others, backends):
+    hub = await writing(site, backends)
+    async with agent_for({hub.backend.prefix: reading(site)}, others.api_url, PASSWORD) as (agent, asking):
+        assert (await asking.get("/livez"))[0] == 200
+        status, text = await asking.get("/readyz")
+        assert (status, "serves no table" in text or "is not served" in text) == (503, True)
+        with pytest.raises(AssertionError, match="The token is not that of this agent"):
+            await asking.state(token=TOKEN[:-1])
+        with pytest.raises(AssertionError, match="and not 'other'"):
+            await asking.state(hub="other")
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+        assert (await asking.get("/readyz"))[0] == 200
+        agent.end()
+        assert (await asking.get("/readyz"))[0] == 503
+        assert await site.client.server("/user/a/") == "a"
+
+
+async def test_times_of_use_are_told(site, others, backends):
+    hub = await writing(site, backends)
+    async with agent_for({hub.backend.prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+        status, text = await asking.get("/activity", params={"hub": hub.backend.prefix})
+        assert (status, json.loads(text)) == (200, {"ages": {}})
+
+
+async def _has_trouble(asking):
+    return bool((await asking.state()).trouble)
