@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from .merged import Merged
 
 # Seconds between looks at a Traefik that is up, and may have been started again, and at one that does not answer.
 _INTERVAL, _FIRST_PAUSE, _LONGEST_PAUSE, _REFUSED_PAUSE = 0.5, 0.02, 0.2, 5.0
+#: Seconds until the log tells of a Traefik that does not answer: it may just be starting.
+_PATIENCE = 3.0
 
 
 class TraefikFeed(Feed):
@@ -42,6 +45,8 @@ class TraefikFeed(Feed):
         self._outdone: set[str] = set()
         self._warned: set[str] = set()
         self._seen: tuple[Served | None, str] = None, ""
+        #: When all was well last, or we began (:func:`time.monotonic`), and the trouble that the log has told of since.
+        self._well_at, self._told = time.monotonic(), ""
         self._tasks = Tasks(log)
 
     def start(self) -> None:
@@ -83,7 +88,8 @@ class TraefikFeed(Feed):
                     await self.bring_up(session)
                 except TraefikError as error:
                     self.answer = None
-                    self._tell(None, f"{str(error).rstrip('.')}.")
+                    text = str(error)
+                    self._tell(None, text if text.endswith((".", "?")) else f"{text}.")
                     await backoff.rest()
                 else:
                     backoff.reset()
@@ -97,10 +103,15 @@ class TraefikFeed(Feed):
             self._log.warning("%s", warning)
 
     def _tell(self, served: Served | None, trouble: str) -> None:
-        if trouble and trouble != self.trouble:
+        now = time.monotonic()
+        if not trouble:
+            self._well_at = now
+            if self._told:
+                self._log.warning("Traefik %s at %s takes our table again", self.version, self.api.name)
+            self._told = ""
+        elif trouble != self._told and now - self._well_at > _PATIENCE:
             self._log.warning("%s", trouble)
-        elif self.trouble and not trouble and served:
-            self._log.info("Traefik %s at %s takes our table", self.version, self.api.name)
+            self._told = trouble
         self.trouble = trouble
         if self._seen != (served, trouble):
             self._seen = served, trouble
