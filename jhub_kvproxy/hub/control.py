@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +202,8 @@ class Control:
                 "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
                 'such as ["http://127.0.0.1:8099"].'
             )
-        name, password = settings.traefik_api_username, settings.traefik_api_password
-        discovery = Discovery(settings.traefik_api_urls, name, password, self._log)
+        make = partial(TraefikAPI, username=settings.traefik_api_username, password=settings.traefik_api_password)
+        discovery = Discovery(settings.traefik_api_urls, make, self._log)
         stack.push_async_callback(discovery.close)
         apis = await discovery.find()
         await check_versions(apis)
