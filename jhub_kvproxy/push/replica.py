@@ -1,4 +1,4 @@
-"""One replica as the hub sees it, by its Traefik or by the agent beside that: whether route changes wait for it, and what it serves."""
+"""One replica as the hub sees it: whether route changes wait for it, and what its Traefik serves."""
 
 from __future__ import annotations
 
