@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -122,8 +123,8 @@ async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) ->
                     "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
                     'such as ["http://127.0.0.1:8099"].'
                 )
-            name, password = proxy.traefik_api_username, proxy.traefik_api_password
-            found = await Discovery(proxy.traefik_api_urls, name, password, proxy.log).find()
+            make = partial(TraefikAPI, username=proxy.traefik_api_username, password=proxy.traefik_api_password)
+            found = await Discovery(proxy.traefik_api_urls, make, proxy.log).find()
             replicas = [Replica(api) for api in found]
         try:
             async with aiohttp.ClientSession() as session:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from ..routing.hub_options import Claim
+from ..routing.routes import Pattern
 from ..traefik.settings import StoreProvider, TraefikSettings
 from ..traefik.upstream import ClientFiles, TimeLimits
 from ..traefik_routers.provider import store_provider
@@ -19,9 +22,10 @@ if TYPE_CHECKING:
 def settings_of(proxy: KVProxy) -> Settings:
     """What was chosen for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError` for addresses that are none."""
     return Settings(
-        **_named_alike(Settings, proxy, but=("traefik", "delivery")),
+        **_named_alike(Settings, proxy, but=("traefik", "delivery", "claim")),
         traefik=traefik_settings_of(proxy, proxy.app.trusted_downstream_ips if proxy.app else ()),
         delivery=Delivery(proxy.delivery),
+        claim=_claim(proxy.app),
     )
 
 
@@ -40,14 +44,21 @@ def traefik_settings_of(proxy: KVProxy, downstream: Sequence[str]) -> TraefikSet
 
 
 def provider_of(proxy: KVProxy) -> StoreProvider | None:
-    """How a Traefik of `proxy` reads the routes from the store; None: the hub pushes them."""
-    return None if proxy.delivery == Delivery.PUSH else store_provider(proxy.backend)
+    """How a Traefik of `proxy` reads the routes from the store; None: its plugin is told them."""
+    return store_provider(proxy.backend) if proxy.delivery == Delivery.STORE else None
 
 
 def _named_alike(kind: Any, proxy: KVProxy, but: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of the dataclass `kind` that `proxy` has under the same name."""
     values = {field.name: getattr(proxy, field.name) for field in fields(kind) if field.name not in but}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _claim(app: Any) -> Claim:
+    """The place that the hub of `app`, a JupyterHub, has: its host and those below it, or the paths below its own."""
+    if app and app.subdomain_host:
+        return Claim(domain=Pattern.parse(f"{urlsplit(app.subdomain_host).hostname}/").host or "")
+    return Claim(app.base_url if app else "/")
 
 
 def _internal_ssl(app: Any) -> ClientFiles | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..routing.hub_options import Claim
 from ..traefik.settings import TraefikSettings
 
 
@@ -12,6 +13,7 @@ class Delivery(StrEnum):
     """Who brings the routing table to Traefik."""
 
     PUSH = "push"
+    AGENT = "agent"
     STORE = "store"
 
 
@@ -35,9 +37,13 @@ class Settings:
     traefik_api_username: str = ""
     traefik_api_password: str = ""
 
+    #: The place that is this hub's own.
+    claim: Claim = Claim()  # noqa: RUF009  it is frozen
+    agent_urls: tuple[str, ...] = ()
+    agent_token: str = ""
+    agent_ca_file: str = ""
+
     activity: bool = False
-    activity_urls: tuple[str, ...] = ()
-    activity_token: str = ""
 
     rest_api_port: int = 0
     rest_api_ip: str = "127.0.0.1"

@@ -13,7 +13,7 @@ from ..errors import TraefikError
 from ..routing.policy import Policy
 from ..routing.revision import Revision
 from ..routing.routes import Route
-from ..traefik.api import TraefikAPI
+from ..traefik.endpoint import Endpoint
 from . import plugin
 from .journal import Journal
 from .wire import Message, Served
@@ -28,7 +28,7 @@ class Feed(ABC):
     `policy_of` says what a route's hub makes of it.
     """
 
-    def __init__(self, api: TraefikAPI, journal: Journal, policy_of: Callable[[Route], Policy], log: Any) -> None:
+    def __init__(self, api: Endpoint, journal: Journal, policy_of: Callable[[Route], Policy], log: Any) -> None:
         self.api = api
         #: What the plugin answered last; None: nothing, or it does not answer.
         self.answer: plugin.Answer | None = None

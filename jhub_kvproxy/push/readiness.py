@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from .. import metrics
 from ..errors import RouteNotReady
 from ..routing.revision import Revision
-from ..traefik.api import TraefikAPI
+from ..traefik.endpoint import Endpoint
 from .replica import Replica, Standing
 
 # Seconds after which one that was asked, and has not answered, counts as silent.
@@ -66,7 +66,7 @@ class Readiness:
         """Set once the next one begins to wait."""
         return self._news
 
-    def watch(self, apis: list[TraefikAPI]) -> None:
+    def watch(self, apis: Sequence[Endpoint]) -> None:
         """These are the replicas from now on. With none, whatever is committed counts as ready.
 
         The first ones are waited for if they answer; one that joins later, once it serves the table.
@@ -185,7 +185,7 @@ class Readiness:
             if refused and waiter.router:
                 words = refused[0].errors[waiter.router]
                 waiter.done.set_exception(
-                    RouteNotReady(f"Traefik at {refused[0].api.name} does not serve {waiter.router}: {words}")
+                    RouteNotReady(f"{refused[0].api.title} does not serve {waiter.router}: {words}")
                 )
             else:
                 waiter.done.set_result(None)

@@ -7,6 +7,7 @@ from typing import ClassVar, Self, TypeVar
 
 from ..errors import RouteRejected
 from .changes import Changes, difference
+from .hub_options import HUB_OPTIONS
 from .routes import Route
 
 AnyTable = TypeVar("AnyTable", bound="Table")
@@ -28,20 +29,26 @@ def revision_in(keys: Mapping[str, str]) -> str:
 
 
 class Table:
-    """The routes that the store is known to hold, by name, and the keys that they have there."""
+    """The routes that the store is known to hold, by name, and the keys that they have there.
+
+    With `options`, a record of :class:`~jhub_kvproxy.routing.hub_options.HubOptions`, that is there too. It stays.
+    """
 
     #: The key of its revision, which is not one of :attr:`keys`.
     revision_key: ClassVar[str] = REVISION
     #: About how many keys a new route adds.
     keys_per_route: ClassVar[int] = 1
 
-    def __init__(self, routes: Iterable[Route] = ()) -> None:
+    def __init__(self, routes: Iterable[Route] = (), options: str = "") -> None:
+        self.options = options
         self.routes: dict[str, Route] = {route.name: route for route in routes}
         self.keys: dict[str, str] = {RECORDS + name: route.to_record() for name, route in self.routes.items()}
+        if options:
+            self.keys[HUB_OPTIONS] = options
 
     def with_routes(self, routes: Iterable[Route]) -> Self:
         """A table of the same kind that has `routes` and no others."""
-        return type(self)(routes)
+        return type(self)(routes, self.options)
 
     def put(self, wanted: Mapping[str, Route | None]) -> Changes:
         """Give each name in `wanted` that route, or none; returns what that changes in the store."""
@@ -79,7 +86,7 @@ class Table:
 
 
 def _is_ours(key: str) -> bool:
-    return key.startswith((RECORDS, TRAEFIK)) or key == REVISION
+    return key.startswith((RECORDS, TRAEFIK)) or key in (REVISION, HUB_OPTIONS)
 
 
 def read_records(keys: Mapping[str, str], known: AnyTable) -> tuple[AnyTable, dict[str, str]]:

@@ -69,6 +69,8 @@ class Reconciler:
         self._is_listed_at_once = is_listed_at_once
         self._is_truth = False
         self._told: Revision | None = None
+        #: The largest number that a commit of ours had, whatever became of it.
+        self._used = self.revision.number
         #: Whether the listeners must be told the whole table next.
         self._is_table_new = True
 
@@ -90,7 +92,7 @@ class Reconciler:
         """Commit a revision that is newer than the one with the text `served`, if the present one is not."""
         await self.ensure()
         if Revision.read(served).rank > Revision.read(self.revision.text).rank:
-            self.revision = self.revision.found(served)
+            self.revision = self.revision.found(served, self._used)
             await self._apply({}, {})
 
     async def put(self, wanted: Wanted, is_touched: bool) -> dict[str, BatchRejected]:
@@ -180,7 +182,9 @@ class Reconciler:
     async def _apply(self, changes: Changes, routes: Wanted) -> None:
         """Commit `changes` of keys, which are those of `routes`, and a new revision with them."""
         self.in_doubt = True
-        revision = self.revision.next()
+        # A commit that failed may have been made, and its number stands for what it had.
+        revision = self.revision.next(self._used)
+        self._used = revision.number
         try:
             if not await self._lease.hold():
                 raise LeaseLost(
@@ -232,7 +236,7 @@ class Reconciler:
             self._report(damaged)
             drift = await in_thread(self.table.drift, keys)
         if not is_truth and stored not in ("", self.revision.text):
-            self.revision = self.revision.found(stored)
+            self.revision = self.revision.found(stored, self._used)
         self._is_truth = is_truth  # what was taken over is so once it is whole
         try:
             await self._repair(drift, keys, self._limits)

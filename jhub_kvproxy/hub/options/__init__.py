@@ -1,6 +1,7 @@
 """The options of :class:`~jhub_kvproxy.hub.proxy.KVProxy`, one class for each subject; KVProxy inherits from all."""
 
 from .activity import ActivityOptions
+from .agents import AgentOptions
 from .forwarded import ForwardedOptions
 from .front import FrontOptions
 from .metrics import MetricsOptions
@@ -17,6 +18,7 @@ class Options(
     StoreOptions,
     TraefikOptions,
     RoutingOptions,
+    AgentOptions,
     TLSOptions,
     FrontOptions,
     ForwardedOptions,

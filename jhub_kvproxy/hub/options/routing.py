@@ -9,20 +9,27 @@ from ..settings import Delivery
 
 class RoutingOptions(HasTraits):
     should_start: bool
+    agent_urls: list[str]
+    traefik_api_urls: list[str]
 
     delivery = CaselessStrEnum(
         [delivery.value for delivery in Delivery],
         config=True,
         help="""
-        How Traefik gets the routes. `push`: the Hub sends each change to a plugin in Traefik. `store`: each Traefik
-        reads the routes from the store by itself.
+        How Traefik gets the routes. `push`: the Hub sends each change to a plugin in Traefik. `agent`: an agent beside
+        each Traefik follows the store, and sends each change to that Traefik's plugin. `store`: each Traefik reads the
+        routes from the store by itself.
 
-        Default: `push` if the Hub starts Traefik, otherwise `store`.
+        Default: `push` if the Hub starts Traefik, otherwise `agent` if `agent_urls` is set and `traefik_api_urls` is
+        not, otherwise `store`.
 
         With `push`, a change is live within milliseconds, however many routes there are, and Traefik keeps its routes
         when the store is down or loses the table. But a Traefik that starts while no Hub runs has no routes until one
         runs. Replicas that the Hub does not start need the plugin (`jhub-kvproxy traefik-config --plugin`). Each
         replica serves one Hub only.
+
+        With `agent`, the same holds, but a Traefik gets its routes while no Hub runs, and may serve several Hubs. The
+        Hub does not start Traefik then.
 
         With `store`, Traefik rebuilds all its routers at each change. With thousands of routes that takes seconds.
         """,
@@ -54,4 +61,6 @@ class RoutingOptions(HasTraits):
 
     @default("delivery")
     def _default_delivery(self) -> Delivery:
-        return Delivery.PUSH if self.should_start else Delivery.STORE
+        if self.should_start:
+            return Delivery.PUSH
+        return Delivery.AGENT if self.agent_urls and not self.traefik_api_urls else Delivery.STORE

@@ -17,7 +17,8 @@ class TraefikOptions(HasTraits):
         help="""
         URLs of the APIs of all Traefik replicas, such as `http://10.0.0.1:8099`.
 
-        Required when `KVProxy.should_start` is False. Otherwise the Hub starts Traefik, with its API on 127.0.0.1.
+        Required when `KVProxy.should_start` is False, unless `delivery` is `"agent"`. Otherwise the Hub starts Traefik,
+        with its API on 127.0.0.1.
 
         If a host name has several addresses, there is a replica at each. The Hub looks the name up every few seconds,
         so replicas may join and leave, as with a headless service of Kubernetes: `["http://traefik.hub.svc:8099"]`.
