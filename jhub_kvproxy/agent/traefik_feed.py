@@ -39,6 +39,7 @@ class TraefikFeed(Feed):
         self.trouble = f"Traefik at {api.name} has not been asked yet."
         #: Its version; empty: not known.
         self.version = ""
+        self._traefik = api
         self._merged = merged
         self._is_sure = is_sure
         self._changed = changed
@@ -96,7 +97,7 @@ class TraefikFeed(Feed):
                     await rest(_REFUSED_PAUSE if self.is_refused else _INTERVAL, self._journal.news)
 
     async def _check_version(self, session: aiohttp.ClientSession) -> None:
-        self.version = await self.api.version(session)
+        self.version = await self._traefik.version(session)
         check_version(self.version, f"That at {self.api.name}")
         if (warning := advice(self.version)) and warning not in self._warned:
             self._warned.add(warning)

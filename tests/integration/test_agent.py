@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -168,6 +169,28 @@ async def test_times_of_use_are_told(site, others, backends):
         await asking.until(await hub.put({"/user/a/": await site.server("a")}))
         status, text = await asking.get("/activity", params={"hub": hub.backend.prefix})
         assert (status, json.loads(text)) == (200, {"ages": {}})
+
+
+@on_every_store
+async def test_a_hub_whose_traefiks_have_agents(site, others):
+    prefix = site.store.prefix
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        hub = site.proxy(delivery="agent", should_start=False, agent_urls=[asking.url], agent_token=TOKEN)
+        a, b = await site.server("a"), await site.server("b")
+        await hub.add_route("/user/a/", a, {})
+        assert await site.client.server("/user/a/") == "a"
+        await hub.add_route("/user/a/", b, {})
+        assert await site.client.server("/user/a/") == "b"
+        await asyncio.gather(*(hub.add_route(f"/user/x{number}/", a, {}) for number in range(50)))
+        assert [await site.client.server(f"/user/x{number}/") for number in range(50)] == ["a"] * 50
+        await hub.delete_route("/user/a/")
+        assert await site.client.server("/user/a/") is None
+        others.traefik.kill()
+        others.traefik.launch()
+        await site.client.close()
+        await hub.add_route("/user/c/", a, {})
+        assert await site.client.server("/user/x7/") == "a"
+        await hub.stop()
 
 
 async def _has_trouble(asking):
