@@ -8,6 +8,9 @@ from typing import Any, Self
 
 from .process import Process
 
+#: Seconds. Sentinels that have failed to find a master, because all were dead, try again after two failover-timeouts.
+_PATIENCE = 180.0
+
 
 class Cluster(ABC):
     """Processes that are one store together; the ``with`` block starts it, and ends it."""
@@ -45,7 +48,7 @@ class Cluster(ABC):
     def wait(self) -> None:
         """Wait until it can be written to."""
         for member in self.members:
-            member.wait_until(self.is_ready)
+            member.wait_until(self.is_ready, _PATIENCE)
 
     def kill(self) -> None:
         """End all of it as a crash would. Harmless without a start, or twice."""

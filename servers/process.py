@@ -84,9 +84,9 @@ class Process:
         """Wait until it is ready. Raises Unavailable with its last words if it ends, or takes too long."""
         self.wait_until(self.is_ready)
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
+    def wait_until(self, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait for `condition`, which may raise what networks and answers raise while it does not hold yet."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not holds(condition):
             if not self.is_running or time.monotonic() > deadline:
                 raise Unavailable(f"{self.name} does not come up: {last_words(self.log_file)}")

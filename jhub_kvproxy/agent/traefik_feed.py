@@ -56,14 +56,13 @@ class TraefikFeed(Feed):
     async def close(self) -> None:
         await self._tasks.close()
 
-    def may_push(self) -> bool:
-        has_none = self.answer is not None and not self.answer.served.revision
-        return has_none or self._is_sure()
+    def may_push(self, served: Served) -> bool:
+        return not served.revision or self._is_sure()
 
     async def outdo(self, served: Served) -> None:
         """What another agent pushed before us, or a hub, is outdone once; who goes on pushing is left alone."""
         writer = Revision.read(served.revision).writer
-        if writer not in self._outdone and self.may_push():
+        if writer not in self._outdone and self.may_push(served):
             self._outdone.add(writer)
             self._merged.outdo(served.revision)
 

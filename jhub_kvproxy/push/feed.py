@@ -42,8 +42,8 @@ class Feed(ABC):
         return self.answer is not None and self._is_newer(self.answer.served)
 
     @abstractmethod
-    def may_push(self) -> bool:
-        """Whether anything may be sent now."""
+    def may_push(self, served: Served) -> bool:
+        """Whether anything may be sent to a plugin that serves this."""
 
     @abstractmethod
     async def outdo(self, served: Served) -> None:
@@ -63,13 +63,16 @@ class Feed(ABC):
 
     async def _bring_up(self, session: aiohttp.ClientSession) -> None:
         answer = self.answer
-        if answer is None or answer.served == self._journal.goal or self.is_refused or not self.may_push():
+        if answer is None or not self._is_behind(answer.served) or not self.may_push(answer.served):
             answer = await plugin.ask(self.api, session)
         if self._is_newer(answer.served):
             await self.outdo(answer.served)
         self._took(answer)
         served: Served | None = answer.served
-        while (message := self._journal.message(served)) and self.may_push() and not self._is_newer(answer.served):
+        while self._is_behind(answer.served) and self.may_push(answer.served):
+            message = self._journal.message(served)
+            if message is None:
+                break
             try:
                 answer = await plugin.send(self.api, session, message.method, await self._body(message))
             except plugin.RouteRefused as error:
@@ -87,6 +90,10 @@ class Feed(ABC):
     def _took(self, answer: plugin.Answer) -> None:
         self.answer = answer
         self.took(answer)
+
+    def _is_behind(self, served: Served) -> bool:
+        """Whether the plugin lacks something that it may be sent."""
+        return served != self._journal.goal and not self._is_newer(served)
 
     def _is_newer(self, served: Served) -> bool:
         """Whether what the plugin serves is newer than what it is to serve."""

@@ -34,7 +34,8 @@ class Pusher(Keepers):
     alone; unless that is a later revision of the very writer whose work the store has, and so has lost.
 
     While the `lease` of replicas that are not our own is not held, another hub may be the writer. Then replicas are
-    asked, but nothing is sent to them.
+    asked, and only those that serve nothing are sent our table, unless the store says that another has the lease. If
+    it has, but we cannot know, its table takes the place of ours there, since its term is later.
     """
 
     def __init__(
@@ -62,14 +63,17 @@ class Pusher(Keepers):
         """What each replica answered last."""
         return {replica: feed.answer for replica, feed in self._feeds.items() if feed.answer}
 
-    def may_push(self) -> bool:
-        return self._owns_replicas or self._lease.is_held
+    def may_push(self, served: Served) -> bool:
+        """Whether a table may be sent to a replica that serves this."""
+        if self._owns_replicas or self._lease.is_held:
+            return True
+        return not served.revision and not self._lease.is_anothers
 
     async def outdo(self, served: Served) -> None:
         """Have the writer commit a revision newer than `served`, if that is ours to outdo."""
         ours, theirs = Revision.read(self.journal.goal.revision), Revision.read(served.revision)
         is_of_the_same_writer = (ours.term, ours.writer) == (theirs.term, theirs.writer)
-        if self.may_push() and (self._owns_replicas or is_of_the_same_writer):
+        if self.may_push(served) and (self._owns_replicas or is_of_the_same_writer):
             try:
                 await self._writer.outdo(served.revision)
             except BackendError as error:
@@ -101,8 +105,8 @@ class _ReplicaFeed(Feed):
         self._replica = replica
         self._pusher = pusher
 
-    def may_push(self) -> bool:
-        return self._pusher.may_push()
+    def may_push(self, served: Served) -> bool:
+        return self._pusher.may_push(served)
 
     async def outdo(self, served: Served) -> None:
         await self._pusher.outdo(served)

@@ -26,6 +26,8 @@ class Lease:
         self._backend = backend if seconds > 0 and isinstance(backend, SupportsLease) else None
         self._seconds = seconds
         self._log = log
+        #: Whether another had it when the store was asked last.
+        self.is_anothers = False
         self._ends = 0.0
         #: The seconds to ask for, and those that it was granted for: `_seconds`, or 2, 4 or 8 times as many.
         self._wanted = self._granted = seconds
@@ -59,8 +61,10 @@ class Lease:
             with metrics.store_call("lease"):
                 await self._backend.acquire_lease(_holder(), seconds)
         except LeaseHeld:
+            self.is_anothers = True
             self.lost()
             raise
+        self.is_anothers = False
         took = _clock() - now
         if took >= seconds:
             raise BackendUnavailable(
