@@ -91,7 +91,7 @@ class FakeAgent:
         if request.headers.get("Authorization") != credential(self._token)["Authorization"]:
             return web.Response(status=401)
         if query.get("hub") != self._prefix:
-            return web.Response(status=404)
+            return web.json_response({"error": f"This agent follows no {query.get('hub')!r}."}, status=404)
         if request.path == ACTIVITY:
             return web.json_response({"ages": self.ages})
         assert request.path == REVISION

@@ -17,8 +17,8 @@ from jupyterhub.utils import utcnow
 
 from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.tracker import Activity
-from jhub_kvproxy.traefik.discovery import Discovery
 from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.traefik.discovery import Discovery
 from jhub_kvproxy.traefik.ports import is_free
 from servers.ports import free_port
 from servers.process import Process

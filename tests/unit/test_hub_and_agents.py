@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -188,7 +189,7 @@ async def test_a_connection_that_is_closed_on_the_way_is_no_failure(site, caplog
     ("agent_traits", "hub_traits", "words"),
     [
         ({"token": "another"}, {}, r"refuses our credential \(401\); look at KVProxy\.agent_token"),
-        ({}, {"prefix": "another"}, "does not follow this hub: .* prefix 'another'"),
+        ({}, {"prefix": "another"}, "says: This agent follows no 'another'."),
     ],
 )
 async def test_an_agent_that_knows_us_not_is_said_to(site, agent_traits, hub_traits, words):
@@ -220,14 +221,16 @@ async def test_what_is_wrong_with_the_traefik_is_said_until_it_is_over(site, tra
     await hub.add_route("/", TARGET, {})
 
 
+@pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'"x"', b"[" * 100_000, b'{"tag": 1, "refused": null}'])
-async def test_what_is_no_agent_is_named(site, body):
+async def test_what_is_no_agent_is_named(site, body, status):
     async def odd(_):
-        return web.Response(body=body)
+        return web.Response(body=body, status=status)
 
+    words = "does not answer as an agent does" if status == 200 else f"answers {status} for /revision; is it an agent?"
     async with serving(odd) as url:
         hub = site.hub(url, ready_timeout=0.5)
-        with pytest.raises(RouteNotReady, match=f"The agent at {url} does not answer as an agent does"):
+        with pytest.raises(RouteNotReady, match=re.escape(f"The agent at {url} {words}")):
             await hub.add_route("/", TARGET, {})
         await hub.control.stop()
 
