@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from urllib.parse import urlencode
 
@@ -35,7 +36,7 @@ async def state(api: Endpoint, session: aiohttp.ClientSession, hub: str, seen: s
     """
     query = {"hub": hub, "seen": seen} if seen else {"hub": hub}
     status, body = await api.exchange(session, "GET", f"{REVISION}?{urlencode(query)}", timeout=timeout)
-    _check(api, hub, REVISION, status)
+    _check(api, REVISION, status, body)
     try:
         return State.from_json(body)
     except ValueError as error:
@@ -49,21 +50,21 @@ async def ages(api: Endpoint, session: aiohttp.ClientSession, hub: str) -> dict[
     """
     path = f"{ACTIVITY}?{urlencode({'hub': hub})}"
     status, body = await api.exchange(session, "GET", path, timeout=_AGES_LIMIT)
-    _check(api, hub, ACTIVITY, status)
+    _check(api, ACTIVITY, status, body)
     try:
         return await in_thread(ages_in, body)
     except NOT_OURS as error:
         raise _not_understood(api, error) from error
 
 
-def _check(api: Endpoint, hub: str, path: str, status: int) -> None:
-    if status == 404:
-        raise TraefikError(
-            f"{api.title} does not follow this hub: it reads another store, or its configuration lacks the prefix "
-            f"{hub!r}"
-        )
-    if status != 200:
-        raise TraefikError(f"{api.title} answers {status} for {path}; is it an agent?")
+def _check(api: Endpoint, path: str, status: int, body: bytes) -> None:
+    if status == 200:
+        return
+    try:
+        words = str(json.loads(body)["error"])
+    except NOT_OURS:
+        raise TraefikError(f"{api.title} answers {status} for {path}; is it an agent?") from None
+    raise TraefikError(f"{api.title} says: {words}")
 
 
 def _not_understood(api: Endpoint, error: Exception) -> TraefikError:
