@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ from ..errors import TraefikError
 from ..push.keepers import Keepers
 from ..push.readiness import Readiness
 from ..push.replica import Replica
+from ..traefik.endpoint import NoAnswer
 from . import client
 from .protocol import LONGEST_WAIT, State
 
@@ -20,6 +22,9 @@ _LIMIT = 3.0
 _NEWS_LIMIT = LONGEST_WAIT + _LIMIT
 # Seconds after which an agent that somebody waits for, and that tells nothing, is asked whether it is there.
 _PATIENCE = 0.3
+# Seconds for which route changes wait for an agent that has just died: its Traefik serves on, without what is new, until
+# the load balancer has noticed. An agent that is started again is back by then.
+_GRACE = 3.0
 # Seconds between tries to reach one that does not answer, and before the next question to one that had no news.
 _FIRST_PAUSE, _LONGEST_PAUSE, _NO_NEWS_PAUSE = 0.05, 1.0, 0.2
 
@@ -40,6 +45,8 @@ class Listeners(Keepers):
 
     async def _keep(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, spread=0.5)
+        # When it was there last (time.monotonic).
+        answered = float("-inf")
         try:
             while True:
                 known = self.states.get(replica)
@@ -47,7 +54,10 @@ class Listeners(Keepers):
                     state = await self._next(replica, session, known.tag if known else "")
                 except TraefikError as error:
                     self.states.pop(replica, None)
-                    self._readiness.failed(replica, str(error))
+                    if known:
+                        answered = time.monotonic()
+                    if not isinstance(error, NoAnswer) or time.monotonic() - answered >= _GRACE:
+                        self._readiness.failed(replica, str(error))
                     await backoff.rest()
                     continue
                 backoff.reset()
