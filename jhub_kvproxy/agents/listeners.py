@@ -22,8 +22,8 @@ _LIMIT = 3.0
 _NEWS_LIMIT = LONGEST_WAIT + _LIMIT
 # Seconds after which an agent that somebody waits for, and that tells nothing, is asked whether it is there.
 _PATIENCE = 0.3
-# Seconds for which route changes wait for an agent that has just died: its Traefik serves on, without what is new, until
-# the load balancer has noticed. An agent that is started again is back by then.
+# Seconds for which route changes wait for an agent that has just died: its Traefik serves on, without what is new,
+# until the load balancer has noticed. An agent that is started again is back by then.
 _GRACE = 3.0
 # Seconds between tries to reach one that does not answer, and before the next question to one that had no news.
 _FIRST_PAUSE, _LONGEST_PAUSE, _NO_NEWS_PAUSE = 0.05, 1.0, 0.2
