@@ -37,7 +37,15 @@ class BatchRejected(BackendRejected):
 
 
 class LeaseHeld(BackendError):
-    """Another writer has the lease; its text says who, and since when."""
+    """Another writer has the lease; its text says who, and since when.
+
+    :attr:`seconds` is the `ttl` that this writer asked for last, None if the driver does not know: unless it is renewed,
+    the lease has run out by then.
+    """
+
+    def __init__(self, *args: object, seconds: float | None = None) -> None:
+        super().__init__(*args)
+        self.seconds = seconds
 
 
 class LeaseLost(BackendError):

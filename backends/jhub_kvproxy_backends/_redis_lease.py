@@ -51,9 +51,12 @@ class Lease:
         while True:
             found = await self._begin(session)
             if found and found.get("token") != self._token:
-                raise LeaseHeld(f"{_holder(found)} holds the lease {self.key} in {session.place}.")
+                raise LeaseHeld(
+                    f"{_holder(found)} holds the lease {self.key} in {session.place}.",
+                    seconds=_number(found.get("ttl")),
+                )
             since = found.get("since") or datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            lease = json.dumps({"holder": holder, "since": since, "token": self._token})
+            lease = json.dumps({"holder": holder, "since": since, "ttl": ttl, "token": self._token})
             expiry = max(1, round(ttl * 1000))
             if await session.commit([("SET", self.key, lease, "PX", expiry)]) is not None:
                 return
@@ -80,6 +83,10 @@ def _read(reply: Any) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError):
         lease = None
     return lease if isinstance(lease, dict) else {"holder": "something that is no lease of ours"}
+
+
+def _number(said: Any) -> float | None:
+    return said if isinstance(said, int | float) else None
 
 
 def _holder(lease: dict[str, Any]) -> str:

@@ -60,8 +60,9 @@ class StoreOptions(HasTraits):
         What a Hub does when it starts while another Hub has the lease of the same prefix: `wait` or `fail`.
 
         With `wait`, it waits until the other Hub has ended, however long that takes, and takes over. With `fail`, it
-        ends after twice `lease_seconds`; by then the lease of a Hub that was killed has expired. In both cases the log
-        says every few seconds who has the lease, and since when.
+        ends after twice the time that the other Hub's lease lasts, at least twice `lease_seconds`; by then the lease of
+        a Hub that was killed has expired. In both cases the log says every few seconds who has the lease, and since
+        when.
         """,
     )
 
