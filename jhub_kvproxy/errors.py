@@ -39,8 +39,8 @@ class BatchRejected(BackendRejected):
 class LeaseHeld(BackendError):
     """Another writer has the lease; its text says who, and since when.
 
-    :attr:`seconds` is the `ttl` that this writer asked for last, None if the driver does not know: unless it is renewed,
-    the lease has run out by then.
+    ``seconds`` is the `ttl` that this writer asked for last, or None if the driver does not know it. A lease that
+    is not renewed has run out by then.
     """
 
     def __init__(self, *args: object, seconds: float | None = None) -> None:
