@@ -37,7 +37,15 @@ class BatchRejected(BackendRejected):
 
 
 class LeaseHeld(BackendError):
-    """Another writer has the lease; its text says who, and since when."""
+    """Another writer has the lease; its text says who, and since when.
+
+    ``seconds`` is the `ttl` that this writer asked for last, or None if the driver does not know it. A lease that
+    is not renewed has run out by then.
+    """
+
+    def __init__(self, *args: object, seconds: float | None = None) -> None:
+        super().__init__(*args)
+        self.seconds = seconds
 
 
 class LeaseLost(BackendError):

@@ -65,7 +65,9 @@ class ConsulLease:
             deadline = time.monotonic() + ttl
             is_ours = found is not None and found.session != "" and found.session == self._session
             if found and found.session and not is_ours and not self._has_expired(found):
-                raise LeaseHeld(f"{found.holder} holds the lease {self._key} in Consul since {found.since}.")
+                raise LeaseHeld(
+                    f"{found.holder} holds the lease {self._key} in Consul since {found.since}.", seconds=found.ttl
+                )
             since = found.since if found and is_ours else f"{datetime.now(UTC):%F %T} UTC"
             await self._ensure_session(holder, ttl)
             value = {"holder": holder, "since": since, "ttl": ttl, "renewal": secrets.token_hex(4)}

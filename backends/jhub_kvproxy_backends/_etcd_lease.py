@@ -80,7 +80,7 @@ class EtcdLease:
         """Make the key, or renew it if it is still ours. False if it was ours and is gone. Raises LeaseHeld."""
         if not self._revision:
             self._since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        value = encoded(json.dumps({"holder": holder, "since": self._since}))
+        value = encoded(json.dumps({"holder": holder, "since": self._since, "ttl": self._ttl}))
         message = {
             "compare": [self._is_ours()],
             "success": [{"request_put": {"key": encoded(self._key), "value": value, "lease": self._id}}],
@@ -103,7 +103,8 @@ class EtcdLease:
         self._id, self._ttl = "", 0
         raise LeaseHeld(
             f"{_holder(kvs[0])} holds the lease {self._key} in etcd. "
-            "Stop that hub, or give this one another KVProxy.prefix."
+            "Stop that hub, or give this one another KVProxy.prefix.",
+            seconds=_ttl(kvs[0]),
         )
 
     def _is_ours(self) -> dict[str, Any]:
@@ -117,6 +118,13 @@ class EtcdLease:
     async def _revoke(self, lease_id: str, deadline: float) -> None:
         with contextlib.suppress(LeaseGone):
             await self._client.ask("/v3/lease/revoke", {"ID": lease_id}, again=True, deadline=deadline)
+
+
+def _ttl(kv: Mapping[str, Any]) -> float | None:
+    try:
+        return float(json.loads(base64.b64decode(kv.get("value", "")))["ttl"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _holder(kv: Mapping[str, Any]) -> str:

@@ -62,7 +62,8 @@ class LeaseFile:
             if lease.token != self._token:
                 raise LeaseHeld(
                     f"{lease.holder} has had the lease in {self._path} since {lease.since}. It ends when that writer "
-                    f"stops, or has not renewed it for {lease.ttl or ttl:g} s."
+                    f"stops, or has not renewed it for {lease.ttl or ttl:g} s.",
+                    seconds=lease.ttl or None,
                 )
             since = lease.since
         lease = _Lease(self._token, holder, since, ttl, now + ttl, _clock())

@@ -43,8 +43,9 @@ class Client:
         acl: str,
     ) -> None:
         self.timeout = timeout
-        # For one reply. If a connection has died unnoticed, there must be time left for another.
-        self._limit = timeout / 2
+        # For one reply. If a connection has died unnoticed, there must be time left for another, which takes two
+        # replies: to the login, and to the choice of a database.
+        self._limit, self._connect_limit = 0.5 * timeout, 0.8 * timeout
         self.place = f"The Redis master {master!r}" if sentinels else f"Redis at {address.endpoint}"
         self._address = address
         self._tls = tls
@@ -63,15 +64,20 @@ class Client:
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """The result of `work` with a session. It is run again after a passing error.
 
-        Raises BackendUnavailable when `timeout` is over.
+        Raises BackendUnavailable when `timeout` is over, not counting what a new connection took.
         """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout
         backoff = Backoff(0.02, 1.0, spread=0.5)
         failure: Transient | None = None
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout_at(deadline) as limit:
                 while True:
+                    began = loop.time()
                     try:
                         async with self.session() as session:
+                            # Connecting to a slow server leaves too little time for the work.
+                            limit.reschedule(deadline + loop.time() - began)
                             return await work(session)
                     except Transient as error:
                         failure = error
@@ -153,4 +159,4 @@ class Client:
     async def _open(self, kind: type[C], address: Address, place: str, options: str, acl: str) -> C:
         user = f"the user {address.username!r}" if address.username else "the default user"
         peer = Peer(place, user, options, acl, address.tls)
-        return await connect(kind, address, peer, tls=self._tls, limit=self._limit)
+        return await connect(kind, address, peer, tls=self._tls, limit=self._limit, connect_limit=self._connect_limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -34,9 +35,14 @@ class Events:
         self._may_get = self._may_set = True
         self._has_warned = False
 
-    async def commands_around(self, session: Session) -> tuple[list[Command], list[Command]]:
-        """The commands for the next transaction, before the writes and after them."""
-        flags = await self._flags(session)
+    @property
+    def questions(self) -> Sequence[Command]:
+        """The commands whose replies say what Redis tells Traefik by itself; none if we may not ask."""
+        return [("CONFIG", "GET", _OPTION)] if self._may_get else []
+
+    def commands_around(self, replies: Sequence[Any]) -> tuple[list[Command], list[Command]]:
+        """The commands for a transaction, before the writes and after them, by the `replies` to the questions."""
+        flags = self._flags(replies)
         if flags and self._may_set and _is_noisy(flags):
             return [("CONFIG", "SET", _OPTION, "")], [("CONFIG", "SET", _OPTION, flags), self.message]
         return [], [self.message]
@@ -55,26 +61,19 @@ class Events:
         self._has_warned = True
 
     async def check(self, session: Session) -> None:
-        """Find out which permissions we have, once for each connection."""
+        """Find out whether we may ask for the option, once for each connection. Whether we may set it shows later."""
         if session.is_checked:
             return
         session.is_checked = True
         self._may_get = self._may_set = True
-        flags = await self._flags(session)
-        if flags is None:
+        if self._flags(await session.try_all(self.questions)) is None:
             flags = await self._probe(session)
-            self._may_set = False
-        elif _is_noisy(flags):
-            await session.ask("MULTI")
-            self._may_set = not isinstance(await session.try_to("CONFIG", "SET", _OPTION, flags), ResponseError)
-            await session.ask("DISCARD")
-        if flags and _is_noisy(flags) and not self._may_set:
-            self.give_up_setting(session.place)
+            if flags and _is_noisy(flags):
+                self.give_up_setting(session.place)
 
-    async def _flags(self, session: Session) -> str | None:
+    def _flags(self, replies: Sequence[Any]) -> str | None:
         """The option's value; None if we may not ask for it."""
-        if self._may_get:
-            reply = await session.try_to("CONFIG", "GET", _OPTION)
+        for reply in replies:
             if isinstance(reply, list):
                 return b"".join(reply[1:]).decode()
             self._may_get = False
@@ -86,7 +85,8 @@ class Events:
         async with self._client.listener() as listener:
             if isinstance(await listener.try_to("SUBSCRIBE", self._probe_channel), ResponseError):
                 return None
-            await session.transact([("SET", key, ""), ("DEL", key)])
+            await session.begin([])
+            await session.commit([("SET", key, ""), ("DEL", key)])
             # The reply to PING comes after all events.
             await listener.send("PING")
             heard = set()

@@ -9,7 +9,7 @@ from typing import Any
 
 from jhub_kvproxy import LeaseHeld, LeaseLost
 
-from ._redis_session import Session
+from ._redis_session import Command, Session
 
 
 class Lease:
@@ -28,11 +28,19 @@ class Lease:
         """Whether changes need the lease."""
         return bool(self._token)
 
-    async def check(self, session: Session) -> None:
-        """Raise LeaseLost if the lease is wanted and not ours. The caller watches :attr:`key`."""
+    @property
+    def question(self) -> Command:
+        """The command whose reply says who has the lease."""
+        return ("GET", self.key)
+
+    def check(self, session: Session, reply: Any) -> None:
+        """Raise LeaseLost if the lease is wanted and, by the `reply` to the question, not ours.
+
+        The caller watches :attr:`key`.
+        """
         if not self._token:
             return
-        found = _read(await session.ask("GET", self.key))
+        found = _read(session.accepted(reply))
         if found.get("token") != self._token:
             now = f"{_holder(found)} has it now" if found else "it expired"
             raise LeaseLost(f"The lease {self.key} in {session.place} is no longer this writer's: {now}.")
@@ -41,26 +49,29 @@ class Lease:
         """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
         self._token = self._token or secrets.token_hex(8)
         while True:
-            found = await self._watch_and_read(session)
+            found = await self._begin(session)
             if found and found.get("token") != self._token:
-                raise LeaseHeld(f"{_holder(found)} holds the lease {self.key} in {session.place}.")
+                raise LeaseHeld(
+                    f"{_holder(found)} holds the lease {self.key} in {session.place}.",
+                    seconds=_number(found.get("ttl")),
+                )
             since = found.get("since") or datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            lease = json.dumps({"holder": holder, "since": since, "token": self._token})
+            lease = json.dumps({"holder": holder, "since": since, "ttl": ttl, "token": self._token})
             expiry = max(1, round(ttl * 1000))
-            if await session.transact([("SET", self.key, lease, "PX", expiry)]) is not None:
+            if await session.commit([("SET", self.key, lease, "PX", expiry)]) is not None:
                 return
 
     async def release(self, session: Session) -> None:
         """Give the lease up, so that another writer can have it at once."""
         while self._token:
-            ours = (await self._watch_and_read(session)).get("token") == self._token
-            if await session.transact([("DEL", self.key)] if ours else []) is not None:
+            ours = (await self._begin(session)).get("token") == self._token
+            if await session.commit([("DEL", self.key)] if ours else []) is not None:
                 self._token = ""
 
-    async def _watch_and_read(self, session: Session) -> dict[str, Any]:
-        """Read the lease, and watch it: the next transaction is made only if it has not changed."""
-        await session.ask("WATCH", self.key)
-        return _read(await session.ask("GET", self.key))
+    async def _begin(self, session: Session) -> dict[str, Any]:
+        """Begin a transaction that is made only if the lease does not change. Returns the lease as it is."""
+        [reply] = await session.begin([self.key], self.question)
+        return _read(session.accepted(reply))
 
 
 def _read(reply: Any) -> dict[str, Any]:
@@ -72,6 +83,10 @@ def _read(reply: Any) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError):
         lease = None
     return lease if isinstance(lease, dict) else {"holder": "something that is no lease of ours"}
+
+
+def _number(said: Any) -> float | None:
+    return said if isinstance(said, int | float) else None
 
 
 def _holder(lease: dict[str, Any]) -> str:

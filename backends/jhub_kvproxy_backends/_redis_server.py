@@ -24,13 +24,19 @@ def acl(root: str, db: int) -> str:
 
 async def check(session: Session, table: Table, lease: Lease, events: Events, log: Any) -> None:
     """Raise a BackendError if the server cannot be used. Log what the admin should change."""
-    info = await session.try_to("INFO")
-    if isinstance(info, ResponseError):  # we may not ask
-        info = {}
-    if info.get("cluster_enabled"):
+    save: Command = ("CONFIG", "GET", "save")
+    # An empty transaction shows whether we may EXEC.
+    said, begun, made, saves, *replies = await session.begin(
+        [table.table], ("INFO",), ("MULTI",), ("EXEC",), save, *table.questions
+    )
+    info = _parsed(said)
+    if info.get("cluster_enabled") == "1":
         raise cluster(session.place)
+    for reply in (begun, made):
+        session.accepted(reply)
     await _check_permissions(session, table, lease, events)
-    if info.get("aof_enabled") == 0 and not await _saves(session):
+    table.exists(session, replies)
+    if info.get("aof_enabled") == "0" and not _saves(saves):
         log.warning("%s keeps nothing over a restart; put this line into its redis.conf: appendonly yes", session.place)
     if info.get("maxmemory_policy", "").startswith("allkeys-"):
         log.warning(
@@ -42,7 +48,7 @@ async def check(session: Session, table: Table, lease: Lease, events: Events, lo
 
 
 async def _check_permissions(session: Session, table: Table, lease: Lease, events: Events) -> None:
-    """Try all commands that we need in a transaction, and discard it."""
+    """Try all commands that we need in the transaction that has begun, and discard it."""
     string, fields = f"{table.traefik}/", table.table
     commands: list[Command] = [
         *(("GET", lease.key), ("SET", lease.key, ""), ("MGET", string), ("MSET", string, ""), ("DEL", string)),
@@ -50,12 +56,16 @@ async def _check_permissions(session: Session, table: Table, lease: Lease, event
         *(("HSET", fields, "", ""), ("HDEL", fields, "")),
         events.message,
     ]
-    for command in (("WATCH", fields), ("MULTI",), *commands, ("DISCARD",)):
-        await session.ask(*command)
-    await session.transact([])
+    await session.ask_all([*commands, ("DISCARD",)])
 
 
-async def _saves(session: Session) -> bool:
-    reply = await session.try_to("CONFIG", "GET", "save")
+def _parsed(info: Any) -> dict[str, str]:
+    """What INFO says; nothing if we may not ask."""
+    if isinstance(info, ResponseError):
+        return {}
+    return dict(line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line)
+
+
+def _saves(reply: Any) -> bool:
     # Without the permission to ask, assume that it saves.
     return isinstance(reply, ResponseError) or bool(b"".join(reply[1:]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
@@ -48,14 +49,17 @@ class _Conversation(ABC):
 
     async def ask(self, *command: str | bytes | int, is_long: bool = False) -> Any:
         """The reply to `command`. Raises our error if the server refuses it."""
-        reply = await self.try_to(*command, is_long=is_long)
-        if isinstance(reply, ResponseError):
-            raise self.error_for(reply)
-        return reply
+        return self.accepted(await self.try_to(*command, is_long=is_long))
 
     async def close(self) -> None:
         with suppress(RedisError, OSError):
             await self._redis.aclose(close_connection_pool=True)
+
+    def accepted(self, reply: Any) -> Any:
+        """`reply`, unless it is a refusal: that is raised as our error."""
+        if isinstance(reply, ResponseError):
+            raise self.error_for(reply)
+        return reply
 
     def error_for(self, reply: ResponseError) -> BackendError:
         """Our error for a refusal."""
@@ -71,10 +75,11 @@ class _Conversation(ABC):
 
 
 class Session(_Conversation):
-    """Sends commands over one connection, one at a time.
+    """Sends commands over one connection.
 
-    Transactions are MULTI, commands and EXEC, not a pipeline of redis-py (docs/adr/0001 says why). An error other than
-    a refusal ends the session: redis-py would connect again, and the server would know nothing of MULTI.
+    A transaction is :meth:`begin` and :meth:`commit`, two round trips, not a pipeline of redis-py (docs/adr/0001 says
+    why). An error ends the session, which also ends the transaction: redis-py would connect again, and the server would
+    know nothing of MULTI.
     """
 
     #: Whether we have checked our permissions.
@@ -92,25 +97,68 @@ class Session(_Conversation):
             except ResponseError as refusal:
                 return refusal
 
-    async def transact(self, commands: Iterable[Command]) -> list[Any] | None:
-        """Make `commands` as one transaction. Returns their replies; None if a watched key has changed.
+    async def try_all(self, commands: Iterable[Command], *, is_last_long: bool = False) -> list[Any]:
+        """The replies to `commands`, which go out together, as the server sends them; each may be a refusal.
 
-        Nothing is changed then, nor if the server refuses a command. That raises :class:`OptionRefused` for CONFIG, and
-        our error for others. Raises BackendUnavailable when the outcome is unknown.
+        With `is_last_long`, there is no limit for the last reply alone.
         """
-        await self.ask("MULTI")
-        for command in commands:
-            queued = await self.try_to(*command)
-            if isinstance(queued, ResponseError):
-                await self.ask("DISCARD")
-                raise OptionRefused if command[0] == "CONFIG" else self.error_for(queued)
+        connection = self._redis.connection
+        assert connection
+        count, replies = 0, []
+        with self._translated():
+            for command in commands:
+                async with asyncio.timeout(self._limit):
+                    await connection.send_command(*command)
+                count += 1
+                await asyncio.sleep(0)  # packing all at once would keep other tasks waiting
+            for number in range(1, count + 1):
+                try:
+                    async with asyncio.timeout(None if is_last_long and number == count else self._limit):
+                        replies.append(await connection.read_response())
+                except ResponseError as refusal:
+                    replies.append(refusal)
+                await asyncio.sleep(0)
+        return replies
+
+    async def ask_all(self, commands: Iterable[Command]) -> list[Any]:
+        """The replies to `commands`, which go out together. Raises our error for the first that is refused."""
+        return [self.accepted(reply) for reply in await self.try_all(commands)]
+
+    async def begin(self, watched: Sequence[str], *questions: Command) -> list[Any]:
+        """Begin a transaction that is made only if no key of `watched` changes until then.
+
+        Returns the replies to `questions`, which are asked after the watch began; each may be a refusal. All this goes
+        out together. The commands of the transaction must not: a server that refuses MULTI makes what follows it.
+        """
+        watch: list[Command] = [("WATCH", *watched)] if watched else []
+        replies = await self.try_all([*watch, *questions, ("MULTI",)])
+        for reply in (*replies[: len(watch)], replies[-1]):
+            self.accepted(reply)
+        return replies[len(watch) : -1]
+
+    async def commit(self, commands: Iterable[Command]) -> list[Any] | None:
+        """Make `commands` as the transaction that has begun. Returns their replies; None if a watched key has changed.
+
+        Nothing is changed then, nor if the server refuses a command: EXEC, which comes with them, fails after a
+        refusal. That raises :class:`OptionRefused` for CONFIG, and our error for others. Raises BackendUnavailable when
+        the outcome is unknown.
+        """
+        names = []
+
+        def noted() -> Iterator[Command]:
+            for command in commands:
+                names.append(command[0])
+                yield command
+
         try:
-            replies: Any = await self.try_to("EXEC", is_long=True)
+            *queued, replies = await self.try_all(chain(noted(), [("EXEC",)]), is_last_long=True)
         except Transient as error:
             raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
-        if isinstance(replies, ResponseError):
-            raise self.error_for(replies)
-        for reply in replies or ():
+        for name, reply in zip(names, queued, strict=True):
+            if isinstance(reply, ResponseError) and isinstance(replies, ResponseError):
+                raise OptionRefused if name == "CONFIG" else self.error_for(reply)
+        self.accepted(replies)
+        for reply in (*queued, *(replies or ())):
             if isinstance(reply, ResponseError):
                 # The server had accepted the command, and failed to run it. Redis does not roll back the others.
                 raise BackendUnavailable(f"Only a part of the change was made. {self.error_for(reply)}") from reply
@@ -157,12 +205,14 @@ class Listener(_Conversation):
         await super().close()
 
 
-async def connect(kind: type[C], address: Address, peer: Peer, *, tls: ssl.SSLContext | None, limit: float) -> C:
-    """A session or listener with the server at `address`, within `limit` seconds."""
-    redis = Redis(connection_pool=_pool(address, tls, limit), single_connection_client=True)
+async def connect(
+    kind: type[C], address: Address, peer: Peer, *, tls: ssl.SSLContext | None, limit: float, connect_limit: float
+) -> C:
+    """A session or listener with the server at `address`, within `connect_limit` seconds; `limit` is for each reply."""
+    redis = Redis(connection_pool=_pool(address, tls, connect_limit), single_connection_client=True)
     conversation = kind(redis, replace(peer, is_new=False), limit)
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(connect_limit):
             await conversation.start()
     except BaseException as error:
         await conversation.close()

@@ -46,7 +46,7 @@ class RedisStore:
         self._in_doubt = True
 
     async def open(self) -> None:
-        await self._client.run(self._open)
+        await self._client.run(lambda session: check(session, self._table, self._lease, self._events, self._log))
 
     async def close(self) -> None:
         if self._lease.is_wanted:
@@ -75,34 +75,32 @@ class RedisStore:
         if self._lease.is_wanted:
             await self._client.run(self._lease.release)
 
-    async def _open(self, session: Session) -> None:
-        await check(session, self._table, self._lease, self._events, self._log)
-        await self._events.check(session)
-        await self._table.exists(session)
-
-    async def _prepare(self, session: Session) -> None:
-        await self._events.check(session)
+    async def _end_doubt(self, session: Session) -> None:
         if self._in_doubt:
             # A server that refuses this now would refuse the late change, too.
-            replies = [await session.try_to(*command) for command in self._table.barrier_commands]
+            replies = await session.try_all(self._table.barrier_commands)
             self._in_doubt = any(isinstance(reply, ResponseError) for reply in replies)
 
     async def _load(self, session: Session) -> dict[str, str]:
-        await self._prepare(session)
+        await self._end_doubt(session)
         return await self._table.read(session)
 
     async def _apply(self, changes: Mapping[str, str | None], session: Session) -> None:
-        await self._prepare(session)
+        await self._end_doubt(session)
         table, lease, events = self._table, self._lease, self._events
+        for_traefik = table.concerns_traefik(changes)
+        if for_traefik:
+            await events.check(session)
         backoff = Backoff(0.01, 0.1, spread=1.0)
         while True:
-            await session.ask("WATCH", *table.watched, lease.key)
-            is_new = not await table.exists(session)
-            await lease.check(session)
-            before, after = await events.commands_around(session) if table.concerns_traefik(changes) else ([], [])
+            questions = [lease.question, *table.questions, *(events.questions if for_traefik else ())]
+            replies = await session.begin([*table.watched, lease.key], *questions)
+            is_new = not table.exists(session, replies[1:3])
+            lease.check(session, replies[0])
+            before, after = events.commands_around(replies[3:]) if for_traefik else ([], [])
             self._in_doubt = True
             try:
-                done = await session.transact(chain(before, table.writes(changes, is_new=is_new), after))
+                done = await session.commit(chain(before, table.writes(changes, is_new=is_new), after))
             except OptionRefused:
                 events.give_up_setting(session.place)
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -44,16 +45,24 @@ class Table:
         #: Removes the rest of a table that has no keys.
         self.removal: Command = ("DEL", self.table, self._format)
 
-    async def exists(self, session: Session) -> bool:
-        """Whether there is a table already. Raises BackendRejected if it cannot be used."""
-        version = await session.try_to("HGET", self.table, _FORMAT_FIELD)
+    @property
+    def questions(self) -> Sequence[Command]:
+        """The commands whose replies say whether there is a table."""
+        return ("HGET", self.table, _FORMAT_FIELD), ("EXISTS", self._format)
+
+    def exists(self, session: Session, replies: Sequence[Any]) -> bool:
+        """Whether there is a table already, by the `replies` to the questions.
+
+        Raises BackendRejected if it cannot be used.
+        """
+        version, has_format = replies
         if isinstance(version, ResponseError):
             if "WRONGTYPE" not in str(version):
                 raise session.error_for(version)
             raise BackendRejected(
                 f"{session.place} has a key {self.table} that is not ours; choose another KVProxy.prefix or database."
             ) from version
-        if version is None and await session.ask("EXISTS", self._format):
+        if session.accepted(has_format) and version is None:
             raise BackendRejected(
                 f"{session.place} has lost the key {self.table}, which is the table. "
                 "Remove the rest, and the Hub writes its routes anew: "
@@ -91,12 +100,17 @@ class Table:
 
     async def read(self, session: Session) -> dict[str, str]:
         """The table as it is at one moment, with the strings that somebody else has changed as they are now."""
-        await self.exists(session)
-        items = iter((await session.ask("HGETALL", self.table, is_long=True)).items())
-        keys: dict[str, str] = {}
-        while found := dict(islice(items, _CHUNK)):
+        *replies, reply = await session.try_all([*self.questions, ("HGETALL", self.table)], is_last_long=True)
+        self.exists(session, replies)
+        words = iter(session.accepted(reply))
+        chunks = []
+        while found := dict(islice(zip(words, words, strict=True), _CHUNK)):
             found.pop(_FORMAT_FIELD, None)
-            await self._update_from_strings(session, found)
+            chunks.append(found)
+            await asyncio.sleep(0)
+        await self._update_from_strings(session, chunks)
+        keys: dict[str, str] = {}
+        for found in chunks:
             try:
                 keys.update((key.decode(), value.decode()) for key, value in found.items())
             except UnicodeDecodeError as error:
@@ -104,27 +118,32 @@ class Table:
                     f"{session.place}: a value below {self.root}/ is not text ({error}), so the Hub has not "
                     "written it; find and delete it."
                 ) from error
+            await asyncio.sleep(0)
         return keys
 
-    async def _update_from_strings(self, session: Session, keys: dict[bytes, bytes]) -> None:
-        """Update `keys` from the strings that Traefik reads, except for those that a commit has changed since."""
-        root = f"{self.root}/".encode()
-        strings = [key for key in keys if key.startswith(_TRAEFIK.encode())]
-        if not strings:
-            await asyncio.sleep(0)
-            return
-        values = await session.ask("MGET", *(root + key for key in strings))
-        different = [key for key, value in zip(strings, values, strict=True) if value != keys[key]]
-        if not different:
-            return
-        fields, values = await session.transact(
-            [("HMGET", self.table, *different), ("MGET", *(root + key for key in different))]
-        ) or ([], [])
+    async def _update_from_strings(self, session: Session, chunks: Sequence[dict[bytes, bytes]]) -> None:
+        """Update `chunks` from the strings that Traefik reads, except for those that a commit has changed since."""
+        parts = [(keys, [key for key in keys if key.startswith(_TRAEFIK.encode())]) for keys in chunks]
+        parts = [(keys, strings) for keys, strings in parts if strings]
+        found = await session.ask_all(self._strings(strings) for _, strings in parts)
+        for (keys, strings), values in zip(parts, found, strict=True):
+            different = [key for key, value in zip(strings, values, strict=True) if value != keys[key]]
+            if different:
+                await self._update_different(session, keys, different)
+
+    async def _update_different(self, session: Session, keys: dict[bytes, bytes], different: list[bytes]) -> None:
+        await session.begin([])
+        fields, values = await session.commit([("HMGET", self.table, *different), self._strings(different)]) or ([], [])
         for key, field, value in zip(different, fields, values, strict=True):
             if value is None and field is not None:
                 del keys[key]
             elif value != field:
                 keys[key] = value
+
+    def _strings(self, keys: Sequence[bytes]) -> Command:
+        """The command that reads the strings of `keys`."""
+        root = f"{self.root}/".encode()
+        return ("MGET", *(root + key for key in keys))
 
     def _name(self, key: str) -> str:
         return f"{self.root}/{key}"

@@ -157,11 +157,12 @@ class TomlBackend(Backend):
         except StillBusy as error:
             raise BackendUnavailable(
                 f"An earlier call still uses {self.directory}, and has not ended within {self.timeout:g} s; "
-                "is its disk healthy?"
+                "is its disk healthy? If it is slow, raise TomlBackend.timeout."
             ) from error
         except TimeoutError as error:
             raise BackendUnavailable(
-                f"{self.directory} did not answer within {self.timeout:g} s; is its disk healthy?"
+                f"{self.directory} did not answer within {self.timeout:g} s; is its disk healthy? "
+                "If it is slow, raise TomlBackend.timeout."
             ) from error
         except PermissionError as error:
             raise BackendRejected(

@@ -166,9 +166,10 @@ class SupportsLease(Protocol):
         `holder` describes this writer for people. From the first call until :meth:`release_lease`, each
         :meth:`~Backend.apply` of this object makes its changes only while the object has the lease, which the store
         checks in the same transaction. Otherwise `apply` raises :class:`~jhub_kvproxy.errors.LeaseLost` and changes
-        nothing. `acquire_lease` raises :class:`~jhub_kvproxy.errors.LeaseHeld`, which says who and since when, if
-        another object has the lease, in this process or another. After `ttl` seconds without a call it is free, also if
-        the process that has it is stopped in the middle of a call, and goes on later.
+        nothing. `acquire_lease` raises :class:`~jhub_kvproxy.errors.LeaseHeld`, which says who and since when, and with
+        which `ttl` if the driver knows it, if another object has the lease, in this process or another. After `ttl`
+        seconds without a call it is free, also if the process that has it is stopped in the middle of a call, and goes
+        on later.
         """
 
     async def release_lease(self) -> None:

@@ -14,6 +14,10 @@ from .contract import Backend, SupportsLease
 
 #: A lease lasts so many times as long as the store takes to grant it: else it runs out while we read and write.
 _MARGIN = 6
+#: But no more than so many times `KVProxy.lease_seconds`.
+_LONGEST = 8
+#: A slow grant, one for longer, and one for less again.
+_GRANTS = 3
 
 
 class Lease:
@@ -29,6 +33,8 @@ class Lease:
         #: Whether another had it when the store was asked last.
         self.is_anothers = False
         self._ends = 0.0
+        #: Whether it was not ours for a while, and nobody was told.
+        self._had_gap = False
         #: The seconds to ask for, and those that it was granted for: `_seconds`, or 2, 4 or 8 times as many.
         self._wanted = self._granted = seconds
 
@@ -53,13 +59,26 @@ class Lease:
         has it, :class:`~jhub_kvproxy.errors.BackendUnavailable` when granting it takes longer than it lasts, or
         whatever the backend does.
         """
-        now = _clock()
-        if self._backend is None or self._ends - now > self._granted - self.interval:
-            return True
-        seconds = self._wanted
+        for _ in range(_GRANTS):
+            if self._backend is None or not self._is_due:
+                break
+            await self._renew(self._backend)
+        had_gap, self._had_gap = self._had_gap, False
+        if had_gap:
+            self._log.info("This hub may write to the store, as the only one")
+        return not had_gap
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether to ask again now: too little of it is left, or it is longer than it needs to be."""
+        return self._wanted < self._granted or self._ends - _clock() <= self._granted - self.interval
+
+    async def _renew(self, backend: SupportsLease) -> None:
+        """Ask for it once."""
+        now, seconds = _clock(), self._wanted
         try:
             with metrics.store_call("lease"):
-                await self._backend.acquire_lease(_holder(), seconds)
+                await backend.acquire_lease(_holder(), seconds)
         except LeaseHeld:
             self.is_anothers = True
             self.lost()
@@ -71,29 +90,36 @@ class Lease:
                 f"The store took {took:.1f} s to grant the lease, which lasts {seconds:g} s; set "
                 f"KVProxy.lease_seconds to {math.ceil(took * 4)} or more, or find out what makes the store slow."
             )
-        self._adapt(took)
-        self._granted = seconds
+        before, self._granted = self._granted, seconds
         ended, self._ends = self._ends, now + seconds
-        is_ours_still = _clock() < ended
-        if not is_ours_still:
-            self._log.info("This hub may write to the store, as the only one")
-        return is_ours_still
-
-    def _adapt(self, took: float) -> None:
-        """Ask for longer next time if the store took long to grant it, or for less again."""
-        before = self._wanted
-        while self._wanted < _MARGIN * took:
-            self._wanted *= 2
-        if self._wanted > self._seconds and self._wanted > 4 * _MARGIN * took:
-            self._wanted /= 2
-        if self._wanted > before:
+        self._had_gap |= ended <= _clock()
+        self._adapt(took)
+        if self._wanted >= self._granted > before:
             self._log.warning(
                 "The store took %.1f s to grant the lease, so this hub asks for %g s instead of the %g s of "
                 "KVProxy.lease_seconds. Route changes take longer; find out what makes the store slow.",
                 took,
-                self._wanted,
+                self._granted,
                 self._seconds,
             )
+
+    def _adapt(self, took: float) -> None:
+        """Ask for longer next time if the store took long to grant it, or for less if it took much less.
+
+        What is longer stays only if the store takes long to grant that, too: the hub that waits for it after a crash
+        should not have to wait longer because the store was slow once.
+        """
+        if (longer := self._suits(took)) > self._wanted:
+            self._wanted = longer
+        elif (shorter := self._suits(2 * took)) < self._wanted:
+            self._wanted = shorter
+
+    def _suits(self, took: float) -> float:
+        """The seconds to ask for when the store takes `took` seconds to grant them."""
+        seconds = self._seconds
+        while seconds < min(_MARGIN * took, _LONGEST * self._seconds):
+            seconds *= 2
+        return seconds
 
     def lost(self) -> None:
         """It is ours no longer."""

@@ -19,8 +19,9 @@ async def open_store(
 ) -> None:
     """Open the store, become its only writer, and take over the table.
 
-    A store that is away is waited for, `store_patience` seconds, and another hub that has the lease,
-    `lease_patience`. Then what it says is raised; whatever does not pass by itself at once.
+    A store that is away is waited for, `store_patience` seconds, and another hub that has the lease, `lease_patience`,
+    or twice as long as its lease lasts if that is longer. Then what it says is raised; whatever does not pass by itself
+    at once.
     """
     notice = Notice(log, _NOTICE_INTERVAL)
     away = held = None
@@ -38,6 +39,8 @@ async def open_store(
             notice.wrong("Waiting for the store, for up to %.0f s more (KVProxy.store_timeout). %s", left, error)
         except (LeaseHeld, LeaseLost) as error:
             away, held = None, held or now
+            if isinstance(error, LeaseHeld) and error.seconds:
+                lease_patience = max(lease_patience, 2 * error.seconds)
             if time.monotonic() + _INTERVAL > held + lease_patience:
                 raise
             notice.wrong("Waiting until this hub may write (KVProxy.when_lease_held, KVProxy.lease_seconds). %s", error)

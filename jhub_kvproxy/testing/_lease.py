@@ -44,6 +44,9 @@ class LeaseTests(Suite):
             with pytest.raises(LeaseHeld) as held:
                 await second.acquire_lease("hub-2", _LONG)
             assert "hub-1 on node-7 (pid 42)" in str(held.value), "LeaseHeld must say who has the lease."
+            assert held.value.seconds in (None, _LONG), (
+                "LeaseHeld.seconds must be the ttl of who has the lease, or None."
+            )
         await first.acquire_lease("hub-1 on node-7 (pid 42)", _LONG)
         with pytest.raises(LeaseHeld):
             await second.acquire_lease("hub-2", _LONG)

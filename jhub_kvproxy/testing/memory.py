@@ -21,6 +21,7 @@ class _Lease:
     token: str
     holder: str
     since: datetime
+    ttl: float
     expiry: float
 
 
@@ -89,9 +90,12 @@ class MemoryBackend(Backend):
         since = datetime.now(UTC)
         if lease and lease.expiry > now:
             if lease.token != self._token:
-                raise LeaseHeld(f"{lease.holder} has held {self.prefix!r} in memory since {lease.since:%F %T} UTC.")
+                raise LeaseHeld(
+                    f"{lease.holder} has held {self.prefix!r} in memory since {lease.since:%F %T} UTC.",
+                    seconds=lease.ttl,
+                )
             since = lease.since
-        self._table.lease = _Lease(self._token, holder, since, now + ttl)
+        self._table.lease = _Lease(self._token, holder, since, ttl, now + ttl)
 
     async def release_lease(self) -> None:
         if self._table.lease and self._table.lease.token == self._token:

@@ -77,7 +77,7 @@ def _text(certificates: Sequence[x509.Certificate]) -> str:
 def _certificates(file: File) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(file.content)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise TraefikError(f"{file.option}: {file.path} {_fault(file, 'certificate')}.") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,7 +13,9 @@ TERM, ONE, TWO = "@term@", "@one@", "@two@"
 
 _KEYS = ["", "/a", "/a/b", "/a/b/c%2Fd"]
 _ODD_KEYS = ["/a/", "a b", "/a%62", "h.example/a", "/a/\ud800", "//", "/a\x00", "/a\n"]
-_ODD_TARGETS = ["http://127.0.0.1:1", "ftp://a", "http://", "http://a b", "", "http://a?b", "/"]
+#: Nobody listens there.
+NOBODY = "http://127.0.0.1:1"
+_ODD_TARGETS = [NOBODY, "ftp://a", "http://", "http://a b", "", "http://a?b", "/"]
 _ODD_REVISIONS = [
     *("", "x", "-", ".", "1-a.1", "g-a.1", "1-a.-1", "-1-a.1", "0x1-a.1", "1ffffffffffffffff-a.1", "\ud800"),
     *(f"{TERM}-w.0", f"{TERM}-w.1e3", f"{TERM}-w.99999999999999999999", f"{TERM}-a.9", f"{TERM}-x.1"),
@@ -89,13 +92,25 @@ def _changed(raw: bytes, draw: st.DrawFn) -> bytes:
     )
 
 
+#: What went wrong once: the method, the message, and the status of the answer.
+FOUND = {
+    "half a character": ("PUT", f'{{"revision":"{TERM}-w.5","form":"\\ud800","put":{{}}}}', 200),
+    "a route to delete that has no name": (
+        "PATCH",
+        f'{{"from":"{TERM}-w.5","revision":"{TERM}-w.7","form":"f","delete":[null]}}',
+        400,
+    ),
+    "another case in a name": ("PUT", f'{{"revision":"{TERM}-w.5","form":"f","put":{{"/a":{{"T":"{ONE}"}}}}}}', 200),
+}
+
+
 class _Twice(dict[str, Any]):
     """An object of JSON in which a name stands more than once."""
 
 
 def read(body: bytes) -> dict[str, Any]:
     """The message that the plugin may take `body` for, with all its fields; ValueError when it may not take it."""
-    message = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_object)
+    message = _in_go(json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_object))
     if not isinstance(message, dict) or isinstance(message, _Twice):
         raise ValueError("no object, or a field stands there twice")
     # Go takes null for nothing.
@@ -105,7 +120,22 @@ def read(body: bytes) -> dict[str, Any]:
         raise ValueError("a text is none, or there is no revision")
     if not isinstance(taken["put"], dict) or isinstance(taken["put"], _Twice) or not isinstance(taken["delete"], list):
         raise ValueError("the routes are none, or one stands there twice")
+    if not all(isinstance(key, str) for key in taken["delete"]):
+        raise ValueError("a route to delete has no name")
+    # Go knows the names of a route's fields in any case.
+    taken["put"] = {key: {name.lower(): value for name, value in route.items()} for key, route in taken["put"].items()}
     return taken
+
+
+def _in_go(value: Any) -> Any:
+    """`value` with half a character replaced, as Go reads it."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, list):
+        return [_in_go(each) for each in value]
+    if isinstance(value, dict):
+        return type(value)((_in_go(name), _in_go(each)) for name, each in value.items())
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Request targets that proxies, servers and browsers have read in different ways."""
+"""Request targets that proxies, servers and browsers have read in different ways, and values of JSON."""
 
 from __future__ import annotations
 
@@ -47,4 +47,11 @@ targets = st.one_of(
         st.sampled_from(["/user/alice/", "/user/alice/../bob", "\\user\\bob", "", "?x", "/hub/"]),
     ),
     st.lists(st.sampled_from(_ATOMS), min_size=1, max_size=8).map(lambda atoms: "/" + "".join(atoms)),
+)
+
+#: What JSON has, and what Python's writes though it has it not.
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["\ud800", ""]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text() | st.just("\ud800"), below, max_size=3),
+    max_leaves=8,
 )

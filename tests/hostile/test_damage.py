@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
+import os
+import tomllib
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jhub_kvproxy import BackendRejected, Batch
+from jhub_kvproxy import BackendRejected, Batch, LeaseHeld
+from jhub_kvproxy.errors import TraefikError
+from jhub_kvproxy.traefik import pem
 from jhub_kvproxy.traefik.certificate import self_signed
-from jhub_kvproxy.traefik.dynamic import base_config
+from jhub_kvproxy.traefik.instance import Instance
+from jhub_kvproxy.traefik.launching import launch_of
 from jhub_kvproxy.traefik.plugin_files import plugin_files
 from jhub_kvproxy.traefik.program import Program
 from jhub_kvproxy.traefik.runtime import RuntimeDirectory
+from jhub_kvproxy.traefik.settings import TraefikSettings
 from jhub_kvproxy.traefik.state import State
+from jhub_kvproxy.traefik.upstream import ClientFiles, TimeLimits
 from jhub_kvproxy_backends.toml import TomlBackend
 from tests.hostile.explore import explore
+from tests.hostile.strategies import values
 
 EXAMPLES = 200
 TABLE = {
@@ -141,24 +151,123 @@ def test_a_damaged_state_file_tells_of_no_traefik(tmp_path):
     explore(for_all, EXAMPLES)
 
 
-@pytest.mark.fuzz
-def test_what_traefik_reads_is_written_again_before_it_is_started(tmp_path):
-    """Its base configuration, its static one, a certificate, the plugin."""
-    runtime = RuntimeDirectory(tmp_path / "run")
-    files = {runtime.path / name: content for name, content in plugin_files().items()}
-    base = base_config(cert_file="/cert.pem", key_file="/key.pem", extra={})
-    files |= {runtime.path / "dynamic" / "kvproxy-base.toml": tomli_w.dumps(base).encode()}
-    files |= dict(
-        zip([runtime.path / "default-cert.pem", runtime.path / "default-key.pem"], self_signed(), strict=True)
+@pytest.fixture
+def launched(tmp_path, run):
+    """How a hub starts the Traefik of a directory, and what that is; it is a program that does nothing."""
+    certificate, key = _pair_in(tmp_path)
+    settings = TraefikSettings(
+        public_url="http://127.0.0.1:8000",
+        limits=TimeLimits(0, 0, 0, 0),
+        traefik_cmd=("true",),
+        runtime_dir=str(tmp_path / "run"),
+        internal_ssl=ClientFiles(str(certificate), str(key), str(certificate)),
     )
-    runtime.write(files)
+    instance = Instance(RuntimeDirectory(tmp_path / "run"), SimpleNamespace(term=1), logging.getLogger("damage"))
+    yield instance, run(launch_of(settings, None, logging.getLogger("damage")))
+    instance.stop(30)
+
+
+@pytest.mark.fuzz
+def test_what_traefik_reads_is_written_again_before_it_is_started(tmp_path, launched):
+    """All that a directory has: the configurations, the certificates, the plugin, the state."""
+    instance, launch = launched
+
+    def start():
+        instance.find(launch.files)
+        instance.spawn(launch, Program())
+        instance.end(30)
+        instance.last_words()
+
+    start()
+    directory = tmp_path / "run"
+    link, static, state = (directory / name for name in ("traefik-with-secrets.toml", "traefik.toml", "traefik.json"))
+    target = os.readlink(link)
+    files = {file: file.read_bytes() for file in directory.rglob("*") if file.is_file() and file != link}
+    names = {str(file.relative_to(directory)) for file in files}
+    certificates = {"default-cert.pem", "default-key.pem", "internal-identity.pem"}
+    assert names == {*map(str, plugin_files()), *certificates, "dynamic/kvproxy-base.toml", static.name, state.name}
+    files[link] = files[static]
     changes = st.sampled_from(sorted(files)).flatmap(lambda file: st.tuples(st.just(file), damaged(files[file])))
 
     @given(changes)
     def for_all(change):
         file, changed = change
+        file.unlink()
         file.write_bytes(changed)
-        runtime.write(files)
-        assert file.read_bytes() == files[file]
+        start()
+        assert tomllib.loads(static.read_text()) == launch.static(f"127.0.0.1:{instance.api_port}", 8000)
+        assert State.read(state).pid == instance.pid
+        assert os.readlink(link) == target
+        assert all(path.read_bytes() == files[path] for path in files.keys() - {static, state, link})
+
+    explore(for_all, 30)
+
+
+def _pair_in(directory):
+    """The files of a certificate and its key."""
+    files = directory / "cert.pem", directory / "key.pem"
+    for file, content in zip(files, self_signed(), strict=True):
+        file.write_bytes(content)
+    return files
+
+
+@pytest.mark.fuzz
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_damaged_certificate_or_key_is_a_pair_or_named(tmp_path):
+    """A hub that runs keeps the copies that it has; one that starts says which file is wrong."""
+    certificate, key = _pair_in(tmp_path)
+    files = [pem.read("JupyterHub.ssl_cert", certificate), pem.read("JupyterHub.ssl_key", key)]
+
+    @given(st.tuples(*(st.just(file.content) | damaged(file.content) for file in files)))
+    def for_all(contents):
+        read = [replace(file, content=content) for file, content in zip(files, contents, strict=True)]
+        try:
+            pair = pem.pair(*read)
+            assert pem.authorities(read[0]) == pair.certificate
+        except TraefikError as error:
+            why = str(error)
+        else:
+            why = f"{certificate} and {key} are a pair"
+        assert str(certificate) in why or str(key) in why
+
+    explore(for_all, 2 * EXAMPLES)
+
+
+@pytest.mark.fuzz
+def test_a_file_without_a_checksum_is_read_or_named(tmp_path, run):
+    """It may be of an older release, and hold anything."""
+    backend = run(opened(tmp_path))
+    lease, state = backend.directory / "lease", tmp_path / "traefik.json"
+    program = {"command": "c", "version": "3", "files": {"/x": [1, 2, 3]}}
+    usual = {
+        backend.table_file: {"format": 1, "keys": TABLE},
+        lease: {"token": "t", "holder": "h", "since": "s", "expiry": 1.5},
+        state: {"pid": 7, "api_port": 8099, **program, "written": ["a"], "term": 1},
+    }
+
+    @st.composite
+    def contents(draw):
+        """A file and its content, of which a value or two are others."""
+        file = draw(st.sampled_from(sorted(usual)))
+        changed = draw(st.dictionaries(st.sampled_from(sorted(usual[file])), values, max_size=2))
+        content = json.dumps(usual[file] | changed).encode()
+        return file, draw(st.just(content) | damaged(content))
+
+    @given(contents())
+    def for_all(drawn):
+        file, content = drawn
+        for each in usual:
+            each.unlink(missing_ok=True)
+        file.write_bytes(content)
+        other, why = run(opened(tmp_path)), str(file)
+        try:
+            keys = run(other.load()).keys
+            assert all(isinstance(value, str) for item in keys.items() for value in item)
+            run(other.acquire_lease("other", 600))
+        except (BackendRejected, LeaseHeld) as error:
+            why = str(error)
+        assert str(file) in why
+        found = State.read(state)
+        assert found is None or all(path.is_relative_to(tmp_path) for path in found.files(tmp_path))
 
     explore(for_all, EXAMPLES)

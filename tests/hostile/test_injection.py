@@ -19,6 +19,7 @@ from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.routing.routes import Route
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
+from tests.hostile.strategies import values
 from tests.model import winner
 from tests.stores import find_store
 from tests.strategies import NAMES
@@ -55,6 +56,7 @@ raw_specs = st.one_of(
     st.builds("{}.hub.example/".format, texts),
     st.builds("/user/alice/{}".format, texts),
     texts,
+    st.builds("/user/x{}/".format, st.sampled_from(["/a" * 1100, "y" * 5000, "/%2F" * 300, "/" + "\u79c0" * 900])),
 )
 _DIRTY = [
     "",
@@ -72,6 +74,7 @@ _DIRTY = [
     "/é",
     ",http://x",
     "@x",
+    *("//", "/..", "/../x", "/%2e%2e", "/.", "/a;b", "/@x", "//x/", "/" + "x" * 5000, "/a" * 1000),
 ]
 _STRANGE = [
     "http://",
@@ -82,7 +85,19 @@ _STRANGE = [
     "http://a:b@127.0.0.1:1",
     "",
     "\x00",
+    *("http://a:99999", "http:a", "//a:1", "http:///a", "http://[127.0.0.1]:1", "http://[::1]x:1", "http://a:1:1"),
+    *("http://a:4_1", "http://a:\uff11", "http://\ud800:1", "ws://a:1", "unix:/a", "http+unix://%2Fa"),
+    *(None, 7, b"http://a"),
 ]
+#: The same server in other words.
+_SAME = [
+    ("http://", "HTTP://"),
+    ("127.0.0.1:", "127.0.0.1:0"),
+    ("127.0.0.1", "[::ffff:127.0.0.1]"),
+    ("127.0.0.1", "localhost"),
+]
+#: What JSON does not have, or gives back as something else.
+_NO_JSON = [float("nan"), float("inf"), b"x", {1: 2}, (1,), {"x"}, object]
 SECRET = "leaked-by-a-template"
 #: What strangers may not change: who gets these, whatever routes there are beside.
 FIXED = {"/": "hub", "/hub/": "hub", "/user/alice/": "alice"}
@@ -141,13 +156,21 @@ def test_a_route_takes_its_own_requests_and_no_others(play):
         st.just(stranger),
         st.just(stranger),
         st.sampled_from(_DIRTY).map(lambda dirt: stranger + dirt),
+        st.sampled_from(_SAME).map(lambda words: stranger.replace(*words)),
         st.sampled_from(_STRANGE),
     )
-    data = st.dictionaries(texts, texts | st.none(), max_size=3)
+    data = st.one_of(
+        st.dictionaries(texts, texts | st.none(), max_size=3),
+        st.dictionaries(texts, values | st.sampled_from(_NO_JSON), max_size=3),
+        st.sampled_from([None, [], "x"]),
+    )
 
     @given(st.lists(st.tuples(raw_specs, targets, data), min_size=6, max_size=24, unique_by=lambda route: route[0]))
     def for_all(wanted):
         there = play.run(replace(wanted))
+        for spec, target, data in wanted:
+            if spec in there and spec not in FIXED:
+                assert (there[spec]["target"], there[spec]["data"]) == (target, {} if data is None else data), spec
         asked = list(WATCHED)
         for spec in there:
             path = "/" + "/".join(map(_again, spec.partition("/")[2].split("/")))

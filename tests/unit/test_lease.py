@@ -111,3 +111,10 @@ async def test_a_hub_whose_tasks_are_cancelled_gives_up_the_lease(hubs):
     await asyncio.wait(tasks)
     assert hubs.table.lease is None
     assert await hubs.new(when_lease_held="fail").get_route("/user/a/")
+
+
+async def test_a_hub_that_fails_if_told_so_outlasts_a_long_lease_of_a_dead_one(hubs):
+    """Such as that of a hub whose store was slow."""
+    dead = MemoryBackend(name=hubs.name, prefix=PREFIX)
+    await dead.acquire_lease("a dead hub", 3)
+    assert await hubs.new(when_lease_held="fail", lease_seconds=1).get_all_routes() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ssl import DER_cert_to_PEM_cert
 
 import pytest
 from cryptography import x509
@@ -105,3 +106,11 @@ def test_a_chain_stays_in_its_order():
 def test_our_own_certificate_is_one_that_traefik_can_use():
     cert, key = self_signed()
     assert pem.pair(file(cert), file(key)).certificate.encode() == cert
+
+
+def test_a_certificate_of_a_version_that_there_is_not_is_said_to_be_damaged():
+    known = x509.load_pem_x509_certificate(certificate(CURVE)).public_bytes(Encoding.DER)
+    changed = known.replace(bytes.fromhex("a003020102"), bytes.fromhex("a00302010a"), 1)
+    content = DER_cert_to_PEM_cert(changed).encode()
+    with pytest.raises(TraefikError, match=r"JupyterHub.ssl_cert: /key.pem has a certificate that cannot be read"):
+        pem.pair(file(content, "JupyterHub.ssl_cert"), file(text(CURVE)))

@@ -47,9 +47,9 @@ class StoreOptions(HasTraits):
         Seconds for which the store grants a Hub the lease: the right to be the only one that writes to the prefix.
 
         The Hub renews it every third of this time. After a Hub was killed or lost the store, the next Hub waits for up
-        to this time. A Hub that is stopped releases the lease, so the next one need not wait. A Hub whose store is slow
-        asks for up to 8 times as long, and logs a warning. At least 1, and more than the store takes to grant it. 0: no
-        lease; then make sure yourself that no two Hubs use the same prefix.
+        to this time. A Hub that is stopped releases the lease, so the next one need not wait. A Hub whose store stays
+        slow asks for 2, 4 or 8 times as long, and logs a warning. At least 1, and more than the store takes for that.
+        0: no lease; then make sure yourself that no two Hubs use the same prefix.
         """,
     )
     when_lease_held = CaselessStrEnum(
@@ -60,8 +60,9 @@ class StoreOptions(HasTraits):
         What a Hub does when it starts while another Hub has the lease of the same prefix: `wait` or `fail`.
 
         With `wait`, it waits until the other Hub has ended, however long that takes, and takes over. With `fail`, it
-        ends after twice `lease_seconds`; by then the lease of a Hub that was killed has expired. In both cases the log
-        says every few seconds who has the lease, and since when.
+        ends after twice the time that the other Hub's lease lasts, at least twice `lease_seconds`; by then the lease of
+        a Hub that was killed has expired. In both cases the log says every few seconds who has the lease, and since
+        when.
         """,
     )
 

@@ -64,12 +64,27 @@ func (m *message) readField(decoder *json.Decoder, name string) error {
 	case "form":
 		return cutOff(decoder.Decode(&m.form))
 	case "delete":
-		return cutOff(decoder.Decode(&m.remove))
+		return m.readKeys(decoder)
 	case "put":
 		return m.readRoutes(decoder)
 	}
 	var unknown json.RawMessage
 	return cutOff(decoder.Decode(&unknown))
+}
+
+// readKeys refuses null, which Go would take for the key of the default route.
+func (m *message) readKeys(decoder *json.Decoder) error {
+	keys := []*string{}
+	if err := decoder.Decode(&keys); err != nil {
+		return cutOff(err)
+	}
+	for _, key := range keys {
+		if key == nil {
+			return errors.New("the message has null where the key of a route is wanted")
+		}
+		m.remove = append(m.remove, *key)
+	}
+	return nil
 }
 
 func (m *message) readRoutes(decoder *json.Decoder) error {

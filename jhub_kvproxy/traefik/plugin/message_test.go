@@ -51,6 +51,8 @@ var notMessages = map[string]string{
 	`{"revision": "9-w.1", "put": {"/a%62": {"t": "http://a"}}}`:                        "host and path",
 	`{"revision": "9-w.1", "delete": "/a"}`:                                             "cannot unmarshal string",
 	`{"revision": "9-w.1", "delete": [1]}`:                                              "cannot unmarshal number",
+	`{"revision": "9-w.1", "delete": [null]}`:                                           "null",
+	`{"revision": "9-w.1", "delete": ["/a", null]}`:                                     "null",
 	`{"revision": "9-w.1", "delete": ["/a"], "delete": ["/b"]}`:                         "twice",
 	`{"revision": "9-w.1", "put": {"/a": {"t": "http://a"`:                              "cut off",
 	`{"revision": "9-w.1", "later": ` + strings.Repeat(`[`, 20000):                      "",

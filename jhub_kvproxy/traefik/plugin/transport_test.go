@@ -221,3 +221,24 @@ func TestIdleConnectionsOfAReplacedTransportAreClosed(t *testing.T) {
 		t.Error("the connection is still open")
 	}
 }
+
+func TestADamagedIdentityIsReadOrRefused(t *testing.T) {
+	name := identity(t, "client", newAuthority(t, "servers"), newAuthority(t, "clients"))
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range text {
+		changed := append([]byte{}, text...)
+		changed[at] ^= 1 << (at % 8)
+		for _, content := range [][]byte{changed, text[:at]} {
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			config, err := readIdentity(name)
+			if (config == nil) == (err == nil) {
+				t.Errorf("%d: %v %v", at, config, err)
+			}
+		}
+	}
+}
