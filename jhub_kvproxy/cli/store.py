@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from ..aio import to_the_end
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
-from ..hub.settings import Delivery
+from ..options.settings import Delivery
 from ..routing.records import RECORDS
 from ..routing.records import Table as RecordsTable
 from ..routing.routes import Route

@@ -15,8 +15,8 @@ from traitlets.config import Config
 
 from ..errors import KVProxyError
 from ..files import write_atomically
-from ..hub.chosen import provider_of, traefik_settings_of
 from ..hub.proxy import KVProxy
+from ..options.chosen import provider_of, traefik_settings_of
 from ..traefik.dynamic import API_USERS_ENV, base_env
 from ..traefik.external import external_dynamic, external_static
 from ..traefik.plugin_files import module_name, plugin_files
