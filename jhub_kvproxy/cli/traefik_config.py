@@ -17,12 +17,15 @@ from ..errors import KVProxyError
 from ..files import write_atomically
 from ..hub.proxy import KVProxy
 from ..options.chosen import provider_of, traefik_settings_of
+from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.mistakes import silent_log
 from ..traefik.dynamic import API_USERS_ENV, base_env
 from ..traefik.external import external_dynamic, external_static
 from ..traefik.plugin_files import module_name, plugin_files
 from ..traefik.settings import TraefikSettings
 from ..traefik.static import merge
-from .config import DEFAULT_FILE, ConfigurationError, add_hub_arguments, load_for_hub, proxy_class_for, silent_log
+from .arguments import add_hub_arguments
+from .proxy_class import proxy_class_for
 from .replicas import secret_options
 from .text import as_json
 
