@@ -6,27 +6,32 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .static import PUBLIC
+from .static import API, PUBLIC
 
-#: A load balancer has this long to notice that the replica is about to end (/_chp_healthz answers 503), and then what
-#: is under way has this long to end.
+# A load balancer has this long to notice that the replica is about to end (/_chp_healthz answers 503), and then what
+# is under way has this long to end. Who is sent here meanwhile needs the newest routes, so the API stays too.
+_LIFE_CYCLE = {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
+#: The part of the static configuration of a replica that may end at any time.
 DRAINING: Mapping[str, Any] = {
-    "entryPoints": {PUBLIC: {"transport": {"lifeCycle": {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}}}}
+    "entryPoints": {name: {"transport": {"lifeCycle": _LIFE_CYCLE}} for name in (PUBLIC, API)}
 }
+#: Traefik's own (pkg/config/static/entrypoints.go).
+_DEFAULTS = {"requestacceptgracetimeout": "0s", "gracetimeout": "10s"}
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def draining_seconds(static: Mapping[str, Any]) -> float:
     """How long a Traefik with this static configuration takes to end, at most."""
-    # Traefik's names have any case, and ours have one; whoever spells them in two ways is told elsewhere.
-    lowered = _lowered(static["entryPoints"][PUBLIC].get("transport", {}))
-    life_cycle = lowered.get("lifecycle", {})
-    return sum(_seconds(life_cycle.get(name)) for name in ("requestacceptgracetimeout", "gracetimeout"))
+    transports = [_below(point, "transport") for point in static["entryPoints"].values()]
+    cycles = [_DEFAULTS | _below(transport, "lifecycle") for transport in transports]
+    return max(sum(_seconds(cycle[name]) for name in _DEFAULTS) for cycle in cycles)
 
 
-def _lowered(tree: Any) -> Any:
-    return {str(name).lower(): _lowered(value) for name, value in tree.items()} if isinstance(tree, Mapping) else tree
+def _below(table: Any, name: str) -> dict[str, Any]:
+    """The table `name` in `table`, with its keys in lower case: Traefik takes them in any. Empty if it is no table."""
+    found = next((value for key, value in table.items() if key.lower() == name), None)
+    return {key.lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
 
 
 def _seconds(value: Any) -> float:

@@ -36,8 +36,9 @@ def test_the_static_configuration_is_the_hubs(hub):
     public = static["entryPoints"]["public"]
     assert (public["address"], public["http"]["tls"]) == ("10.0.0.1:8443", {})
     assert public["forwardedHeaders"]["trustedIPs"] == ["10.0.0.9"]
-    assert public["transport"]["lifeCycle"] == {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
-    assert static["entryPoints"]["api"] == {"address": ":9099"}
+    life_cycle = {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
+    assert public["transport"]["lifeCycle"] == life_cycle
+    assert static["entryPoints"]["api"] == {"address": ":9099", "transport": {"lifeCycle": life_cycle}}
     assert static["providers"]["etcd"]["rootKey"] == "jupyterhub/traefik"
     assert static["accessLog"] == {}
     assert run("traefik-config", "--api-address", "10.0.0.2:1", cwd=hub).out.count("10.0.0.2:1") == 1

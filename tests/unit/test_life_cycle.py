@@ -17,8 +17,9 @@ def static(life_cycle):
 @pytest.mark.parametrize(
     ("life_cycle", "seconds"),
     [
-        ({}, 0),
+        ({}, 10),
         ({"graceTimeOut": "2s"}, 2),
+        ({"requestAcceptGraceTimeout": "3s"}, 13),
         ({"graceTimeOut": 7, "requestAcceptGraceTimeout": "1m30s"}, 97),
         ({"GRACETIMEOUT": "1500ms", "requestAcceptGraceTimeout": "0.5h"}, 1801.5),
         ({"graceTimeOut": "soon"}, 0),
@@ -27,6 +28,11 @@ def static(life_cycle):
 )
 def test_durations_are_read_as_traefik_reads_them(life_cycle, seconds):
     assert draining_seconds(static(life_cycle)) == pytest.approx(seconds)
+
+
+def test_the_slowest_entry_point_counts():
+    points = {"api": {"address": ":1"}, "public": static({"graceTimeOut": "2s"})["entryPoints"]["public"]}
+    assert draining_seconds({"entryPoints": points}) == 10
 
 
 def test_one_that_others_start_has_time_for_load_balancers_and_for_requests(tmp_path):
