@@ -19,11 +19,15 @@ def silent_log() -> logging.Logger:
     return log
 
 
-def mistakes(config: Config, read: Iterable[type[Configurable]], others: Iterable[str]) -> Iterator[str]:
+def mistakes(
+    config: Config, read: Iterable[type[Configurable]], others: Iterable[str], *, is_complete: bool = False
+) -> Iterator[str]:
     """A sentence for each option that does not exist, and for each section that looks like a misspelled class.
 
-    `read` are the classes whose sections are checked, `others` the names of further classes that exist.
+    `read` are the classes whose sections are checked, `others` the names of further classes that exist. If the
+    configuration `is_complete`, there are no others.
     """
+    read = list(read)
     sections = {name: cls for cls in read for name in cls.section_names()}
     classes = {cls.__name__: cls for cls in read}
     for section, settings in config.items():
@@ -34,5 +38,9 @@ def mistakes(config: Config, read: Iterable[type[Configurable]], others: Iterabl
             for option in settings:
                 if option not in known:
                     yield f"c.{section}.{option}: {section} has no such option{did_you_mean(option, known)}"
-        elif section not in others and (meant := nearest(section, classes, _SURELY_MEANT)):
+        elif section in others:
+            continue
+        elif is_complete:
+            yield f"c.{section}: there is no such class here{did_you_mean(section, [*sections, *others])}"
+        elif meant := nearest(section, classes, _SURELY_MEANT):
             yield f"c.{section}: there is no such class; did you mean c.{meant}?"
