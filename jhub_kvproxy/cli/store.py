@@ -96,7 +96,7 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
     prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
     scratch = backend_for(proxy, prefix)
     routes = [Route("/check/", "http://127.0.0.1:1", {})]
-    table = RecordsTable(routes) if proxy.delivery == Delivery.PUSH else RoutingTable(Routing.TREE, routes)
+    table = RecordsTable(routes) if proxy.delivery != Delivery.STORE else RoutingTable(Routing.TREE, routes)
     keys = table.keys
     may_be_written = False
     try:

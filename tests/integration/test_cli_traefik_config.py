@@ -114,3 +114,14 @@ def test_what_cannot_be_is_said_in_a_sentence(hub, words, status, sentence):
     assert (result.status, result.out) == (status, "")
     assert sentence in result.err
     assert result.err.count("\n") == status
+
+
+def test_for_an_agent_the_api_is_on_loopback_and_there_is_no_provider_but_files(tmp_path):
+    config = 'c.KVProxy.should_start = False\nc.KVProxy.delivery = "agent"\nc.KVProxy.backend_class = "etcd"\n'
+    (tmp_path / "jupyterhub_config.py").write_text(config)
+    static = tomllib.loads(run("traefik-config", cwd=tmp_path).out)
+    assert static["entryPoints"]["api"]["address"] == "127.0.0.1:8099"
+    assert static["experimental"]["localPlugins"]
+    assert "etcd" not in static["providers"]
+    words = "traefik-config", "--Agent.traefik_api_url=http://127.0.0.1:9000"
+    assert tomllib.loads(run(*words, cwd=tmp_path).out)["entryPoints"]["api"]["address"] == "127.0.0.1:9000"
