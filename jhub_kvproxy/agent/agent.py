@@ -69,6 +69,7 @@ class Agent:
     def end(self) -> None:
         """Say that users must be sent elsewhere; what is served stays so until :meth:`close`."""
         self.states.is_ending = True
+        self._feed.expects_end = True
         self.states.changed()
 
     async def close(self) -> None:

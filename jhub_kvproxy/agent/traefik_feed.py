@@ -40,6 +40,8 @@ class TraefikFeed(Feed):
         #: Its version; empty: not known.
         self.version = ""
         self._traefik = api
+        #: Whether Traefik is about to end, so that its silence is no news.
+        self.expects_end = False
         self._merged = merged
         self._is_sure = is_sure
         self._changed = changed
@@ -109,7 +111,7 @@ class TraefikFeed(Feed):
             if self._told:
                 self._log.warning("Traefik %s at %s takes our table again", self.version, self.api.name)
             self._told = ""
-        elif trouble != self._told and now - self._well_at > _PATIENCE:
+        elif trouble != self._told and now - self._well_at > _PATIENCE and not self.expects_end:
             self._log.warning("%s", trouble)
             self._told = trouble
         self.trouble = trouble

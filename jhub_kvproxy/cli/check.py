@@ -14,18 +14,12 @@ from traitlets import TraitError
 
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
+from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.mistakes import mistakes, silent_log
 from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
-from .config import (
-    DEFAULT_FILE,
-    ConfigurationError,
-    add_hub_arguments,
-    chosen_proxy,
-    load_for_hub,
-    mistakes,
-    proxy_class_for,
-    silent_log,
-)
+from .arguments import add_hub_arguments
+from .proxy_class import chosen_proxy, proxy_class_for
 from .replicas import Needs, try_binary, try_replicas
 from .report import Report, StepFailed
 from .secrets import Secrets

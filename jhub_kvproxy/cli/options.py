@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from traitlets import Bool, Container, Dict, Enum, Float, HasTraits, Integer, Tr
 
 from ..did_you_mean import did_you_mean
 from ..errors import BackendNotFound
+from ..options.secret_names import variable_of
 from ..store.registry import find_backend, installed_backends
 from .text import as_json, paragraphs, width, wrapped
 
@@ -26,7 +26,6 @@ _TYPES: tuple[tuple[type[TraitType[Any, Any]], str], ...] = (
     (Dict, "dict"),
     (Type, "class"),
 )
-_VARIABLE = re.compile(r"environment variable\s+`*([A-Z][A-Z0-9_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,11 @@ def options_of(configurable: type[HasTraits]) -> list[Option]:
 
 
 def _option(name: str, trait: TraitType[Any, Any]) -> Option:
-    variable = _VARIABLE.search(trait.help)
     # The class's default, not an object's: that may come from the environment, and be secret.
     default = trait.default()
     default = None if default is Undefined else default
     help = inspect.cleandoc(trait.help)
-    return Option(name, _type(trait), default, variable[1] if variable else None, help)
+    return Option(name, _type(trait), default, variable_of(trait), help)
 
 
 def _type(trait: TraitType[Any, Any]) -> str:

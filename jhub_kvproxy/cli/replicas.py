@@ -15,9 +15,9 @@ import aiohttp
 import tomli_w
 
 from ..errors import TraefikError
-from ..hub.chosen import provider_of
 from ..hub.proxy import KVProxy
-from ..hub.settings import Delivery
+from ..options.chosen import provider_of
+from ..options.settings import Delivery
 from ..push import plugin
 from ..routing.records import revision_in
 from ..routing.revision import Revision

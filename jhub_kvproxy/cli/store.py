@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from ..aio import to_the_end
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
-from ..hub.settings import Delivery
+from ..options.settings import Delivery
 from ..routing.records import RECORDS
 from ..routing.records import Table as RecordsTable
 from ..routing.routes import Route
@@ -96,7 +96,7 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
     prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
     scratch = backend_for(proxy, prefix)
     routes = [Route("/check/", "http://127.0.0.1:1", {})]
-    table = RecordsTable(routes) if proxy.delivery == Delivery.PUSH else RoutingTable(Routing.TREE, routes)
+    table = RecordsTable(routes) if proxy.delivery != Delivery.STORE else RoutingTable(Routing.TREE, routes)
     keys = table.keys
     may_be_written = False
     try:

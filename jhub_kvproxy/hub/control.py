@@ -16,6 +16,7 @@ from ..activity.tracker import Activity
 from ..agents import client
 from ..aio import cancel
 from ..errors import BackendError, TraefikError
+from ..options.settings import Delivery, Settings
 from ..push import plugin
 from ..push.readiness import Readiness
 from ..store.contract import Backend
@@ -34,7 +35,6 @@ from .gauges import GAUGES, Source
 from .open_files import raise_limit
 from .rest_api import RESTAPI
 from .routes import Routes
-from .settings import Delivery, Settings
 from .ways import agents_of, required_agents, way_of
 
 

@@ -9,10 +9,10 @@ from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from traitlets import TraitType
 
+from ..options import Options
+from ..options.chosen import settings_of
 from ..store.contract import Backend
-from .chosen import settings_of
 from .control import Control
-from .options import Options
 from .routes import is_foreign
 
 

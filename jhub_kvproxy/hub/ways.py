@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ..agents.client import AgentAPI
 from ..agents.delivery import AgentDelivery
 from ..errors import TraefikError
+from ..options.settings import Delivery, Settings
 from ..push.delivery import PushDelivery
 from ..push.plugin import Answer
 from ..push.readiness import Readiness
@@ -31,7 +32,6 @@ from ..traefik_routers.provider import readable_by_traefik
 from ..traefik_routers.serving import Serving
 from ..traefik_routers.table import Routing, RoutingTable
 from ..traefik_routers.throttle import CommitThrottle
-from .settings import Delivery, Settings
 
 
 class DeliveryWay(Protocol):

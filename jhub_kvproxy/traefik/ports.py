@@ -27,13 +27,13 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there, which `option` demands."""
+async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url", who: str = "Traefik") -> None:
+    """Raises :class:`TraefikError` when `who` could not listen there, which `option` demands."""
     where = f"port {port} of {host or 'this machine'}"
     try:
         addresses = await listening_addresses(host, port)
     except OSError as error:
-        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set {option}.") from error
+        raise TraefikError(f"{who} cannot listen on {where}: {error}. Set {option}.") from error
     for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as probe:
@@ -50,4 +50,4 @@ async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") 
                 "or choose a port above 1023",
                 errno.EADDRNOTAVAIL: "this machine has no such address; choose another",
             }.get(error.errno or 0, str(error))
-            raise TraefikError(f"Traefik cannot listen on {where}: {why} with {option}.") from error
+            raise TraefikError(f"{who} cannot listen on {where}: {why} with {option}.") from error

@@ -16,9 +16,9 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from jhub_kvproxy import KVProxyError, RouteNotReady
-from jhub_kvproxy.hub.chosen import settings_of
 from jhub_kvproxy.hub.gauges import GAUGES
 from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.options.chosen import settings_of
 from jhub_kvproxy.push.replica import Standing
 from jhub_kvproxy.routing.hub_options import HUB_OPTIONS, Claim, HubOptions
 from jhub_kvproxy.routing.records import REVISION

@@ -6,9 +6,9 @@ from typing import Any
 
 from traitlets import CaselessStrEnum, Float, HasTraits, TraitError, Type, Unicode, Union, validate
 
-from ...errors import BackendNotFound
-from ...store.contract import Backend
-from ...store.registry import find_backend, of_this_contract
+from ..errors import BackendNotFound
+from ..store.contract import Backend
+from ..store.registry import find_backend, of_this_contract
 
 
 class StoreOptions(HasTraits):

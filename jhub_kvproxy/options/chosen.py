@@ -1,4 +1,4 @@
-"""What the traits of a KVProxy, and the JupyterHub that it belongs to, come to: the settings, frozen."""
+"""What the options of a proxy, and the JupyterHub that it belongs to, come to: the settings, frozen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..traefik_routers.provider import store_provider
 from .settings import Delivery, Settings
 
 if TYPE_CHECKING:
-    from .proxy import KVProxy
+    from . import Options
 
 
-def settings_of(proxy: KVProxy) -> Settings:
+def settings_of(proxy: Options) -> Settings:
     """What was chosen for `proxy`. Raises :class:`~jhub_kvproxy.errors.TraefikError` for addresses that are none."""
     return Settings(
         **_named_alike(Settings, proxy, but=("traefik", "delivery", "claim")),
@@ -29,7 +29,7 @@ def settings_of(proxy: KVProxy) -> Settings:
     )
 
 
-def traefik_settings_of(proxy: KVProxy, downstream: Sequence[str]) -> TraefikSettings:
+def traefik_settings_of(proxy: Options, downstream: Sequence[str]) -> TraefikSettings:
     """The part of the settings that is about Traefik, in the way of :func:`settings_of`.
 
     `downstream` is ``JupyterHub.trusted_downstream_ips``.
@@ -43,12 +43,12 @@ def traefik_settings_of(proxy: KVProxy, downstream: Sequence[str]) -> TraefikSet
     )
 
 
-def provider_of(proxy: KVProxy) -> StoreProvider | None:
+def provider_of(proxy: Options) -> StoreProvider | None:
     """How a Traefik of `proxy` reads the routes from the store; None: its plugin is told them."""
     return store_provider(proxy.backend) if proxy.delivery == Delivery.STORE else None
 
 
-def _named_alike(kind: Any, proxy: KVProxy, but: tuple[str, ...] = ()) -> dict[str, Any]:
+def _named_alike(kind: Any, proxy: Options, but: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of the dataclass `kind` that `proxy` has under the same name."""
     values = {field.name: getattr(proxy, field.name) for field in fields(kind) if field.name not in but}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from jupyterhub.traitlets import Command
 from traitlets import CaselessStrEnum, Dict, HasTraits, Integer, List, Unicode, default
 
-from ...traefik.instance import API_USER
+from ..traefik.instance import API_USER
+from .command import Command
 
 
 class TraefikOptions(HasTraits):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyterhub.utils import url_path_join
 from traitlets import Bool, HasTraits, List, TraitError, Unicode, Union, default, validate
 
-from ...errors import RouteRejected
-from ...routing.policy import Policy, Selection
-from ...routing.routes import Pattern, Route
+from ..errors import RouteRejected
+from ..routing.policy import Policy, Selection
+from ..routing.routes import Pattern, Route
 
 _WHICH = """
         `True`: all routes; `False`: none; or a list of routespecs, such as `["/services/old/"]`.
@@ -78,7 +77,7 @@ class RouteOptions(HasTraits):
 
     @property
     def _hub_error_target(self) -> str:
-        return str(url_path_join(self.hub.url, "error")) if self.hub else ""
+        return f"{self.hub.url.rstrip('/')}/error" if self.hub else ""
 
     @default("error_target")
     def _default_error_target(self) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from traitlets import CaselessStrEnum, HasTraits, Integer, List, TraitError, Unicode, Union, validate
 
-from ...traefik.prometheus import LABELS, address_of
-from ...traefik.static import address
+from ..traefik.prometheus import LABELS, address_of
+from ..traefik.static import address
 
 
 class MetricsOptions(HasTraits):

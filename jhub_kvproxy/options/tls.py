@@ -6,8 +6,8 @@ from typing import Any
 
 from traitlets import CaselessStrEnum, Dict, HasTraits, List, TraitError, Unicode, validate
 
-from ...did_you_mean import nearest
-from ...traefik.front import CIPHERS, CLIENT_AUTH
+from ..did_you_mean import nearest
+from ..traefik.front import CIPHERS, CLIENT_AUTH
 
 
 class TLSOptions(HasTraits):

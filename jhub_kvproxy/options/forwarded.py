@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from traitlets import HasTraits, List, Unicode
 
-from ...errors import TraefikError
+from ..errors import TraefikError
 
 
 class ForwardedOptions(HasTraits):

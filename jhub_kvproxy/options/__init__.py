@@ -1,5 +1,10 @@
-"""The options of :class:`~jhub_kvproxy.hub.proxy.KVProxy`, one class for each subject; KVProxy inherits from all."""
+"""The options of :class:`~jhub_kvproxy.hub.proxy.KVProxy`, one class for each subject, and the settings they make."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from ..store.contract import Backend
 from .activity import ActivityOptions
 from .agents import AgentOptions
 from .forwarded import ForwardedOptions
@@ -28,4 +33,12 @@ class Options(
     ActivityOptions,
     RESTAPIOptions,
 ):
-    """All options."""
+    """All options. Whoever inherits from it also has what a proxy of JupyterHub has, as far as it is named here."""
+
+    #: The JupyterHub; None: it runs elsewhere, or not at all.
+    app: Any
+    public_url: str
+    ssl_cert: str
+    ssl_key: str
+    host_routing: bool
+    backend: Backend

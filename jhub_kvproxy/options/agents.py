@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from traitlets import HasTraits, List, TraitError, Unicode, default, validate
 
-from ...deprecation import RenamedOption, renamed_variable
+from ..deprecation import RenamedOption, renamed_variable
 
 _DROPPED_IN = "jhub-kvproxy 0.3.0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from traitlets import CaselessStrEnum, Float, HasTraits, default
 
-from ..settings import Delivery
+from .settings import Delivery
 
 
 class RoutingOptions(HasTraits):
