@@ -15,7 +15,7 @@ from ..activity.told import ToldActivity
 from ..activity.tracker import Activity
 from ..agents import client
 from ..aio import cancel
-from ..errors import BackendError, TraefikError
+from ..errors import BackendError
 from ..options.settings import Delivery, Settings
 from ..push import plugin
 from ..push.readiness import Readiness
@@ -23,7 +23,7 @@ from ..store.contract import Backend
 from ..store.guard import Guard
 from ..store.lease import Lease
 from ..store.opening import open_store
-from ..traefik.api import TraefikAPI, check_versions
+from ..traefik.api import check_versions
 from ..traefik.discovery import AnyEndpoint, Discovery
 from ..traefik.endpoint import Endpoint
 from ..traefik.launching import launch_of
@@ -35,7 +35,7 @@ from .gauges import GAUGES, Source
 from .open_files import raise_limit
 from .rest_api import RESTAPI
 from .routes import Routes
-from .ways import agents_of, required_agents, way_of
+from .ways import agents_of, required_agents, required_traefiks, way_of
 
 
 class Control:
@@ -146,7 +146,7 @@ class Control:
         if agents:
             await self._follow(stack, agents, await agents.find())
         elif not settings.should_start:
-            traefiks = self._traefiks()
+            traefiks = required_traefiks(settings, self._log)
             found = await traefiks.find()
             await check_versions(found)
             await self._follow(stack, traefiks, found)
@@ -170,17 +170,6 @@ class Control:
         stack.push_async_callback(cancel, [closer])
         stack.push_async_callback(self._close_renewal)
         await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing
-
-    def _traefiks(self) -> Discovery[TraefikAPI]:
-        """What finds the Traefiks that others start."""
-        settings = self.settings
-        if not settings.traefik_api_urls:
-            raise TraefikError(
-                "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
-                'such as ["http://127.0.0.1:8099"].'
-            )
-        make = partial(TraefikAPI, username=settings.traefik_api_username, password=settings.traefik_api_password)
-        return Discovery(settings.traefik_api_urls, make, self._log)
 
     async def _follow(self, stack: AsyncExitStack, discovery: Discovery[AnyEndpoint], found: list[AnyEndpoint]) -> None:
         stack.push_async_callback(discovery.close)

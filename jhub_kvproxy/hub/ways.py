@@ -25,6 +25,7 @@ from ..store.contract import Backend
 from ..store.lease import Lease
 from ..store.reconciler import Committed, Reconciler
 from ..store.writer import Writer
+from ..traefik.api import TraefikAPI
 from ..traefik.discovery import Discovery
 from ..traefik.upstream import TRANSPORT
 from ..traefik_routers.delivery import StoreDelivery
@@ -76,6 +77,17 @@ def way_of(settings: Settings, backend: Backend, lease: Lease, readiness: Readin
             return _by_agents(settings, backend, lease, readiness, log)
         case Delivery.STORE:
             return _by_store(settings, backend, lease, readiness, log)
+
+
+def required_traefiks(settings: Settings, log: Any) -> Discovery[TraefikAPI]:
+    """What finds the Traefiks that others start. Raises :class:`~jhub_kvproxy.errors.TraefikError` without a URL."""
+    if not settings.traefik_api_urls:
+        raise TraefikError(
+            "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
+            'such as ["http://127.0.0.1:8099"].'
+        )
+    make = partial(TraefikAPI, username=settings.traefik_api_username, password=settings.traefik_api_password)
+    return Discovery(settings.traefik_api_urls, make, log)
 
 
 def required_agents(settings: Settings, log: Any) -> Discovery[AgentAPI]:

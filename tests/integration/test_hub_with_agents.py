@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -69,7 +72,7 @@ async def test_a_traefik_that_dies_is_named_and_its_routes_come_back(site, other
         await proxy.add_route("/user/a/", await site.server("a"), {})
         others.traefik.kill()
         await until(lambda: _has_trouble(asking), "the agent does not notice")
-        with pytest.raises(RouteNotReady, match="says: Traefik at .* cannot be reached"):
+        with pytest.raises(RouteNotReady, match=r"says: Traefik at .* cannot be reached"):
             await proxy.add_route("/user/b/", await site.server("b"), {})
         others.traefik.launch()
 
@@ -80,6 +83,34 @@ async def test_a_traefik_that_dies_is_named_and_its_routes_come_back(site, other
         await proxy.add_route("/user/b/", await site.server("b"), {})
         assert await site.client.server("/user/a/") == "a"
         assert await site.client.server("/user/b/") == "b"
+
+
+async def test_the_check_asks_the_agents(site, others):
+    async with agent(site, others) as (_, asking):
+        await hub(site, asking).add_route("/user/a/", await site.server("a"), {})
+        status, said = await _check(site, asking.url)
+        assert status == 0, said
+        assert f"{asking.url} (Traefik 3." in said
+        assert "serves this table" in said
+        others.traefik.kill()
+        await until(lambda: _has_trouble(asking), "the agent does not notice")
+        status, said = await _check(site, asking.url)
+        assert status == 1
+        assert f"The agent at {asking.url} says: Traefik at" in said
+    status, said = await _check(site, asking.url)
+    assert status == 1
+    assert f"The agent at {asking.url} cannot be reached" in said
+
+
+async def _check(site, url):
+    """The exit status of ``jhub-kvproxy check``, and what it says."""
+    words = ["check", f"--KVProxy.prefix={site.store.prefix}", f"--TomlBackend.path={site.store.traits['path']}"]
+    words += ["--KVProxy.delivery=agent", f"--KVProxy.agent_urls={url}", "--KVProxy.ready_timeout=1"]
+    command = [sys.executable, "-c", "from jhub_kvproxy.cli import main; main()", *words]
+    environ = {**os.environ, "KVPROXY_AGENT_TOKEN": TOKEN}
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=site.directory, env=environ)
+    said = (await process.communicate())[0].decode()
+    return process.returncode, " ".join(said.split())
 
 
 async def _has_trouble(asking):
