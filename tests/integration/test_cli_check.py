@@ -121,7 +121,7 @@ async def test_a_traefik_that_is_pushed_the_table_serves_it(site):
     words += ["--KVProxy.should_start=False", "--KVProxy.delivery=push", "--KVProxy.ready_timeout=1"]
     words += [f"--KVProxy.traefik_api_urls={supervisor.api.url}"]
     words += [f"--KVProxy.traefik_api_password={supervisor._instance.api_password}"]
-    command = [sys.executable, "-c", "from jhub_kvproxy.cli import main; main()", *words]
+    command = [sys.executable, "-c", "import sys; from jhub_kvproxy.cli import main; sys.exit(main())", *words]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=site.directory)
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said

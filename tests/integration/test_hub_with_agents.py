@@ -95,7 +95,7 @@ async def test_the_check_asks_the_agents(site, others):
         others.traefik.kill()
         await until(lambda: _has_trouble(asking), "the agent does not notice")
         status, said = await _check(site, asking.url)
-        assert status == 1
+        assert status == 1, said
         assert f"The agent at {asking.url} says: Traefik at" in said
     status, said = await _check(site, asking.url)
     assert status == 1
@@ -106,7 +106,7 @@ async def _check(site, url):
     """The exit status of ``jhub-kvproxy check``, and what it says."""
     words = ["check", f"--KVProxy.prefix={site.store.prefix}", f"--TomlBackend.path={site.store.traits['path']}"]
     words += ["--KVProxy.delivery=agent", f"--KVProxy.agent_urls={url}", "--KVProxy.ready_timeout=1"]
-    command = [sys.executable, "-c", "from jhub_kvproxy.cli import main; main()", *words]
+    command = [sys.executable, "-c", "import sys; from jhub_kvproxy.cli import main; sys.exit(main())", *words]
     environ = {**os.environ, "KVPROXY_AGENT_TOKEN": TOKEN}
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=site.directory, env=environ)
     said = (await process.communicate())[0].decode()
