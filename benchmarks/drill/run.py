@@ -66,7 +66,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
 def _keep_logs(directory: Path, logs: Path) -> None:
     shutil.rmtree(logs, ignore_errors=True)  # logs of another run would not match this one
     logs.mkdir(parents=True)
-    for pattern in ("hub-*.log", "traefik-*.log"):
+    for pattern in ("hub-*.log", "traefik-*.log", "agent-*.log"):
         for log in directory.rglob(pattern):
             shutil.copy(log, logs)
 
