@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -10,13 +11,14 @@ from typing import Self
 class SlowNetwork:
     """Takes connections on :attr:`port`, within ``async with``, and carries them to `target`, another port.
 
-    What a client sends arrives :attr:`delay` seconds later; answers come at once.
+    What a client sends arrives :attr:`delay` seconds later; answers come at once, as `rewrite` makes them.
     """
 
-    def __init__(self, target: int, delay: float = 0.0) -> None:
+    def __init__(self, target: int, delay: float = 0.0, *, rewrite: Callable[[bytes], bytes] = bytes) -> None:
         self.delay = delay
         self.port = 0
         self._target = target
+        self._rewrite = rewrite
         self._carrying: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -38,7 +40,7 @@ class SlowNetwork:
             with suppress(OSError, asyncio.CancelledError):
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
                 try:
-                    answers = asyncio.create_task(_carry(far_reader, writer))
+                    answers = asyncio.create_task(self._carry(far_reader, writer))
                     await self._carry_slowly(reader, far_writer)
                     await answers
                 finally:
@@ -70,9 +72,8 @@ class SlowNetwork:
         finally:
             sending.cancel()
 
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-        writer.write_eof()
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(self._rewrite(data))
+            writer.write_eof()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from servers.disk import own_mounts
+from servers.errors import Unavailable
 from servers.programs import find
 
 from .. import command, environment
 from ..progress import Progress
-from .faults import FAULTS, Times
+from .faults import FAULTS, Fault, Times
 from .options import Options, parse
 from .report import name_of, text, write
 from .run import drill
@@ -27,8 +29,8 @@ async def _drill(options: Options) -> int:
     for backend in options.backends:
         for program in ("haproxy", "traefik", *_PROGRAMS[backend]):
             find(program)
+    faults = _possible([fault for fault in FAULTS if fault.name in options.faults], options)
     about = await asyncio.to_thread(environment.describe)
-    faults = [fault for fault in FAULTS if fault.name in options.faults]
     times = Times.within(options.minutes)
     progress = Progress(len(faults) * len(options.backends))
     status = 0
@@ -42,6 +44,20 @@ async def _drill(options: Options) -> int:
         print(f"\n## {result.name}\n\n{text(result)}\n{', '.join(map(str, files))}", flush=True)
         status |= not result.is_met
     return status
+
+
+def _possible(faults: list[Fault], options: Options) -> list[Fault]:
+    """Those of `faults` that can be made here; of each other one, print why not. No thread may run yet."""
+    if "toml" not in options.backends or not any(fault.needs_disk for fault in faults):
+        return faults
+    try:
+        own_mounts()
+    except Unavailable as error:
+        for fault in faults:
+            if fault.needs_disk:
+                print(f"drill: without '{fault.title}': {error}", file=sys.stderr)
+        return [fault for fault in faults if not fault.needs_disk]
+    return faults
 
 
 if __name__ == "__main__":

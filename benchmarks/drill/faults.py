@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from servers.calls import Gone
+from servers.disk import SmallDisk
 from servers.errors import Unavailable
 
 from .judging import Bound, Marks
@@ -17,6 +18,14 @@ from .site import Site
 _BURST = 30
 # Seconds within which an old hub that goes on must learn that it may not write.
 _INTRUDER_TIMEOUT = 40.0
+# The default of KVProxy.lease_seconds.
+_LEASE = 10.0
+# Seconds within which the balancer has noticed that a Traefik is dead.
+_NOTICED_AFTER = 2.0
+# Seconds within which a Traefik that was started again must serve everything that it did.
+_SERVED_WITHIN = 10.0
+_ANSWERS_AFTER = 2.5
+_CLOCK_AHEAD = 2 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Times:
     @classmethod
     def within(cls, minutes: float) -> Times:
         """Times for all faults in about so many minutes. An outage is 20 s at most, and no time is 0."""
-        share = minutes / 4
+        share = minutes / 6
         return cls(max(60 * share, 2), max(3 * share, 0.5), min(20.0, max(20 * share, 1)), max(10 * share, 2))
 
 
@@ -44,8 +53,9 @@ class Fault:
     #: What visitors may notice, with the table pushed into Traefik.
     bound: Bound
     do: Callable[[Site, Marks, Times], Awaitable[None]]
-    #: Whether it needs a store with processes.
+    #: Whether it needs a store with processes, or one that is a directory, on a file system of its own.
     needs_processes: bool = False
+    needs_disk: bool = False
     #: What they may notice where each Traefik reads the store by itself; None: the same.
     store_bound: Bound | None = None
 
@@ -59,11 +69,10 @@ async def _changes(site: Site, marks: Marks, times: Times) -> None:
 
 
 async def _traefik_killed(site: Site, marks: Marks, times: Times) -> None:
-    traefik = site.replicas[0].process
-    marks.victim, marks.fault = traefik.name, time.monotonic()
-    traefik.kill()
+    marks.fault = time.monotonic()
+    _kill_traefik(site, marks)
     await asyncio.sleep(times.outage / 2)
-    traefik.launch()
+    site.replicas[0].process.launch()
 
 
 async def _store_killed(site: Site, marks: Marks, times: Times) -> None:
@@ -145,6 +154,86 @@ async def _hub_out_of_files(site: Site, marks: Marks, times: Times) -> None:
     marks.back = time.monotonic()
 
 
+async def _disk_full(site: Site, marks: Marks, times: Times) -> None:
+    assert site.disk
+    site.disk.fill()
+    filling = asyncio.create_task(_keep_full(site.disk))
+    try:
+        marks.fault = time.monotonic()
+        _kill_traefik(site, marks)
+        await asyncio.sleep(times.outage / 2)
+        await _start_traefik(site, marks)
+        await asyncio.sleep(times.outage / 2)
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+    site.disk.make_room()
+    marks.back = time.monotonic()
+
+
+async def _keep_full(disk: SmallDisk) -> None:
+    """A hub that removes a file makes room for another, as long as nobody else takes it."""
+    while True:
+        disk.fill()
+        await asyncio.sleep(0.01)
+
+
+async def _both_killed(site: Site, marks: Marks, times: Times) -> None:
+    marks.fault = time.monotonic()
+    for member in site.store.members:
+        member.kill()
+    await asyncio.sleep(max(times.outage, 1.2 * _LEASE))
+    _kill_traefik(site, marks)
+    await asyncio.sleep(_NOTICED_AFTER)
+    if site.delivery == "push":
+        await _start_traefik(site, marks)
+    else:
+        site.replicas[0].process.launch()  # it has nothing to serve until it can read the store
+    await asyncio.sleep(times.outage / 4)
+    site.store.launch()
+    await asyncio.to_thread(site.store.wait)
+    marks.back = time.monotonic()
+
+
+async def _hub_ahead(site: Site, marks: Marks, times: Times) -> None:
+    await site.replace_hub(await site.new_hub(clock_ahead=_CLOCK_AHEAD))
+    await asyncio.sleep(times.after)
+    site.changes.burst(_BURST)
+    await asyncio.sleep(0.05)
+    marks.fault = time.monotonic()
+    await site.hub.kill()
+    marks.back = time.monotonic()
+    await site.boot(await site.same_hub())
+
+
+async def _store_slow(site: Site, marks: Marks, times: Times) -> None:
+    way = await site.slow_store()
+    await site.replace_hub(await site.new_hub(way=way))
+    await asyncio.sleep(times.quiet)
+    marks.fault = time.monotonic()
+    way.delay = _ANSWERS_AFTER
+    await asyncio.sleep(2 * times.outage)
+    way.delay = 0.0
+    marks.back = time.monotonic()
+
+
+def _kill_traefik(site: Site, marks: Marks) -> None:
+    traefik = site.replicas[0].process
+    marks.victim, marks.killed = traefik.name, time.monotonic()
+    traefik.kill()
+
+
+async def _start_traefik(site: Site, marks: Marks) -> None:
+    """Start the killed Traefik again; it must serve everything while the fault lasts."""
+    began = time.monotonic()
+    site.replicas[0].process.launch()
+    try:
+        served = await site.until_served(site.replicas[0], _SERVED_WITHIN)
+        marks.notes.append(f"the Traefik that was started again served all routes after {served - began:.1f} s")
+    except TimeoutError:
+        marks.missed.append(f"a Traefik that was started again did not serve all routes within {_SERVED_WITHIN:g} s")
+
+
 FAULTS = [
     Fault("changes", "route changes only", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
@@ -164,4 +253,22 @@ FAULTS = [
     Fault("hub-killed", "hub killed, then restarted", Bound(live_within=20.0), _hub_killed),
     Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=20.0), _hub_paused),
     Fault("hub-out-of-files", "hub out of file descriptors", Bound(), _hub_out_of_files),
+    Fault(
+        "disk-full",
+        "disk of the table full, one Traefik killed",
+        Bound(own_may_fail=True),
+        _disk_full,
+        needs_disk=True,
+    ),
+    Fault(
+        "both-killed",
+        "store killed, then one Traefik",
+        Bound(own_may_fail=True),
+        _both_killed,
+        needs_processes=True,
+        store_bound=Bound(own_may_fail=True, live_within=25.0),
+    ),
+    Fault("hub-ahead", "hub with its clock ahead killed", Bound(live_within=20.0), _hub_ahead),
+    # The last: the hub goes on by the way that was slow.
+    Fault("store-slow", "store slow", Bound(changes_may_fail=False), _store_slow, needs_processes=True),
 ]

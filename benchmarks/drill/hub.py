@@ -17,6 +17,7 @@ from servers.serve import serve
 
 from ..worker.make import make_part
 from .book import path
+from .clock import set_ahead
 
 # Seconds between checks in the Helm chart for Kubernetes; JupyterHub's own default is 300 s.
 _POLL_INTERVAL = 60.0
@@ -32,8 +33,11 @@ class Hub:
         self._web: web.AppRunner | None = None
         self._polling: asyncio.Task[None] | None = None
 
-    async def make(self, name: str, port: int, specification: dict[str, Any]) -> None:
+    async def make(self, name: str, port: int, specification: dict[str, Any], clock_ahead: float) -> None:
+        """Make the proxy object. The hub's wall clock is `clock_ahead` seconds ahead."""
         self._name, self._port = name, port
+        if clock_ahead:
+            set_ahead(clock_ahead)
         self._proxy = make_part(hub_url=f"http://127.0.0.1:{port}", **specification).proxy
 
     async def boot(self, users: dict[str, str]) -> None:

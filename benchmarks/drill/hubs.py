@@ -25,8 +25,10 @@ class HubProcess:
         self._calls = Calls(name, process)
 
     @classmethod
-    async def spawn(cls, name: str, port: int, specification: dict[str, Any], directory: Path) -> HubProcess:
-        """A hub that has made its proxy object, but not used it."""
+    async def spawn(
+        cls, name: str, port: int, specification: dict[str, Any], directory: Path, clock_ahead: float = 0.0
+    ) -> HubProcess:
+        """A hub that has made its proxy object, but not used it. Its wall clock is `clock_ahead` seconds ahead."""
         log = directory / f"{name}.log"
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
@@ -40,7 +42,8 @@ class HubProcess:
             )
         hub = cls(name, port, process)
         try:
-            await hub.call("make", timeout=60, name=name, port=port, specification=specification)
+            told = {"name": name, "port": port, "specification": specification, "clock_ahead": clock_ahead}
+            await hub.call("make", timeout=60, **told)
         except Gone:
             raise BenchmarkError(f"{name} does not start: {last_words(log)}") from None
         except BaseException:

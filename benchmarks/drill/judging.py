@@ -34,9 +34,12 @@ class Marks:
     #: When the fault began, and when the part was back; None: never.
     fault: float | None = None
     back: float | None = None
-    #: The name of the Traefik that was killed.
+    #: The name of the Traefik that was killed, and when.
     victim: str = ""
+    killed: float | None = None
     notes: list[str] = field(default_factory=list)
+    #: What the fault found amiss.
+    missed: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ def tally(
 
 def misses(row: Row, bound: Bound) -> list[str]:
     """How `row` misses `bound`."""
-    missed = []
+    missed = list(row.marks.missed)
     others = row.failed_late + (0 if bound.own_may_fail else row.failed_own)
     if others:
         when = f" later than {bound.grace:g} s" if bound.grace else ""
@@ -145,9 +148,9 @@ def longest_gap(times: Sequence[float], began: float, ended: float) -> float:
 
 def _is_own(event: Event, marks: Marks, server: Server) -> bool:
     """Whether `event` ended because it was under way on the Traefik that was killed."""
-    if not marks.victim or marks.fault is None or not event.port or event.outcome != "failed":
+    if marks.killed is None or not event.port or event.outcome != "failed":
         return False
-    is_in_time = event.started <= marks.fault + _IN_FLIGHT and event.ended >= marks.fault
+    is_in_time = event.started <= marks.killed + _IN_FLIGHT and event.ended >= marks.killed
     return is_in_time and server(event.port, event.ended) == marks.victim
 
 

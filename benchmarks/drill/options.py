@@ -46,7 +46,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument(
         "--minutes",
         type=_between(0.01, 600),
-        default=4.0,
+        default=6.0,
         help="minutes for each backend, about, with all faults (default: %(default)g)",
     )
     parser.add_argument(

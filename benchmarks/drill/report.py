@@ -118,7 +118,7 @@ def _cells(row: Row) -> list[str]:
 def _as_json(row: Row, began: float) -> dict[str, Any]:
     """`row` with its times as seconds since the drill began."""
     content = asdict(row)
-    for place, names in ((content, ("began", "ended")), (content["marks"], ("fault", "back"))):
+    for place, names in ((content, ("began", "ended")), (content["marks"], ("fault", "back", "killed"))):
         for name in names:
             if place[name] is not None:
                 place[name] = round(place[name] - began, 3)

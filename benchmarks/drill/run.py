@@ -32,7 +32,8 @@ async def drill(
     with tempfile.TemporaryDirectory(prefix="kvproxy-drill-") as name:
         progress.note(f"{backend}: starting")
         try:
-            async with Site(backend, delivery, size, Path(name)) as site:
+            has_disk = any(fault.needs_disk for fault in faults)
+            async with Site(backend, delivery, size, Path(name), has_disk=has_disk) as site:
                 return await _drill(site, faults, times, progress)
         finally:
             _keep_logs(Path(name), logs)
@@ -42,7 +43,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
     backend, began = site.backend, time.monotonic()
     rows = []
     for fault in faults:
-        if fault.needs_processes and not site.store.members:
+        if (fault.needs_processes and not site.store.members) or (fault.needs_disk and not site.disk):
             progress.skip(1)
             continue
         progress.step(f"{backend}: {fault.title}")

@@ -16,19 +16,22 @@ from typing import Any
 from jhub_kvproxy.store.registry import find_backend
 from servers.calls import Gone
 from servers.cluster import Cluster
+from servers.disk import SmallDisk
 from servers.errors import Unavailable
 from servers.ports import free_port
 from servers.process import Process
 from servers.programs import ROOT
 
 from ..errors import BenchmarkError
+from ..probe import Probe
 from ..routes import user
 from .balancer import Balancer
-from .book import Book
+from .book import Book, path
 from .changes import Changes
 from .hubs import HubProcess
+from .network import SlowStore
 from .replicas import Replica, make_replicas
-from .stores import STORES
+from .stores import STORES, Files
 from .sweep import Found, compare_table, sweep
 from .visitors import Visitors
 
@@ -53,7 +56,8 @@ class Size:
 class Site:
     """A site of `size` on the store of `backend`, which runs within ``async with``.
 
-    `delivery` is :attr:`KVProxy.delivery`: how the table gets to Traefik.
+    `delivery` is :attr:`KVProxy.delivery`: how the table gets to Traefik. With `has_disk`, a store that is a directory
+    has a file system of its own, :attr:`disk`.
     """
 
     store: Cluster
@@ -64,12 +68,14 @@ class Site:
     visitors: Visitors
     changes: Changes
 
-    def __init__(self, backend: str, delivery: str, size: Size, directory: Path) -> None:
+    def __init__(self, backend: str, delivery: str, size: Size, directory: Path, *, has_disk: bool = False) -> None:
         self.backend = backend
         self.delivery = delivery
         self.size = size
         #: A server without a user.
         self.spare = ""
+        self.disk: SmallDisk | None = None
+        self._has_disk = has_disk
         self._directory = directory
         self._stack = AsyncExitStack()
         self._hubs = 0
@@ -86,10 +92,13 @@ class Site:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def new_hub(self) -> HubProcess:
-        """Another hub, with its own name and port, not booted."""
+    async def new_hub(self, *, clock_ahead: float = 0.0, way: SlowStore | None = None) -> HubProcess:
+        """Another hub, with its own name and port, not booted.
+
+        Its wall clock is `clock_ahead` seconds ahead, and it uses the store by `way`.
+        """
         self._hubs += 1
-        return await self._spawn(f"hub-{self._hubs}", free_port())
+        return await self._spawn(f"hub-{self._hubs}", free_port(), clock_ahead, way)
 
     async def same_hub(self) -> HubProcess:
         """The hub that was killed, started again, and not booted."""
@@ -109,6 +118,23 @@ class Site:
                     raise
                 await asyncio.sleep(1)
         self.hub = hub
+
+    async def replace_hub(self, hub: HubProcess) -> None:
+        """Kill the hub between two changes, and boot `hub` in its place."""
+        await self.changes.pause()
+        await self.hub.kill()
+        await self.boot(hub)
+        self.changes.resume()
+
+    async def slow_store(self) -> SlowStore:
+        """A way to the store that may be slow, until the site ends."""
+        return await self._stack.enter_async_context(SlowStore(self.store))
+
+    async def until_served(self, replica: Replica, timeout: float) -> float:
+        """Wait until `replica` serves all users whose servers do not change; returns when. Raises TimeoutError."""
+        async with Probe(replica.port) as probe:
+            seen = await probe.until({path(name): port for name, port in self._lasting.items()}, timeout)
+        return max(seen.values())
 
     async def sweep(self) -> Found:
         """Lost and wrong routes now. No route may change meanwhile."""
@@ -131,15 +157,18 @@ class Site:
     async def _start(self) -> None:
         self.store = STORES[self.backend](self._directory)
         self._stack.callback(self.store.kill)
+        if self._has_disk and isinstance(self.store, Files):
+            self.disk = self._stack.enter_context(SmallDisk(self.store.make(), "16m"))
         self.store.launch()
         await asyncio.to_thread(self.store.wait)
-        self.replicas = await make_replicas(self.size.replicas, self._configuration(), self._directory)
+        self.replicas = await make_replicas(self.size.replicas, self._configuration(self.store.traits), self._directory)
         for replica in self.replicas:
             self._stack.callback(replica.process.kill)
             replica.process.launch()
         servers = await self._start_servers()
         self.spare = servers.pop()
         users = {user(number): servers[number] for number in range(self.size.users)}
+        self._lasting = users
         self.book = Book(users)
         self.balancer = Balancer(self.replicas, self._directory)
         self._stack.callback(self.balancer.stop)
@@ -172,8 +201,9 @@ class Site:
         await asyncio.to_thread(servers.wait_until, lambda: servers.log.endswith("]\n"))
         return [str(port) for port in json.loads(servers.log)]
 
-    async def _spawn(self, name: str, port: int) -> HubProcess:
-        hub = await HubProcess.spawn(name, port, self._specification(), self._directory)
+    async def _spawn(self, name: str, port: int, clock_ahead: float = 0.0, way: SlowStore | None = None) -> HubProcess:
+        specification = self._specification((way or self.store).traits)
+        hub = await HubProcess.spawn(name, port, specification, self._directory, clock_ahead)
         self._stack.push_async_callback(hub.kill)
         return hub
 
@@ -193,8 +223,8 @@ class Site:
                 raise BenchmarkError("the websockets did not connect in time")
             await asyncio.sleep(0.1)
 
-    def _configuration(self) -> dict[str, Any]:
-        """The hub's, by class."""
+    def _configuration(self, store: dict[str, Any]) -> dict[str, Any]:
+        """The hub's, by class, where `store` are the traits of the driver."""
         traits = {
             "backend_class": self.backend,
             "prefix": _PREFIX,
@@ -202,11 +232,11 @@ class Site:
             "should_start": False,
             "traefik_api_password": self._password,
         }
-        return {"KVProxy": traits, find_backend(self.backend).__name__: self.store.traits}
+        return {"KVProxy": traits, find_backend(self.backend).__name__: store}
 
-    def _specification(self) -> dict[str, Any]:
+    def _specification(self, store: dict[str, Any]) -> dict[str, Any]:
         """What makes a hub's proxy object, see :func:`..worker.make.make_part`."""
-        config = self._configuration()
+        config = self._configuration(store)
         config["KVProxy"]["traefik_api_urls"] = [replica.api_url for replica in self.replicas]
         return {
             "kind": "own",

@@ -22,6 +22,11 @@ class Files(Cluster):
         self._directory = directory / "table"
         self.traits = {"path": str(self._directory)}
 
+    def make(self) -> Path:
+        """Make the directory, and return it."""
+        self._directory.mkdir(mode=0o700)
+        return self._directory
+
     def is_ready(self) -> bool:
         return True
 

@@ -34,7 +34,8 @@ class Pusher(Keepers):
     alone; unless that is a later revision of the very writer whose work the store has, and so has lost.
 
     While the `lease` of replicas that are not our own is not held, another hub may be the writer. Then replicas are
-    asked, but nothing is sent to them.
+    asked, and only those that serve nothing are sent our table, unless the store says that another has the lease. If
+    it has, but we cannot know, its table takes the place of ours there, since its term is later.
     """
 
     def __init__(
@@ -73,8 +74,11 @@ class Pusher(Keepers):
         finally:
             self.answers.pop(replica, None)
 
-    def _may_push(self) -> bool:
-        return self._owns_replicas or self._lease.is_held
+    def _may_push(self, served: Served) -> bool:
+        """Whether a table may be sent to a replica that serves this."""
+        if self._owns_replicas or self._lease.is_held:
+            return True
+        return not served.revision and not self._lease.is_anothers
 
     async def _bring_up(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         """Have `replica` serve the newest revision, if it can be had to. Raises TraefikError."""
@@ -82,7 +86,12 @@ class Pusher(Keepers):
         if answer is None:
             # It may have come back as another version.
             await self._check_version(replica, session)
-        if answer is None or answer.served == self._journal.goal or replica.refusal or not self._may_push():
+        if (
+            answer is None
+            or answer.served == self._journal.goal
+            or replica.refusal
+            or not self._may_push(answer.served)
+        ):
             answer = await plugin.ask(replica.api, session)
         if self._must_outdo(answer.served):
             try:
@@ -91,7 +100,11 @@ class Pusher(Keepers):
                 self._log.warning("The table cannot take the place of that in Traefik now. %s", error)
         self._took(replica, answer)
         served: Served | None = answer.served
-        while (message := self._journal.message(served)) and self._may_push() and not self._is_newer(answer.served):
+        while (
+            (message := self._journal.message(served))
+            and self._may_push(answer.served)
+            and not self._is_newer(answer.served)
+        ):
             try:
                 answer = await plugin.send(replica.api, session, message.method, await self._body(message))
             except plugin.RouteRefused as error:
@@ -131,7 +144,7 @@ class Pusher(Keepers):
     def _must_outdo(self, served: Served) -> bool:
         ours, theirs = Revision.read(self._journal.goal.revision), Revision.read(served.revision)
         is_of_the_same_writer = (ours.term, ours.writer) == (theirs.term, theirs.writer)
-        return self._is_newer(served) and self._may_push() and (self._owns_replicas or is_of_the_same_writer)
+        return self._is_newer(served) and self._may_push(served) and (self._owns_replicas or is_of_the_same_writer)
 
     async def _body(self, message: Message) -> bytes:
         if len(message.put) > _FEW:

@@ -30,6 +30,8 @@ class Lease:
         self._backend = backend if seconds > 0 and isinstance(backend, SupportsLease) else None
         self._seconds = seconds
         self._log = log
+        #: Whether another had it when the store was asked last.
+        self.is_anothers = False
         self._ends = 0.0
         #: Whether it was not ours for a while, and nobody was told.
         self._had_gap = False
@@ -78,8 +80,10 @@ class Lease:
             with metrics.store_call("lease"):
                 await backend.acquire_lease(_holder(), seconds)
         except LeaseHeld:
+            self.is_anothers = True
             self.lost()
             raise
+        self.is_anothers = False
         took = _clock() - now
         if took >= seconds:
             raise BackendUnavailable(

@@ -25,7 +25,7 @@ def row(**fields) -> Row:
 
 def tallied(*events: Event, bound: Bound = NONE, victim: str = "", changes=(), found=None, marks=None) -> Row:
     """Of a row without a requirement to the changes; every port above 1000 was the victim's."""
-    made = Row("fault", "a fault", 100.0, 120.0, marks or Marks(FAULT, victim=victim))
+    made = Row("fault", "a fault", 100.0, 120.0, marks or Marks(FAULT, victim=victim, killed=FAULT if victim else None))
     changes = changes or [Change("add", FAULT + 1, FAULT + 2, FAULT + 2)]
     found = found or Found()
     tally(made, [GOOD, *events], changes, found, lambda port, when: "traefik-1" if port > 1000 else "traefik-2", bound)
@@ -102,6 +102,19 @@ def test_a_fault_without_leave_for_its_own_has_none():
     assert tallied(failed(FAULT + 0.1, 2000, "websocket"), victim="traefik-1").missed == ["1 dropped websockets"]
 
 
+def test_a_traefik_may_be_killed_later_than_the_fault_begins():
+    marks = Marks(FAULT, victim="traefik-1", killed=FAULT + 8)
+    bound = Bound(own_may_fail=True)
+    own = failed(FAULT + 8.1, 2000, started=FAULT + 7.9)
+    assert tallied(own, bound=bound, marks=marks).missed == []
+    early = failed(FAULT + 0.1, 2000)
+    assert tallied(early, bound=bound, marks=marks).missed == ["1 failed requests"]
+
+
+def test_what_the_fault_itself_found_amiss_misses_the_bound():
+    assert tallied(marks=Marks(FAULT, missed=["it did not come back"])).missed == ["it did not come back"]
+
+
 def test_within_the_grace_requests_may_fail():
     bound = Bound(grace=5.0)
     seen = tallied(failed(FAULT + 4.9), bound=bound)
@@ -170,7 +183,7 @@ def test_what_the_sweep_found_is_in_the_row():
 
 def test_every_fault_has_a_name_of_its_own_and_an_outage_has_an_end():
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
-    assert Times.within(4).outage == Times.within(40).outage == 20
+    assert Times.within(6).outage == Times.within(60).outage == 20
     assert all(seconds > 0 for seconds in (Times.within(0.01).outage, Times.within(0.01).quiet))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
-from jhub_kvproxy import RouteNotReady
+from jhub_kvproxy import LeaseHeld, RouteNotReady, TraefikError
 from jhub_kvproxy.push import plugin
 from jhub_kvproxy.routing.revision import Revision
 from tests.hub import until
@@ -12,14 +15,38 @@ from tests.plugin import told
 from tests.site import count_commits, is_served, leave, restart_traefik
 
 
-async def test_a_hub_that_lost_its_lease_gives_its_own_traefik_the_table_again(site, monkeypatch):
+@pytest.mark.parametrize("owns", [True, False])
+async def test_a_hub_whose_lease_ran_out_gives_a_traefik_without_a_table_its_own(site, monkeypatch, owns):
     """As when the store is away for longer than the lease, and Traefik dies meanwhile."""
     proxy = await site.started(delivery="push")
     await proxy.add_route("/user/a/", await site.server("a"), {})
+    proxy.control.delivery._pusher._owns_replicas = owns
     monkeypatch.setattr(type(proxy.control.lease), "is_held", False)
     await restart_traefik(proxy)
     await site.client.close()
     await until(lambda: served_again(site, "/user/a/"), "its routes were lost")
+
+
+async def test_a_hub_that_knows_of_another_with_the_lease_gives_no_table_to_a_traefik_that_others_start(
+    site, monkeypatch
+):
+    proxy = await site.started(delivery="push", lease_seconds=1)
+    await proxy.add_route("/user/a/", await site.server("a"), {})
+    proxy.control.delivery._pusher._owns_replicas = False
+
+    async def held(holder, ttl):
+        raise LeaseHeld("Another hub has it.")
+
+    monkeypatch.setattr(proxy.backend, "acquire_lease", held)
+    await until(lambda: proxy.control.lease.is_anothers, "the other is not noticed")
+    await restart_traefik(proxy)
+    async with told(proxy) as tell:
+        for _ in range(20):  # it is asked twice a second
+            with suppress(TraefikError):  # it is just starting
+                assert not (await tell()).served.revision
+            await asyncio.sleep(0.1)
+        monkeypatch.undo()
+        await until(lambda: served_again(site, "/user/a/"), "its routes were lost")
 
 
 async def served_again(site, path):

@@ -15,6 +15,8 @@ import pytest
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.traefik.instance import Instance
 from jhub_kvproxy.traefik.state import State
+from servers.disk import SmallDisk
+from servers.errors import Unavailable
 from tests.hub import until
 from tests.site import comes_back
 
@@ -25,30 +27,16 @@ def pid_of(proxy):
     return proxy.control.local.supervisors[0]._pid
 
 
-class Disk:
-    """A small file system."""
-
-    def __init__(self, path):
-        self.path = path
-        self._filler = path / "filler"
-
-    def mount(self, *options):
-        return subprocess.run(["mount", *options, self.path], capture_output=True, text=True, check=False)
-
+class Disk(SmallDisk):
     def spoil(self, fault):
         if fault == "full":
-            with open(self._filler, "wb", buffering=0) as filler:
-                try:
-                    while True:
-                        filler.write(bytes(4096))
-                except OSError:
-                    pass
+            self.fill()
         else:
             subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
 
     def repair(self):
         subprocess.run(["mount", "-o", "remount,rw", self.path], check=True)
-        self._filler.unlink(missing_ok=True)
+        self.make_room()
 
 
 @pytest.fixture
@@ -56,13 +44,14 @@ def disk(site, request):
     """That of the runtime directory, or of another one in the place of `site`."""
     disk = Disk(site.directory / getattr(request, "param", "run"))
     disk.path.mkdir()
-    made = disk.mount("-t", "tmpfs", "-o", "size=1m,mode=700", "kvproxy-test")
-    if made.returncode:
+    try:
+        disk.mount()
+    except Unavailable as error:
         if os.environ.get("CI"):
-            pytest.fail(made.stderr)
-        pytest.skip(f"no file system can be mounted: {made.stderr}")
+            pytest.fail(str(error))
+        pytest.skip(str(error))
     yield disk
-    subprocess.run(["umount", "--lazy", disk.path], check=True)
+    disk.unmount()
 
 
 @pytest.mark.parametrize("fault", SAID)
