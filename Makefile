@@ -19,7 +19,7 @@ help:
 	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
-	@echo 'make drill             kills each part under load, and says what users notice, in 8 minutes a backend'
+	@echo 'make drill             kills each part under load, and says what users notice, in 10 minutes a backend'
 	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
 	@echo 'make soak              kills parts at random for 20 minutes, or days, and ends when anything grows or is lost'
 	@echo '                       (make soak SOAK="--minutes 60 --backend etcd --seed 7"; SOAK=--help: more)'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from servers.errors import Missing
@@ -14,6 +15,8 @@ from .judging import Row
 
 _GOOD, _FAILED, _HUB, _LIVE, _REFUSED = "#009E73", "#D55E00", "#E69F00", "#0072B2", "#CC79A7"
 _SHADE = "#dddddd"
+# Characters: the shortest of all rows has no more room.
+_TITLE_WIDTH = 12
 
 
 @dataclass(slots=True)
@@ -96,7 +99,7 @@ def draw(name: str, rows: Sequence[Row], began: float, counts: Bins, file: Path)
     for row in rows:
         sign = "\n(missed)" if row.missed else ""
         middle = (row.began + row.ended) / 2 - began
-        title = row.title.replace(", ", ",\n")
+        title = fill(row.title, _TITLE_WIDTH, break_long_words=False)
         requests.annotate(
             f"{title}{sign}", (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
         )
