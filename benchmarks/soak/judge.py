@@ -37,9 +37,11 @@ class Bound:
 
 
 MEMORY, FILES = Bound(0.15, 12e6), Bound(0.25, 25)
+#: Of a store's processes, which keep old values, logs and pages of files until they tidy up by themselves.
+STORES_MEMORY = Bound(0.5, 40e6)
 
 
-def growth(samples: Sequence[Sample]) -> list[str]:
+def growth(samples: Sequence[Sample], memory: Bound = MEMORY) -> list[str]:
     """In which ways what the `samples` of one process show is growth, in words; none: it is not, or it lived too
     short to tell."""
     if not samples:
@@ -52,7 +54,7 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     found = []
     times = [sample.when for sample in warm]
     for name, unit, scale, values, bound in (
-        ("memory", " MB", 1e6, [sample.memory for sample in warm], MEMORY),
+        ("memory", " MB", 1e6, [sample.memory for sample in warm], memory),
         ("open files", "", 1.0, [sample.files for sample in warm], FILES),
     ):
         grown = slope(times, values) * (times[-1] - times[0])

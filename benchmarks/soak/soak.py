@@ -15,7 +15,7 @@ from servers.process import Process
 from ..drill.hubs import HubProcess
 from ..drill.site import Site
 from ..processes import usage
-from .judge import Sample, growth, wrongs
+from .judge import MEMORY, STORES_MEMORY, Sample, growth, wrongs
 
 _SAMPLE_INTERVAL, _TELL_INTERVAL = 1.0, 30.0
 _AWAY = 3.0
@@ -57,7 +57,9 @@ class Soak:
         await self._sweep()
         self._judge()
         for name, samples in self.samples.items():
-            self.found += [f"{name}: {words}" for words in growth(samples)]
+            is_stores = name.partition(" ")[0] in {member.name for member in self._site.store.members}
+            bound = STORES_MEMORY if is_stores else MEMORY
+            self.found += [f"{name}: {words}" for words in growth(samples, bound)]
 
     async def _break(self) -> None:
         site, kinds = self._site, ["traefik killed", "traefik frozen", "hub killed", "hub frozen"]
