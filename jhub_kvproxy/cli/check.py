@@ -12,6 +12,7 @@ from pathlib import Path
 
 from traitlets import TraitError
 
+from ..agent.options import Agent
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
@@ -105,7 +106,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     # Not earlier: `mistakes` explains unknown options better than the warnings of traitlets.
     report.listen_to(log)
     others = {point.attr for point in installed_backends().values()} - {type(backend).__name__}
-    for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend)], others))):
+    for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend), Agent], others))):
         report.failed("config", mistake)
     if wrong:
         raise StepFailed

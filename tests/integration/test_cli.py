@@ -174,7 +174,9 @@ def test_options_of_the_proxy():
     assert max(map(len, result.out.splitlines())) <= 80
     assert "Hush4Ever" not in result.out
     options = {option["name"]: option for option in run("options", "kvproxy", "--json").json["options"]}
-    assert list(options) == sorted(f"KVProxy.{name}" for name in KVProxy.class_trait_names(config=True))
+    assert list(options) == sorted(
+        f"KVProxy.{name}" for name in KVProxy.class_trait_names(config=True, renamed_to=None)
+    )
     for name, option in options.items():
         assert f"c.{name} = " in result.out
         assert " ".join(option["help"].split()) in " ".join(result.out.split())
