@@ -17,6 +17,7 @@ from ..errors import BackendError
 from ..hub.proxy import KVProxy
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
 from ..options.mistakes import mistakes, silent_log
+from ..options.settings import Delivery
 from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
 from .arguments import add_hub_arguments
@@ -130,7 +131,7 @@ async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) ->
                 raise
             report.note("traefik", str(error))
     report.facts["traefik"] = needs and asdict(needs)
-    if proxy.should_start:
+    if proxy.should_start and proxy.delivery != Delivery.AGENT:
         await try_binary(proxy, report)
         return
     await try_replicas(proxy, table, report)

@@ -214,6 +214,12 @@ def test_an_unknown_backend_has_no_options():
     assert "'mine.MyBackend' cannot be imported: No module named 'mine'." in result.err
 
 
+def test_options_of_the_agent():
+    told = run("options", "agent", "--json").json
+    assert told["class"] == "Agent"
+    assert "Agent.traefik_api_url" in [option["name"] for option in told["options"]]
+
+
 def test_what_the_documentation_shows_is_what_is_seen(tmp_path):
     """All commands in the documentation, and in the places of its ports 8099 and 8100 those of two Traefiks."""
     fill(Config({"TomlBackend": {"path": str(tmp_path / "kvproxy-table")}}), 3)
