@@ -12,10 +12,12 @@ from pathlib import Path
 
 from traitlets import TraitError
 
+from ..agent.options import Agent
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
 from ..options.mistakes import mistakes, silent_log
+from ..options.settings import Delivery
 from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
 from .arguments import add_hub_arguments
@@ -105,7 +107,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     # Not earlier: `mistakes` explains unknown options better than the warnings of traitlets.
     report.listen_to(log)
     others = {point.attr for point in installed_backends().values()} - {type(backend).__name__}
-    for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend)], others))):
+    for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend), Agent], others))):
         report.failed("config", mistake)
     if wrong:
         raise StepFailed
@@ -129,7 +131,7 @@ async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) ->
                 raise
             report.note("traefik", str(error))
     report.facts["traefik"] = needs and asdict(needs)
-    if proxy.should_start:
+    if proxy.should_start and proxy.delivery != Delivery.AGENT:
         await try_binary(proxy, report)
         return
     await try_replicas(proxy, table, report)

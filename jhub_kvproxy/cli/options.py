@@ -17,7 +17,7 @@ from ..options.secret_names import variable_of
 from ..store.registry import find_backend, installed_backends
 from .text import as_json, paragraphs, width, wrapped
 
-_PROXY = "kvproxy"
+_PROXY, _AGENT = "kvproxy", "agent"
 _TYPES: tuple[tuple[type[TraitType[Any, Any]], str], ...] = (
     (Bool, "bool"),
     (Integer, "int"),
@@ -80,7 +80,7 @@ def _literal(value: Any) -> str:
 
 
 DESCRIPTION = """
-List the options of a backend with their defaults; without a name, those of KVProxy.
+List the options of a backend with their defaults; without a name, those of KVProxy; for "agent", those of Agent.
 
 Give the backend's name (jhub-kvproxy backends lists them), or the import path of its class.
 Set options in jupyterhub_config.py, or on JupyterHub's command line: --KVProxy.prefix=hub1.
@@ -106,10 +106,14 @@ def _find(name: str) -> type[HasTraits]:
         from ..hub.proxy import KVProxy  # takes half a second, so only here
 
         return KVProxy
-    names = [*installed_backends(), _PROXY]
+    if name.lower() == _AGENT:
+        from ..agent.options import Agent
+
+        return Agent
+    names = [*installed_backends(), _PROXY, _AGENT]
     if name not in names and "." not in name:
         raise BackendNotFound(
-            f"There is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-1])}."
+            f"There is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-2])}."
         )
     return find_backend(name)
 

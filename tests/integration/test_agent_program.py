@@ -17,7 +17,7 @@ import tomli_w
 from aiohttp import web
 
 from jhub_kvproxy import procfs
-from jhub_kvproxy.agents.protocol import READY
+from jhub_kvproxy.agents.protocol import ACTIVITY, READY, credential
 from jhub_kvproxy.traefik.state import State
 from jhub_kvproxy_backends.toml import TomlBackend
 from servers.ports import free_port, takes_connections
@@ -234,6 +234,22 @@ async def test_an_agent_that_is_told_to_end_while_it_starts_leaves_nothing(scene
     process.terminate()
     assert await ended(process) == 0
     assert not processes_of(scene.directory / "kvproxy-run")
+
+
+@pytest.mark.parametrize(("delivery", "status"), [("agent", 503), ("store", 200)])
+async def test_an_agent_beside_a_traefik_of_others_runs_until_it_is_told_to_end(scene, delivery, status):
+    """That Traefik does not run: then an agent that feeds its plugin is not ready."""
+    api = f"--Agent.traefik_api_url=http://127.0.0.1:{free_port()}"
+    process = scene.start(api, f"--KVProxy.delivery={delivery}")
+    await until(lambda: takes_connections(scene.agent_port), "the agent does not listen")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{scene.agent_port}{READY}") as answer:
+            assert answer.status == status
+        url, headers = f"http://127.0.0.1:{scene.agent_port}{ACTIVITY}", credential(TOKEN)
+        async with session.post(url, json=[], headers=headers) as answer:
+            assert answer.status == (405 if delivery == "agent" else 200)
+    process.send_signal(signal.SIGINT)
+    assert await ended(process) == 0
 
 
 async def test_an_agent_without_token_says_what_to_set(scene):

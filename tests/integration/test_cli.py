@@ -174,7 +174,9 @@ def test_options_of_the_proxy():
     assert max(map(len, result.out.splitlines())) <= 80
     assert "Hush4Ever" not in result.out
     options = {option["name"]: option for option in run("options", "kvproxy", "--json").json["options"]}
-    assert list(options) == sorted(f"KVProxy.{name}" for name in KVProxy.class_trait_names(config=True))
+    assert list(options) == sorted(
+        f"KVProxy.{name}" for name in KVProxy.class_trait_names(config=True, renamed_to=None)
+    )
     for name, option in options.items():
         assert f"c.{name} = " in result.out
         assert " ".join(option["help"].split()) in " ".join(result.out.split())
@@ -210,6 +212,12 @@ def test_an_unknown_backend_has_no_options():
     result = run("options", "mine.MyBackend")
     assert (result.status, result.out) == (1, "")
     assert "'mine.MyBackend' cannot be imported: No module named 'mine'." in result.err
+
+
+def test_options_of_the_agent():
+    told = run("options", "agent", "--json").json
+    assert told["class"] == "Agent"
+    assert "Agent.traefik_api_url" in [option["name"] for option in told["options"]]
 
 
 def test_what_the_documentation_shows_is_what_is_seen(tmp_path):

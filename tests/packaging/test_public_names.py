@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 import jhub_kvproxy
 import jhub_kvproxy.testing
+from jhub_kvproxy.agent.options import Agent
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from jhub_kvproxy.testing import BackendSuite, TraefikSuite
@@ -116,7 +117,10 @@ def test_extras():
 
 def test_options():
     told = {names([cls])[0]: once(names([listed])) for cls, listed in rows("Options")}
-    there = {"KVProxy": set(KVProxy.class_own_traits(config=True, renamed_to=None))}
+    there = {
+        "KVProxy": set(KVProxy.class_own_traits(config=True, renamed_to=None)),
+        "Agent": set(Agent.class_own_traits(config=True)),
+    }
     for backend in map(find_backend, OURS):
         there[backend.__name__] = set(backend.class_trait_names(config=True, renamed_to=None))
     assert told == there
