@@ -43,6 +43,8 @@ class Follower:
         self._changed = changed
         self._notice = Notice(log, _REMINDER)
         self._old: Revision | None = None
+        #: Whether the table is what the store had when it was read last: then it is enough to know what has changed.
+        self._is_stores = False
         self._damaged: set[str] = set()
         self._tasks = Tasks(log)
 
@@ -71,6 +73,7 @@ class Follower:
                         backoff.reset()
             except BackendError as error:
                 self._is_away(str(error))
+            self._is_stores = False
             await backoff.rest()
 
     async def _news(self) -> AsyncGenerator[Told | None]:
@@ -83,7 +86,7 @@ class Follower:
             await Backoff(_LOOK_INTERVAL, _LOOK_INTERVAL).rest()
 
     def _take(self, told: Told) -> bool:
-        changed = self.table.take(told)
+        changed = self.table.take(told) if self._is_stores else None
         if changed is None:
             return False
         self._is_there()
@@ -92,11 +95,14 @@ class Follower:
 
     async def _load(self) -> None:
         keys = (await self._backend.load()).keys
-        self.has_asked = True
+        self.has_asked, self._is_stores = True, False
         try:
             found = await in_thread(read_table, keys, self.table)
         except NoTable as why:
-            self._is_away(f"The store has no table of {self.prefix!r}: {why}. No hub may have run yet.")
+            self._is_away(f"The store has no table of {self.prefix!r} that can be served: {why}.")
+            return
+        if self.table.routes and not found.routes and not self.table.is_before(found.revision):
+            self._is_away(f"The store has a new table of {self.prefix!r}, without a single route.")
             return
         if self.table.is_newer_than(found.revision) and not self._is_written(found):
             self._is_away(
@@ -104,7 +110,7 @@ class Follower:
                 f"served ({self.table.revision}), as after a restored backup. It counts once a hub writes to it."
             )
             return
-        self._old = None
+        self._old, self._is_stores = None, True
         self._is_there()
         for key, damage in found.damaged.items():
             if key not in self._damaged:

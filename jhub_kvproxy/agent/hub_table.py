@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..errors import RouteRejected
 from ..routing.hub_options import HUB_OPTIONS, HubOptions
-from ..routing.records import RECORDS, REVISION, revision_in
+from ..routing.records import RECORDS, REVISION, UNFINISHED, revision_in
 from ..routing.revision import Revision
 from ..routing.routes import Route
 
@@ -71,10 +71,13 @@ class HubTable:
 def read_table(keys: Mapping[str, str], known: HubTable) -> HubTable:
     """The table in `keys`. A route that `known` has just so stays the same object.
 
-    Where a record is damaged, the route that `known` has there stays. Raises :class:`NoTable`.
+    Where a record is damaged, the route that `known` has there stays. Raises :class:`NoTable`, also for one that its
+    hub has not finished, if a table is known already.
     """
     if not revision_in(keys):
         raise NoTable("it is empty" if not keys else "it has no revision")
+    if UNFINISHED in keys and known.revision:
+        raise NoTable("a hub is about to write it anew")
     options = HubOptions()
     if record := keys.get(HUB_OPTIONS):
         try:

@@ -14,6 +14,8 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 
 RECORDS = "routes/"
 TRAEFIK = "traefik/"
+#: There while the hub brings the table back in several batches: until it is gone, the table is none to serve.
+UNFINISHED = "unfinished"
 #: The key of the table's revision, where Traefik does not read the store.
 REVISION = "revision"
 #: The same where Traefik reads it: a middleware that no router uses, whose value Traefik's API tells. It also keeps the
@@ -86,7 +88,7 @@ class Table:
 
 
 def _is_ours(key: str) -> bool:
-    return key.startswith((RECORDS, TRAEFIK)) or key in (REVISION, HUB_OPTIONS)
+    return key.startswith((RECORDS, TRAEFIK)) or key in (REVISION, HUB_OPTIONS, UNFINISHED)
 
 
 def read_records(keys: Mapping[str, str], known: AnyTable) -> tuple[AnyTable, dict[str, str]]:

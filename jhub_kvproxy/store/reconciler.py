@@ -13,7 +13,7 @@ from ..aio import in_thread
 from ..errors import BatchRejected, LeaseLost
 from ..routing.changes import Changes
 from ..routing.drift import in_words
-from ..routing.records import Table, read_records, revision_in
+from ..routing.records import UNFINISHED, Table, read_records, revision_in
 from ..routing.revision import Revision
 from ..routing.routes import Route
 from .batches import Limits, cut, only_removes, size_of
@@ -239,7 +239,7 @@ class Reconciler:
             self.revision = self.revision.found(stored, self._used)
         self._is_truth = is_truth  # what was taken over is so once it is whole
         try:
-            await self._repair(drift, keys, self._limits)
+            await self._repair_all(drift, keys)
             if drift and is_truth:
                 metrics.drift_repaired(len(drift))
             if not drift and keys.get(self.table.revision_key) != self.revision.text:
@@ -250,6 +250,16 @@ class Reconciler:
         if self._is_table_new or self.revision is not self._told:
             self._tell({})
         self._is_truth, self.in_doubt = True, False
+
+    async def _repair_all(self, drift: Changes, keys: Mapping[str, str]) -> None:
+        """Bring the store, which holds `keys`, to the table. Agents do not take what is there in between."""
+        parts = await in_thread(self._cut, drift, keys, self._limits)
+        is_told = len(parts) > 1 and bool(self.table.options)
+        if is_told:
+            await self._apply({UNFINISHED: "1"}, {})
+        await self._repair(drift, keys, self._limits)
+        if is_told:
+            await self._apply({UNFINISHED: None}, {})
 
     async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
         """Bring the store, which holds `keys`, to the table."""
