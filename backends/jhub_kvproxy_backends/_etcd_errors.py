@@ -64,9 +64,7 @@ def is_transient(answer: Answer) -> bool:
     return answer.status in _BUSY and not any(words.encode() in answer.body for words in (*_TOO_LARGE, _FULL))
 
 
-def _error(
-    answer: Answer, words: str, *, is_api: bool, root: str, username: str, access: str
-) -> BackendError:
+def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str, access: str) -> BackendError:
     place = f"etcd at {answer.url}"
     if any(part in words for part in _TOO_LARGE):
         return BatchRejected(f"{place} refuses the change as too large (its --max-request-bytes): {words}.")

@@ -74,16 +74,21 @@ async def test_an_etcd_that_goes_back_is_noticed(server, directory, tmp_path, is
         assert await keys_of(backend) == {}
 
 
-async def test_it_is_noticed_by_a_watch_whose_connection_says_nothing(server, directory):
+@pytest.fixture
+async def network(server):
     async with FreezingNetwork(server.port) as network:
-        async with opened(f"http://127.0.0.1:{network.port}", timeout=2.0) as backend:
-            for number in range(5):
-                await backend.apply(numbered(1, str(number)))
-            async with watching(backend) as watch:
-                network.freeze_lines()
-                forget(server, directory)
-                with pytest.raises(BackendUnavailable, match="gone back from revision"):
-                    await told(watch)
+        yield network
+
+
+async def test_it_is_noticed_by_a_watch_whose_connection_says_nothing(server, directory, network):
+    async with opened(f"http://127.0.0.1:{network.port}", timeout=2.0) as backend:
+        for number in range(5):
+            await backend.apply(numbered(1, str(number)))
+        async with watching(backend) as watch:
+            network.freeze_lines()
+            forget(server, directory)
+            with pytest.raises(BackendUnavailable, match="gone back from revision"):
+                await told(watch)
 
 
 async def test_an_etcd_that_goes_back_while_it_is_read_is_read_anew(server, directory):
@@ -102,21 +107,22 @@ async def test_an_etcd_that_goes_back_while_it_is_read_is_read_anew(server, dire
         assert len(asked) == 3
 
 
-async def test_a_compacted_watch_goes_on(server):
+async def test_a_compacted_watch_goes_on(server, network):
     """One that must begin anew, because its connection died, where etcd no longer has what it missed."""
-    async with FreezingNetwork(server.port) as network:
-        async with opened(f"http://127.0.0.1:{network.port}", timeout=2.0) as backend, opened(
-            server.url, prefix=backend.prefix
-        ) as writer:
-            async with watching(backend) as watch:
-                network.freeze_lines()
-                for number in range(3):
-                    await writer.apply(numbered(1, str(number)))
-                revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
-                server.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
-                assert await told(watch) is None
-                await writer.apply(numbered(1, "new"))
-                assert await told(watch) == {"routes/0": "new"}
+    url = f"http://127.0.0.1:{network.port}"
+    async with (
+        opened(url, timeout=2.0) as backend,
+        opened(server.url, prefix=backend.prefix) as writer,
+        watching(backend) as watch,
+    ):
+        network.freeze_lines()
+        for number in range(3):
+            await writer.apply(numbered(1, str(number)))
+        revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
+        server.ask("/v3/kv/compaction", {"revision": revision, "physical": True})
+        assert await told(watch) is None
+        await writer.apply(numbered(1, "new"))
+        assert await told(watch) == {"routes/0": "new"}
 
 
 async def test_fragments_are_told_together(server):

@@ -72,7 +72,7 @@ def test_the_end_says_why():
     ids=lambda line: repr(line[:40]),
 )
 def test_damage_is_a_value_error(line):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError):  # noqa: PT011
         news_in(line)
 
 
