@@ -38,7 +38,7 @@ class NetworkBackend(Backend):
     )
     key_file = Unicode(config=True, help="File with the private key of `cert_file` (PEM).")
 
-    def require_writable(self) -> None:
+    def check_writable(self) -> None:
         """Raise BackendRejected if this object only reads."""
         if self.read_only:
             raise BackendRejected(f"This {type(self).__name__} only reads (read_only), so it changes nothing.")

@@ -122,7 +122,7 @@ class ConsulBackend(NetworkBackend):
                     await each.close()
 
     async def apply(self, batch: Batch) -> None:
-        self.require_writable()
+        self.check_writable()
         api = self._require_open()
         changed = [
             kv("delete" if value is None else "set", self._below + key, value) for key, value in batch.changes.items()
@@ -158,7 +158,7 @@ class ConsulBackend(NetworkBackend):
         return Snapshot(keys)
 
     async def remove(self) -> None:
-        self.require_writable()
+        self.check_writable()
         await super().remove()
         await self._require_open().txn([kv("delete", key) for key in self._own_keys[1:]], again=True)
 
@@ -179,7 +179,7 @@ class ConsulBackend(NetworkBackend):
             await api.close()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        self.require_writable()
+        self.check_writable()
         if self._is_elsewhere:
             raise BackendRejected(
                 f"A lease needs an agent in the same datacenter: set ConsulBackend.url to one in {self.datacenter!r}, "

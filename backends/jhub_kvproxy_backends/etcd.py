@@ -119,7 +119,7 @@ class EtcdBackend(NetworkBackend):
                     await each.close()
 
     async def apply(self, batch: Batch) -> None:
-        self.require_writable()
+        self.check_writable()
         client = self._require_open()
         operations = puts_and_deletes(self.root, batch.changes, self.txn_ops)
         deadline = client.deadline()
@@ -152,7 +152,7 @@ class EtcdBackend(NetworkBackend):
                 return Snapshot(await self._read(client, deadline))
 
     async def remove(self) -> None:
-        self.require_writable()
+        self.check_writable()
         client = self._require_open()
         await client.ask("/v3/kv/deleterange", self._range, again=True, deadline=client.deadline())
 
@@ -177,7 +177,7 @@ class EtcdBackend(NetworkBackend):
             await watching.close()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        self.require_writable()
+        self.check_writable()
         self._require_open()
         await self._lease.acquire(holder, ttl)
 

@@ -109,14 +109,14 @@ class RedisBackend(NetworkBackend):
             await store.close()
 
     async def apply(self, batch: Batch) -> None:
-        self.require_writable()
+        self.check_writable()
         await self._opened.apply(batch.changes)
 
     async def load(self) -> Snapshot:
         return Snapshot(await self._opened.load())
 
     async def remove(self) -> None:
-        self.require_writable()
+        self.check_writable()
         await super().remove()
         await self._opened.remove()
 
@@ -124,7 +124,7 @@ class RedisBackend(NetworkBackend):
         return self._opened.watch()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        self.require_writable()
+        self.check_writable()
         await self._opened.acquire_lease(holder, ttl)
 
     async def release_lease(self) -> None:

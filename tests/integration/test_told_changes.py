@@ -267,7 +267,7 @@ async def test_a_reader_reads_and_changes_nothing(name, server, new):
             reader.acquire_lease("reader", 60),
             reader.remove(),
         ):
-            with pytest.raises(BackendRejected, match="only reads"):
+            with pytest.raises(BackendRejected, match="read_only"):
                 await call
         await reader.release_lease()
     await reader.close()
