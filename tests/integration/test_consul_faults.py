@@ -50,7 +50,7 @@ async def test_a_newer_consul_takes_more_operations(new_consul):
     async with standing_in(nothing_there) as (url, got):
         backend = new_consul(url=url)
         await backend.open()
-        assert backend.max_txn_ops == 126
+        assert backend.max_txn_ops == 125
         assert [len(operations) for operations in got] == [128]
 
 

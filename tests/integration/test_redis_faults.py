@@ -193,7 +193,7 @@ async def test_a_permission_that_is_taken_away_within_a_change(start_redis, open
         relay.answers.clear()
         relay.holds = lambda request: b"EXEC" in request
         applying = asyncio.create_task(backend.apply(Batch({**dict.fromkeys(BEFORE), "routes/b": "1"})))
-        await until(lambda: b"".join(relay.answers).count(b"QUEUED") == 4, "no change is sent")
+        await until(lambda: b"".join(relay.answers).count(b"QUEUED") == 5, "no change is sent")
         server.client().execute_command("ACL", "SETUSER", "hub", "-del")
         await relay.release()
         with pytest.raises(BackendUnavailable, match="Only a part of the change was made"):
