@@ -37,5 +37,13 @@ def read_checked(content: bytes, names: Collection[str]) -> tuple[dict[str, Any]
     return data, bool(end)
 
 
+def without_checksum(content: bytes) -> bytes:
+    """What :func:`with_checksum` was given. Raises ValueError if `content` has no checksum, or is damaged."""
+    opening = content[: max(0, len(content) - _LENGTH)]
+    if content != with_checksum(opening):
+        raise ValueError("its checksum does not fit its content")
+    return opening
+
+
 def _digest(text: bytes) -> bytes:
     return hashlib.sha256(text).hexdigest().encode()

@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from traitlets import Unicode
 
-from ..errors import LeaseHeld, LeaseLost
-from ..store.contract import Backend, Batch, Snapshot
+from ..errors import BackendUnavailable, LeaseHeld, LeaseLost
+from ..store.contract import Backend, Batch, Snapshot, Told
 
 
 @dataclass(slots=True)
@@ -25,10 +25,19 @@ class _Lease:
     expiry: float
 
 
+class _Watch:
+    """What one watch has not told yet."""
+
+    def __init__(self) -> None:
+        self.changes: dict[str, str | None] = {}
+        self.is_closed = False
+        self.news = asyncio.Event()
+
+
 @dataclass(slots=True)
 class _Table:
     keys: dict[str, str] = field(default_factory=dict)
-    watchers: set[asyncio.Event] = field(default_factory=set)
+    watches: set[_Watch] = field(default_factory=set)
     lease: _Lease | None = None
 
 
@@ -47,44 +56,60 @@ class MemoryBackend(Backend):
 
     _token: str | None = None
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._watches: set[_Watch] = set()
+
     @property
     def _table(self) -> _Table:
         return self.tables.setdefault((self.name, self.prefix), _Table())
 
     async def close(self) -> None:
+        for watch in self._watches:
+            watch.is_closed = True
+            watch.news.set()
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         await asyncio.sleep(0)  # let other tasks run, as with every store
         table = self._table
         if self._token and not self._is_ours(table.lease):
             raise LeaseLost(f"This writer no longer has the lease of {self.prefix!r} in memory; acquire it again.")
-        if all(table.keys.get(key) == value for key, value in batch.changes.items()):
-            return
-        for key, value in batch.changes.items():
+        changes = {key: value for key, value in batch.changes.items() if table.keys.get(key) != value}
+        for key, value in changes.items():
             if value is None:
                 table.keys.pop(key, None)
             else:
                 table.keys[key] = value
-        for watcher in table.watchers:
-            watcher.set()
+        if changes:
+            for watch in table.watches:
+                watch.changes |= changes
+                watch.news.set()
 
     async def load(self) -> Snapshot:
         await asyncio.sleep(0)
         return Snapshot(dict(self._table.keys))
 
-    async def watch(self) -> AsyncGenerator[None]:
-        table, changed = self._table, asyncio.Event()
-        table.watchers.add(changed)
+    async def watch(self) -> AsyncGenerator[Told | None]:
+        table, watch = self._table, _Watch()
+        table.watches.add(watch)
+        self._watches.add(watch)
         try:
+            yield None
             while True:
-                changed.clear()
-                yield
-                await changed.wait()
+                await watch.news.wait()
+                if watch.is_closed:
+                    raise BackendUnavailable("This store in memory was closed.")
+                watch.news.clear()
+                changes, watch.changes = watch.changes, {}
+                yield changes
         finally:
-            table.watchers.discard(changed)
+            table.watches.discard(watch)
+            self._watches.discard(watch)
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         self._token = self._token or secrets.token_hex(8)
         lease, now = self._table.lease, time.monotonic()
         since = datetime.now(UTC)
