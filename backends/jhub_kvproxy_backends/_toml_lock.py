@@ -35,6 +35,9 @@ class TableLock:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        #: Who was found to have the lock, and since when; also by earlier calls, which have given up.
+        self._seen: tuple[int, frozenset[str]] | None = None
+        self._since = 0.0
 
     def check_permission(self) -> None:
         """Raise PermissionError if this process may not change the files."""
@@ -62,17 +65,17 @@ class TableLock:
             shutil.rmtree(workshop, ignore_errors=True)
 
     def _take(self, timeout: float, may_break_in: Callable[[], bool]) -> tuple[TextIO, Path]:
-        since = time.monotonic()
-        deadline, seen = since + timeout, None
+        deadline = time.monotonic() + timeout
         while True:
             number = self._newest()
             if taken := self._try(number):
+                self._seen = None
                 return taken
             now, found = time.monotonic(), (number, self._workshops())
-            if found != seen:
-                seen, since = found, now
-            elif now - since > _STALLED:
-                since = now
+            if found != self._seen:
+                self._seen, self._since = found, now
+            elif now - self._since > _STALLED:
+                self._since = now
                 if may_break_in():
                     self._file(number + 1).touch(0o600)
                     continue

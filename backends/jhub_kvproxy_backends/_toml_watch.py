@@ -94,6 +94,11 @@ class TableWatch:
         self._last, self._is_told = look, changes is not None
         self._loaded, self._is_too_much = {}, False
 
+    def compared(self, look: Look) -> None:
+        """Nothing is to be told: `look` found what those who follow know."""
+        if look is not self._last:
+            self.tell(look, {})
+
     @property
     def loads(self) -> int:
         """How many have loaded since the last time that the watch told something."""

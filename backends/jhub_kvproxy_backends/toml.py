@@ -134,9 +134,11 @@ class TomlBackend(Backend):
             while not watch.is_closed:
                 loads = watch.loads
                 look, changes = await self._in_thread(thread, watch.look)
-                if changes is not None and watch.loads != loads:
+                if changes and watch.loads != loads:
                     changes = None  # who has loaded meanwhile may have an older table
                 if changes == {}:
+                    if watch.loads == loads:
+                        watch.compared(look)
                     await watch.rest(_WATCH_INTERVAL)
                 else:
                     watch.tell(look, changes)

@@ -15,6 +15,8 @@ from ..errors import BackendNotFound
 from .contract import ACCEPTED, CONTRACT, Backend
 
 GROUP = "jhub_kvproxy.backends"
+#: The last release that takes versions of the contract before the present one.
+_LAST_WITH_OLDER = "jhub-kvproxy 0.2"
 
 
 def installed_backends() -> dict[str, EntryPoint]:
@@ -57,6 +59,18 @@ def of_this_contract(backend: type[Backend]) -> type[Backend]:
     raise BackendNotFound(
         f"{backend.__name__} ({came_from}) {has} of the contract for backends, and jhub-kvproxy {__version__} {ours}. "
         + (f"Upgrade {behind}: pip install --upgrade {behind}" if behind else "Upgrade the backend.")
+    )
+
+
+def older_contract(backend: type[Backend]) -> str | None:
+    """A warning for the log if `backend` is written to an older version of the contract, which is taken for now."""
+    if backend.contract == CONTRACT:
+        return None
+    found = _distribution_of(backend)
+    package, came_from = (found.name, f"{found.name} {found.version}") if found else ("it", backend.__module__)
+    return (
+        f"{backend.__name__} ({came_from}) has version {backend.contract} of the contract for backends. "
+        f"{_LAST_WITH_OLDER} is the last release that takes it; upgrade {package} before you install a later one."
     )
 
 

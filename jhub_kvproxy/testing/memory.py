@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -29,15 +29,38 @@ class _Watch:
     """What one watch has not told yet."""
 
     def __init__(self) -> None:
-        self.changes: dict[str, str | None] = {}
-        self.is_closed = False
-        self.news = asyncio.Event()
+        self._changes: dict[str, str | None] | None = {}
+        self._is_closed = False
+        self._news = asyncio.Event()
+
+    def tell(self, changes: Mapping[str, str | None]) -> None:
+        if self._changes is not None:
+            self._changes |= changes
+        self._news.set()
+
+    def set(self) -> None:
+        """Something has changed."""
+        self._changes = None
+        self._news.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._news.set()
+
+    async def told(self) -> Told | None:
+        """Wait for changes; what has changed since the last call."""
+        await self._news.wait()
+        if self._is_closed:
+            raise BackendUnavailable("This store in memory was closed.")
+        self._news.clear()
+        changes, self._changes = self._changes, {}
+        return changes
 
 
 @dataclass(slots=True)
 class _Table:
     keys: dict[str, str] = field(default_factory=dict)
-    watches: set[_Watch] = field(default_factory=set)
+    watchers: set[_Watch] = field(default_factory=set)
     lease: _Lease | None = None
 
 
@@ -66,8 +89,7 @@ class MemoryBackend(Backend):
 
     async def close(self) -> None:
         for watch in self._watches:
-            watch.is_closed = True
-            watch.news.set()
+            watch.close()
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
@@ -83,9 +105,8 @@ class MemoryBackend(Backend):
             else:
                 table.keys[key] = value
         if changes:
-            for watch in table.watches:
-                watch.changes |= changes
-                watch.news.set()
+            for watch in table.watchers:
+                watch.tell(changes)
 
     async def load(self) -> Snapshot:
         await asyncio.sleep(0)
@@ -93,19 +114,14 @@ class MemoryBackend(Backend):
 
     async def watch(self) -> AsyncGenerator[Told | None]:
         table, watch = self._table, _Watch()
-        table.watches.add(watch)
+        table.watchers.add(watch)
         self._watches.add(watch)
         try:
             yield None
             while True:
-                await watch.news.wait()
-                if watch.is_closed:
-                    raise BackendUnavailable("This store in memory was closed.")
-                watch.news.clear()
-                changes, watch.changes = watch.changes, {}
-                yield changes
+                yield await watch.told()
         finally:
-            table.watches.discard(watch)
+            table.watchers.discard(watch)
             self._watches.discard(watch)
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
