@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from jhub_kvproxy import write_atomically
 from jhub_kvproxy_backends.toml import TomlBackend
 
@@ -13,4 +15,5 @@ class WaitsForWhoIsStopped(TomlBackend):
 
 class GoesOnWhereItWasStopped(TomlBackend):
     def _write(self, file, content, workshop):
+        time.sleep(0.02)  # it is stopped here
         write_atomically(file, content, temp_dir=self.directory.parent)

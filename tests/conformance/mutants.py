@@ -106,7 +106,7 @@ class FileMutant(BackendSuite, TraefikSuite):
 
     @pytest.fixture(autouse=True)
     def _little_patience(self, monkeypatch):
-        monkeypatch.setattr("jhub_kvproxy.testing._kit.PATIENCE", 8.0)
+        monkeypatch.setattr("jhub_kvproxy.testing._kit.PATIENCE", 30.0)
 
     async def read_raw(self, backend):
         return json.loads(backend.table_file.read_text())["keys"] if backend.table_file.exists() else {}
