@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from ..errors import BackendRejected, BackendUnavailable
@@ -41,12 +43,15 @@ class ReadingTests(Suite):
             await kit.backend.acquire_lease("the writer", 600)
         await reader.open()
         rule = "An object that only reads must refuse to write, by BackendRejected, and change nothing."
-        for call in (
+        calls: list[Callable[[], Awaitable[None]]] = [
             lambda: reader.apply(batch_of(2, "routes/a")),
             lambda: reader.apply(Batch({"routes/a": None})),
             reader.remove,
-            *([lambda: reader.acquire_lease("reader", 600)] if isinstance(reader, SupportsLease) else []),
-        ):
+        ]
+        if isinstance(reader, SupportsLease):
+            lessee: SupportsLease = reader
+            calls.append(lambda: lessee.acquire_lease("reader", 600))
+        for call in calls:
             try:
                 await call()
             except BackendRejected:
