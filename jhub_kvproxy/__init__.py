@@ -2,7 +2,7 @@
 
 from ._version import __version__
 from .aio import Backoff, cancel, in_thread
-from .checksum import read_checked, with_checksum
+from .checksum import read_checked, with_checksum, without_checksum
 from .deprecation import RenamedOption
 from .errors import (
     BackendError,
@@ -52,5 +52,6 @@ __all__ = [
     "read_checked",
     "unflatten",
     "with_checksum",
+    "without_checksum",
     "write_atomically",
 ]

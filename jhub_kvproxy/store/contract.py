@@ -11,6 +11,7 @@ from urllib.parse import quote
 from traitlets import Bool, MetaHasTraits, Unicode
 from traitlets.config import LoggingConfigurable
 
+from ..errors import BackendRejected
 from .batches import Limits, cut_anywhere
 
 CONTRACT = 2
@@ -83,10 +84,17 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     prefix = Unicode(help="The part of the store that belongs to this hub; set from KVProxy.prefix.")
 
     read_only = Bool(False, help="Whether this object only reads, as beside a Traefik; set before open().")
-    """If True, the core calls :meth:`open`, :meth:`load`, ``watch`` and :meth:`close`, and nothing else.
+    """If True, the driver needs no permission to write, changes nothing in the store, and waits for no writer's lock.
 
-    The driver then needs no permission to write, changes nothing in the store, waits for no writer's lock, and asks for
-    no lease."""
+    :meth:`apply`, :meth:`remove` and ``acquire_lease`` then raise :class:`~jhub_kvproxy.errors.BackendRejected`, as
+    :meth:`check_writable` does. If the store has to be made before it can be read, :meth:`open` and :meth:`load` raise
+    :class:`~jhub_kvproxy.errors.BackendUnavailable` until a hub has made it: whoever reads waits for that.
+    """
+
+    def check_writable(self) -> None:
+        """Raise BackendRejected if the object is :attr:`read_only`. Drivers call it before they write."""
+        if self.read_only:
+            raise BackendRejected(f"This {type(self).__name__} is for reading only (read_only), so it changes nothing.")
 
     @property
     def root(self) -> str:
@@ -114,9 +122,9 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 
         When it returns, the changes are durable, and every later :meth:`load` returns them. Applying the same batch
         again changes nothing. Deleting an absent key succeeds. Keys that are not in the batch stay as they are, whoever
-        wrote them. When it raises :class:`~jhub_kvproxy.errors.BackendUnavailable`, the changes may have been made or
-        not: the core loads before it applies again. From then on it is decided: changes that :meth:`load` did not
-        return are not made later, although they may be on their way to the store still.
+        wrote them. When it raises :class:`~jhub_kvproxy.errors.BackendUnavailable`, or is cancelled, the changes may
+        have been made or not: the core loads before it applies again. From then on it is decided: changes that
+        :meth:`load` did not return are not made later, although they may be on their way to the store still.
         """
 
     @abstractmethod
@@ -133,6 +141,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         The core calls it for a prefix that no hub uses, such as that of ``jhub-kvproxy check``. A driver that makes
         more than keys, such as files, removes that too.
         """
+        self.check_writable()
         keys = (await self.load()).keys
         for part in cut_anywhere(dict.fromkeys(keys), Limits(self.max_txn_ops, self.max_txn_bytes)):
             await self.apply(Batch(part))
@@ -146,8 +155,9 @@ class SupportsWatch(Protocol):
         """Yield once when the watch has begun, then after each change of the table, whoever made it.
 
         The first yield is None, and so is each one that does not say what has changed: then whoever wants to know
-        loads. Any other is all that has changed since the yield before: each key that has, with its value now, or with
-        None if it is gone. It has whole commits: never a part of what one :meth:`~Backend.apply` has changed. One yield
+        loads, by the same object. Any other is all that has changed since the yield before: each key that has, with
+        its value now, or with None if it is gone. It has whole
+        commits: never a part of what one :meth:`~Backend.apply` has changed. One yield
         may stand for several commits in quick succession. The lease is not part of the table.
 
         The core may call other methods meanwhile. The watch ends by ``aclose()``, or raises

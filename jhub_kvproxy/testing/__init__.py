@@ -6,7 +6,20 @@
 
 import pytest
 
-_SUITES = ("concurrency", "errors", "lease", "lifecycle", "prefixes", "stateful", "kit", "table", "traefik", "watch")
+_SUITES = (
+    "concurrency",
+    "errors",
+    "lease",
+    "lifecycle",
+    "prefixes",
+    "reading",
+    "stateful",
+    "stopped",
+    "kit",
+    "table",
+    "traefik",
+    "watch",
+)
 pytest.register_assert_rewrite(*(f"{__name__}._{suite}" for suite in _SUITES))
 
 from ._kit import Kit, in_time, until

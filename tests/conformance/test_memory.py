@@ -10,6 +10,8 @@ from jhub_kvproxy.traefik_routers.provider import store_provider
 
 
 class TestMemory(BackendSuite):
+    stopped_holder_blocks = "The table is in the memory of one process."
+
     @pytest.fixture
     def backend(self):
         return MemoryBackend(name=uuid4().hex, prefix="hub")
