@@ -38,11 +38,6 @@ class NetworkBackend(Backend):
     )
     key_file = Unicode(config=True, help="File with the private key of `cert_file` (PEM).")
 
-    def check_writable(self) -> None:
-        """Raise BackendRejected if this object only reads."""
-        if self.read_only:
-            raise BackendRejected(f"This {type(self).__name__} only reads (read_only), so it changes nothing.")
-
     async def tls_context(self) -> ssl.SSLContext:
         """The options for TLS as a context. Raises BackendRejected when one of their files cannot be used."""
         # In a thread: to read all authorities of the machine takes longer than the event loop may wait.

@@ -45,7 +45,7 @@ class HubTable:
         Returns the routes that have changed, by name; None: nothing is changed, and the store must be read.
         """
         revision = told.get(REVISION)
-        if not revision or not self.is_before(revision) or HUB_OPTIONS in told:
+        if not revision or not self.is_before(revision) or {HUB_OPTIONS, UNFINISHED} & told.keys():
             return None
         changed: dict[str, Route | None] = {}
         for key, record in told.items():
