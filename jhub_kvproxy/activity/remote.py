@@ -1,4 +1,4 @@
-"""When targets were used last, as agents (:mod:`jhub_kvproxy.activity.agent`) beside other Traefiks tell it."""
+"""When targets were used last, as agents (:mod:`jhub_kvproxy.agent`) beside other Traefiks tell it."""
 
 from __future__ import annotations
 

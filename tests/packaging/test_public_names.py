@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import sys
 from collections.abc import Iterable
 from configparser import ConfigParser
 from pathlib import Path
@@ -20,7 +19,6 @@ from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from jhub_kvproxy.testing import BackendSuite, TraefikSuite
 from tests.command import run
-from tests.shell import run as shell
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -171,12 +169,6 @@ def test_exit_statuses():
         run(*words.split()).status for words in ("backends", "options no-such-backend", "backends --no-such-option")
     ]
     assert names(row[0] for row in rows("Commands", "exit status")) == [str(status) for status in seen]
-
-
-def test_options_of_the_agent():
-    help = shell(sys.executable, "-m", "jhub_kvproxy.activity", "--help")
-    [told] = re.findall(r"^`python -m jhub_kvproxy.activity` has the options (.*)$", PAGE, re.MULTILINE)
-    assert set(names([told])) == set(re.findall(r"--\w+", help)) - {"--help"}
 
 
 def test_requests():
