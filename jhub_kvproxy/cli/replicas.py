@@ -35,6 +35,8 @@ from .store import run_to_end
 from .text import aligned, wrapped
 
 _INTERVAL = 0.25
+#: How many of the routes that an agent refuses are named.
+_SHOWN = 5
 #: Seconds that an agent has for its answer.
 _LIMIT = 3.0
 
@@ -175,6 +177,8 @@ async def _compare(
                 if replica.serves_table:
                     if proxy.delivery == Delivery.STORE:
                         await _check_routers(replica, _provider(proxy), session)
+                    elif _has_agents(proxy):
+                        await _check_routes(replica, proxy, session)
                     report.ok("traefik", f"{replica} serves this table.")
                 elif is_last:
                     raise TraefikError(_explain(replica, served, stored, proxy))
@@ -215,6 +219,16 @@ async def _state(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSessio
     if state.trouble:
         raise TraefikError(f"{replica.api.title} says: {state.trouble}")
     return state
+
+
+async def _check_routes(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> None:
+    refused = (await _state(replica, proxy, session)).refused
+    if refused:
+        shown = [f"{routespec}: {why.rstrip('.')}" for routespec, why in sorted(refused.items())[:_SHOWN]]
+        more = ["..."] if len(refused) > _SHOWN else []
+        raise TraefikError(
+            f"{replica} serves this table without {len(refused)} of its routes. {'; '.join(shown + more)}."
+        )
 
 
 async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
