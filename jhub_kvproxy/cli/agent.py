@@ -11,6 +11,7 @@ from ..agent.agent_file import TOML_FILE, read_configuration
 from ..agent.configuration import configured
 from ..agent.program import run_agent, until_signalled
 from ..options.config_file import DEFAULT_FILE
+from .agent_check import check_agent
 from .arguments import add_file_argument, add_option_words
 
 DESCRIPTION = f"""
@@ -29,6 +30,7 @@ With KVProxy.delivery = "store", the agent tells the hub when users' servers wer
 """
 _EXAMPLES = f"""examples:
   jhub-kvproxy agent --config /etc/jupyterhub/{TOML_FILE} --traefik
+  jhub-kvproxy agent --config /etc/jupyterhub/{TOML_FILE} --traefik --check
   jhub-kvproxy agent --Agent.hubs=research --Agent.hubs=teaching --Agent.ip=10.0.0.1
 """
 
@@ -36,6 +38,9 @@ _EXAMPLES = f"""examples:
 def add_arguments(parser: ArgumentParser) -> None:
     add_file_argument(parser, f"the configuration file (default: {TOML_FILE} or {DEFAULT_FILE}, if one is here)")
     parser.add_argument("--traefik", action="store_true", help="start Traefik, and keep it running")
+    parser.add_argument(
+        "--check", action="store_true", help="test the configuration, reading the store, and Traefik; then end"
+    )
     parser.add_argument(
         "--cache", metavar="FILE", type=expanduser, help="keep the last good table there, as Agent.cache"
     )
@@ -48,6 +53,8 @@ def run(options: Namespace) -> int:
     if options.cache:
         found.config.Agent.cache = options.cache
     chosen = configured(found, log := _log())
+    if options.check:
+        return check_agent(chosen, found.file, starts_traefik=options.traefik)
     asyncio.run(until_signalled(run_agent(chosen, log, starts_traefik=options.traefik)))
     return 0
 
