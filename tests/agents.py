@@ -14,7 +14,7 @@ from jhub_kvproxy.agent.agent import Agent
 from jhub_kvproxy.agent.settings import AgentSettings
 from jhub_kvproxy.agents.protocol import State, credential
 from jhub_kvproxy.routing.hub_options import HUB_OPTIONS, HubOptions
-from jhub_kvproxy.routing.records import RECORDS, REVISION
+from jhub_kvproxy.routing.records import RECORDS, REVISION, SUM, is_summed, sum_of, sum_text
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.traefik.api import TraefikAPI
 from servers.ports import free_port
@@ -72,7 +72,7 @@ class Writing:
         self.backend = backend
         self.number = 0
         self._head = f"{term:x}-{writer}"
-        self._options = options
+        self.keys = {HUB_OPTIONS: options.to_record()} if options else {}
 
     @property
     def revision(self) -> str:
@@ -85,7 +85,15 @@ class Writing:
         for routespec, target in targets.items():
             route = Route(routespec, target or "http://127.0.0.1:1", {})
             changes[RECORDS + route.name] = route.to_record() if target else None
-        if self._options:
-            changes[HUB_OPTIONS] = self._options.to_record()
+        if self.number == 1:
+            changes |= self.keys
+            found = (await self.backend.load()).keys
+            self.keys = {key: value for key, value in found.items() if is_summed(key)}
+        for key, value in changes.items():
+            if value is None:
+                self.keys.pop(key, None)
+            elif is_summed(key):
+                self.keys[key] = value
+        changes[SUM] = sum_text(sum_of(self.keys))
         await self.backend.apply(Batch(changes))
         return self.revision

@@ -22,7 +22,7 @@ class ReadableBackend(MemoryBackend):
     lists_at_once = True
 
     def traefik_provider_config(self):
-        return {}
+        return {"memory": {"a": "b"}}
 
     def traefik_provider_secrets(self):
         return {}

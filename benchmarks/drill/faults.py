@@ -372,7 +372,7 @@ FAULTS = [
     Fault(
         "all-restart",
         "all but users' servers killed, store last",
-        Bound(grace=10.0, live_within=30.0, own_may_fail=True),
+        Bound(grace=10.0, live_within=30.0, all_websockets_may_end=True),
         _all_restart,
         needs_agents=True,
         needs_processes=True,

@@ -43,8 +43,6 @@ class Follower:
         self._changed = changed
         self._notice = Notice(log, _REMINDER)
         self._old: Revision | None = None
-        #: Whether the table is what the store had when it was read last: then it is enough to know what has changed.
-        self._is_stores = False
         self._damaged: set[str] = set()
         self._tasks = Tasks(log)
 
@@ -73,7 +71,6 @@ class Follower:
                         backoff.reset()
             except BackendError as error:
                 self._is_away(str(error))
-            self._is_stores = False
             await backoff.rest()
 
     async def _news(self) -> AsyncGenerator[Told | None]:
@@ -86,7 +83,7 @@ class Follower:
             await Backoff(_LOOK_INTERVAL, _LOOK_INTERVAL).rest()
 
     def _take(self, told: Told) -> bool:
-        changed = self.table.take(told) if self._is_stores else None
+        changed = self.table.take(told)
         if changed is None:
             return False
         self._is_there()
@@ -95,7 +92,7 @@ class Follower:
 
     async def _load(self) -> None:
         keys = (await self._backend.load()).keys
-        self.has_asked, self._is_stores = True, False
+        self.has_asked = True
         try:
             found = await in_thread(read_table, keys, self.table)
         except NoTable as why:
@@ -110,7 +107,7 @@ class Follower:
                 f"served ({self.table.revision}), as after a restored backup. It counts once a hub writes to it."
             )
             return
-        self._old, self._is_stores = None, True
+        self._old = None
         self._is_there()
         for key, damage in found.damaged.items():
             if key not in self._damaged:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..errors import RouteRejected
 from ..routing.hub_options import HUB_OPTIONS, HubOptions
-from ..routing.records import RECORDS, REVISION, UNFINISHED, revision_in
+from ..routing.records import RECORDS, REVISION, SUM, changed_sum, revision_in, sum_of, sum_text
 from ..routing.revision import Revision
 from ..routing.routes import Route
 
@@ -25,6 +25,15 @@ class HubTable:
     options: HubOptions = field(default_factory=HubOptions)
     #: What is wrong with the records that cannot be read, by key.
     damaged: dict[str, str] = field(default_factory=dict)
+    _sum: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sum = sum_of(self.keys)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is what its hub wrote, as far as the hub has said that."""
+        return self.keys.get(SUM) in (None, sum_text(self._sum))
 
     @property
     def revision(self) -> str:
@@ -45,7 +54,10 @@ class HubTable:
         Returns the routes that have changed, by name; None: nothing is changed, and the store must be read.
         """
         revision = told.get(REVISION)
-        if not revision or not self.is_before(revision) or {HUB_OPTIONS, UNFINISHED} & told.keys():
+        if not revision or not self.is_before(revision) or HUB_OPTIONS in told:
+            return None
+        new_sum = changed_sum(self._sum, self.keys, told)
+        if told.get(SUM) not in (None, sum_text(new_sum)):
             return None
         changed: dict[str, Route | None] = {}
         for key, record in told.items():
@@ -54,6 +66,7 @@ class HubTable:
                     changed[key.removeprefix(RECORDS)] = None if record is None else Route.from_record(record)
                 except RouteRejected:
                     return None
+        self._sum = new_sum
         for key, value in told.items():
             self.damaged.pop(key, None)
             if value is None:
@@ -71,13 +84,11 @@ class HubTable:
 def read_table(keys: Mapping[str, str], known: HubTable) -> HubTable:
     """The table in `keys`. A route that `known` has just so stays the same object.
 
-    Where a record is damaged, the route that `known` has there stays. Raises :class:`NoTable`, also for one that its
-    hub has not finished, if a table is known already.
+    Where a record is damaged, the route that `known` has there stays. Raises :class:`NoTable`, also for one that is
+    not as its hub wrote it, if a table is known already.
     """
     if not revision_in(keys):
         raise NoTable("it is empty" if not keys else "it has no revision")
-    if UNFINISHED in keys and known.revision:
-        raise NoTable("a hub is about to write it anew")
     options = HubOptions()
     if record := keys.get(HUB_OPTIONS):
         try:
@@ -85,6 +96,8 @@ def read_table(keys: Mapping[str, str], known: HubTable) -> HubTable:
         except ValueError as error:
             raise NoTable(f"its key {HUB_OPTIONS!r} cannot be read: {error}") from error
     table = HubTable(dict(keys), {}, options)
+    if known.revision and not table.is_whole:
+        raise NoTable("it is not what its hub wrote there last, which the hub puts right when it notices")
     for key, record in keys.items():
         if not key.startswith(RECORDS):
             continue

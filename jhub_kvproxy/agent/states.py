@@ -73,9 +73,12 @@ class States:
     def condition(self, hub: str) -> Condition:
         follower, traefik = self._followers[hub], f"Traefik {self._feed.version} at {self._feed.api.name}".strip()
         revision, state = self._served().get(hub, ("", ""))[0], self.state(hub)
-        is_served = bool(revision) and not self._feed.trouble
+        is_kept = self._feed.keeps_earlier
+        is_served = (bool(revision) or is_kept) and not self._feed.trouble
         refused = f", but {len(state.refused)} that it refuses" if state.refused else ""
-        if is_served:
+        if is_kept:
+            line = f"{traefik} keeps what an earlier agent or hub has given it."
+        elif is_served:
             line = f"{traefik} serves revision {revision} of {hub!r}: {state.routes} routes{refused}."
         elif self._feed.trouble:
             line = f"{hub!r} is not served. {self._feed.trouble}"

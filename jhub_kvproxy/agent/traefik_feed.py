@@ -52,6 +52,11 @@ class TraefikFeed(Feed):
         self._well_at, self._told = time.monotonic(), ""
         self._tasks = Tasks(log)
 
+    @property
+    def keeps_earlier(self) -> bool:
+        """Whether Traefik has a table from before us, which it keeps until we know the newest ones."""
+        return bool(self.answer and self.answer.served.revision) and not self._is_sure()
+
     def start(self) -> None:
         self._tasks.keep(self._run, "looking after Traefik")
 

@@ -13,7 +13,7 @@ from ..aio import in_thread
 from ..errors import BatchRejected, LeaseLost
 from ..routing.changes import Changes
 from ..routing.drift import in_words
-from ..routing.records import UNFINISHED, Table, read_records, revision_in
+from ..routing.records import Table, read_records, revision_in
 from ..routing.revision import Revision
 from ..routing.routes import Route
 from .batches import Limits, cut, only_removes, size_of
@@ -23,7 +23,8 @@ from .lease import Lease
 _SHOWN = 5
 _ANY = 1 << 30
 _LISTING = 1.0  # seconds that Traefik takes at most to list all keys
-_REVISION_BYTES = 256  # of the revision's key and value, generously
+_WRITTEN_ANYWAY = 2  # the revision, and the sum
+_REVISION_BYTES = 256  # of their keys and values, generously
 
 Wanted = Mapping[str, Route | None]
 
@@ -177,7 +178,7 @@ class Reconciler:
     @property
     def _limits(self) -> Limits:
         ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
-        return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
+        return Limits(ops and ops - _WRITTEN_ANYWAY, size and size - _REVISION_BYTES)
 
     async def _apply(self, changes: Changes, routes: Wanted) -> None:
         """Commit `changes` of keys, which are those of `routes`, and a new revision with them."""
@@ -192,7 +193,7 @@ class Reconciler:
                     "is slow: raise KVProxy.lease_seconds."
                 )
             with metrics.store_call("apply"):
-                await self._backend.apply(Batch({**changes, self.table.revision_key: revision.text}))
+                await self._backend.apply(Batch({**changes, **self.table.seal, self.table.revision_key: revision.text}))
         except BatchRejected:
             self.in_doubt = False
             raise
@@ -239,10 +240,11 @@ class Reconciler:
             self.revision = self.revision.found(stored, self._used)
         self._is_truth = is_truth  # what was taken over is so once it is whole
         try:
-            await self._repair_all(drift, keys)
+            await self._repair(drift, keys, self._limits)
             if drift and is_truth:
                 metrics.drift_repaired(len(drift))
-            if not drift and keys.get(self.table.revision_key) != self.revision.text:
+            written = {self.table.revision_key: self.revision.text, **self.table.seal}
+            if not drift and any(keys.get(key) != value for key, value in written.items()):
                 await self._apply({}, {})
         except BaseException:
             self.in_doubt = True  # a part of it may be repaired
@@ -250,16 +252,6 @@ class Reconciler:
         if self._is_table_new or self.revision is not self._told:
             self._tell({})
         self._is_truth, self.in_doubt = True, False
-
-    async def _repair_all(self, drift: Changes, keys: Mapping[str, str]) -> None:
-        """Bring the store, which holds `keys`, to the table. Agents do not take what is there in between."""
-        parts = await in_thread(self._cut, drift, keys, self._limits)
-        is_told = len(parts) > 1 and bool(self.table.options)
-        if is_told:
-            await self._apply({UNFINISHED: "1"}, {})
-        await self._repair(drift, keys, self._limits)
-        if is_told:
-            await self._apply({UNFINISHED: None}, {})
 
     async def _repair(self, drift: Changes, keys: Mapping[str, str], limits: Limits) -> None:
         """Bring the store, which holds `keys`, to the table."""

@@ -111,6 +111,9 @@ async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(sit
     async with agent_for({prefix: away}, others.api_url, PASSWORD, cache=str(cache)) as (agent, asking):
         await until(lambda: agent.states.described()["hubs"][prefix]["store_trouble"], "the store answers")
         assert (await asking.state()).revision == ""  # what Traefik has is not known to be this hub's
+        status, text = await asking.get("/readyz")
+        assert status == 200
+        assert "keeps what an earlier agent or hub has given it" in text
         assert await site.client.server("/user/b/") == "b"
         assert await site.client.server("/user/a/") is None
 

@@ -1,4 +1,4 @@
-"""A hub that brings a table back in several batches says so to its agents."""
+"""A hub that brings a table back in several batches writes the sum of the whole, so that agents wait for all of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from jhub_kvproxy import Batch
 from jhub_kvproxy.routing.hub_options import HubOptions
-from jhub_kvproxy.routing.records import RECORDS, UNFINISHED, Table
+from jhub_kvproxy.routing.records import RECORDS, SUM, Table, sum_of, sum_text
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.store.lease import Lease
 from jhub_kvproxy.store.reconciler import Reconciler
@@ -32,17 +32,16 @@ async def repaired(name: str, options: str) -> list[Batch]:
     await stored.check()
     keys = (await backend.load()).keys
     assert sum(key.startswith(RECORDS) for key in keys) == 20
-    assert UNFINISHED not in keys
+    assert keys.get(SUM) == (sum_text(sum_of(keys)) if options else None)
     return batches
 
 
-async def test_it_is_unfinished_from_the_first_batch_to_the_last(request) -> None:
+async def test_each_batch_has_the_sum_of_the_whole(request) -> None:
     batches = await repaired(request.node.name, HubOptions().to_record())
-    assert batches[0].changes[UNFINISHED] == "1"
-    assert batches[-1].changes[UNFINISHED] is None
-    assert len(batches) > 4
+    assert len(batches) > 2
+    assert len({batch.changes[SUM] for batch in batches}) == 1
 
 
 async def test_nobody_needs_it_without_agents(request) -> None:
     batches = await repaired(request.node.name, "")
-    assert not any(UNFINISHED in batch.changes for batch in batches)
+    assert not any(SUM in batch.changes for batch in batches)
