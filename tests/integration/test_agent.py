@@ -111,9 +111,8 @@ async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(sit
     async with agent_for({prefix: away}, others.api_url, PASSWORD, cache=str(cache)) as (agent, asking):
         await until(lambda: agent.states.described()["hubs"][prefix]["store_trouble"], "the store answers")
         assert (await asking.state()).revision == ""  # what Traefik has is not known to be this hub's
-        status, text = await asking.get("/readyz")
-        assert status == 200
-        assert "keeps what an earlier agent or hub has given it" in text
+        await until(lambda: _is_ready(asking), "an agent beside a Traefik that serves is not ready")
+        assert "keeps what an earlier agent or hub has given it" in (await asking.get("/readyz"))[1]
         assert await site.client.server("/user/b/") == "b"
         assert await site.client.server("/user/a/") is None
 
@@ -194,6 +193,10 @@ async def test_a_hub_whose_traefiks_have_agents(site, others):
         await hub.add_route("/user/c/", a, {})
         assert await site.client.server("/user/x7/") == "a"
         await hub.stop()
+
+
+async def _is_ready(asking):
+    return (await asking.get("/readyz"))[0] == 200
 
 
 async def _has_trouble(asking):
