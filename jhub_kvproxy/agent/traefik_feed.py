@@ -76,7 +76,7 @@ class TraefikFeed(Feed):
     def took(self, answer: Answer) -> None:
         self.answer = answer
         trouble = ""
-        if self.is_refused:
+        if self.is_refused and self._is_sure():
             trouble = (
                 f"Another program pushes its table to Traefik at {self.api.name} (revision {answer.served.revision}), "
                 "so ours is not served. Each Traefik has one agent, and no hub with KVProxy.delivery = "
