@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..traefik.api import TraefikAPI
 from ..traefik.ports import check_free
 from .agent import ActivityAgent, Agent
 from .configuration import AgentConfiguration
-from .local_traefik import LocalTraefik
+
+if TYPE_CHECKING:
+    from .local_traefik import LocalTraefik
 
 #: Of a terminal that is closed, too.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -19,7 +21,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 async def run_agent(chosen: AgentConfiguration, log: Any, *, starts_traefik: bool) -> None:
     """Run until cancelled. Raises :class:`~jhub_kvproxy.errors.KVProxyError` when it cannot start."""
-    traefik = LocalTraefik(chosen.traefik, chosen.provider, log) if starts_traefik else None
+    traefik = _local_traefik(chosen, log) if starts_traefik else None
     if traefik:
         # Before a Traefik is started, which would have to end again.
         await check_free(chosen.settings.ip, chosen.settings.port, "Agent.port", who="The agent")
@@ -40,6 +42,13 @@ async def run_agent(chosen: AgentConfiguration, log: Any, *, starts_traefik: boo
                 await traefik.stop()
         finally:
             await agent.close()
+
+
+def _local_traefik(chosen: AgentConfiguration, log: Any) -> LocalTraefik:
+    # What reads and makes certificates takes 7 MB, which an agent beside a Traefik of others can spare.
+    from .local_traefik import LocalTraefik
+
+    return LocalTraefik(chosen.traefik, chosen.provider, log)
 
 
 def _agent(chosen: AgentConfiguration, api: TraefikAPI, log: Any) -> Agent | ActivityAgent:
