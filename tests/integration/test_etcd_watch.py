@@ -9,9 +9,9 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
+from jhub_kvproxy.testing import Line
 from jhub_kvproxy_backends._etcd_watch import _stream
 from servers.etcd import EtcdServer, encode
-from servers.freezing import FreezingNetwork
 from tests.drivers import keys_of, numbered, opened
 
 PATIENCE = 60.0
@@ -75,17 +75,17 @@ async def test_an_etcd_that_goes_back_is_noticed(server, directory, tmp_path, is
 
 
 @pytest.fixture
-async def network(server):
-    async with FreezingNetwork(server.port) as network:
-        yield network
+async def line(server):
+    async with Line("127.0.0.1", server.port) as line:
+        yield line
 
 
-async def test_it_is_noticed_by_a_watch_whose_connection_says_nothing(server, directory, network):
-    async with opened(f"http://127.0.0.1:{network.port}", timeout=2.0) as backend:
+async def test_it_is_noticed_by_a_watch_whose_connection_says_nothing(server, directory, line):
+    async with opened(f"http://127.0.0.1:{line.port}", timeout=2.0) as backend:
         for number in range(5):
             await backend.apply(numbered(1, str(number)))
         async with watching(backend) as watch:
-            network.freeze_lines()
+            line.freeze_connections()
             forget(server, directory)
             with pytest.raises(BackendUnavailable, match="gone back from revision"):
                 await told(watch)
@@ -107,15 +107,15 @@ async def test_an_etcd_that_goes_back_while_it_is_read_is_read_anew(server, dire
         assert len(asked) == 3
 
 
-async def test_a_compacted_watch_goes_on(server, network):
+async def test_a_compacted_watch_goes_on(server, line):
     """One that must begin anew, because its connection died, where etcd no longer has what it missed."""
-    url = f"http://127.0.0.1:{network.port}"
+    url = f"http://127.0.0.1:{line.port}"
     async with (
         opened(url, timeout=2.0) as backend,
         opened(server.url, prefix=backend.prefix) as writer,
         watching(backend) as watch,
     ):
-        network.freeze_lines()
+        line.freeze_connections()
         for number in range(3):
             await writer.apply(numbered(1, str(number)))
         revision = server.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]

@@ -11,7 +11,6 @@ from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend
-from servers.freezing import FreezingNetwork
 from tests.drivers import drivers, keys_of
 from tests.hub import until
 
@@ -197,44 +196,6 @@ async def test_a_closed_backend_ends_its_watches(new):
     async with watching(backend) as watch:
         await backend.apply(Batch({"routes/a": "1"}))
         assert await told(watch) == {"routes/a": "1"}
-
-
-# Dead connections
-
-
-def through(name, server, network):
-    """The traits of a driver whose connections go through `network`."""
-    [(trait, where)] = server.traits.items()
-    url = (where[0] if name == "etcd" else where).replace(str(server.port), str(network.port))
-    return {trait: [url] if name == "etcd" else url}
-
-
-async def test_a_dead_network_is_noticed(name, server, new):
-    async with FreezingNetwork(server.port) as network:
-        backend = await new(timeout=1.0, **through(name, server, network))
-        async with watching(backend) as watch:
-            await backend.apply(Batch({"routes/a": "1"}))
-            assert await told(watch) == {"routes/a": "1"}
-            network.freeze()
-            with pytest.raises(BackendUnavailable):
-                await told(watch)
-
-
-async def test_dead_connections_make_nobody_deaf(name, server, new):
-    """When those that are open die, and new ones can be made: a change is told, or the watch ends."""
-    writer = await new()
-    async with FreezingNetwork(server.port) as network:
-        backend = await new(timeout=1.0, **through(name, server, network))
-        async with watching(backend) as watch:
-            network.freeze_lines()
-            await writer.apply(Batch({"routes/a": "1"}))
-            try:
-                assert await told(watch) == {"routes/a": "1"}
-            except BackendUnavailable:
-                pass
-            else:
-                await writer.apply(Batch({"routes/a": "2"}))
-                assert await told(watch) == {"routes/a": "2"}
 
 
 # Objects that only read

@@ -17,7 +17,7 @@ import jhub_kvproxy.testing
 from jhub_kvproxy.agent.options import Agent
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
-from jhub_kvproxy.testing import BackendSuite, TraefikSuite
+from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
 from tests.command import run
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ SETUP.read(ROOT / "setup.cfg")
 OURS = [line.partition(" = ")[0] for line in SETUP["options.entry_points"]["jhub_kvproxy.backends"].split("\n") if line]
 #: For those who work on jhub-kvproxy.
 EXTRAS_OF_OURS = {"audit", "bench", "demo", "docs", "test"}
-SUITES = (BackendSuite, TraefikSuite)
+SUITES = (BackendSuite, OutageSuite, TraefikSuite)
 
 
 def rows(section: str, column: str = "") -> list[list[str]]:
