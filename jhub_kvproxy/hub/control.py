@@ -35,7 +35,7 @@ from .gauges import GAUGES, Source
 from .open_files import raise_limit
 from .rest_api import RESTAPI
 from .routes import Routes
-from .ways import agents_of, required_agents, required_traefiks, way_of
+from .ways import agents_of, lag_advice, required_agents, required_traefiks, way_of
 
 
 class Control:
@@ -49,7 +49,7 @@ class Control:
         self.settings = settings
         self.backend = backend
         self.lease = Lease(backend, settings.lease_seconds, log)
-        self.readiness = Readiness(log)
+        self.readiness = Readiness(log, lag_advice(settings.delivery))
         self._log = log
         way = way_of(settings, backend, self.lease, self.readiness, log)
         self.stored, self.writer, self.delivery = way.stored, way.writer, way.delivery

@@ -68,6 +68,20 @@ class Way:
     delivery: DeliveryWay
 
 
+def lag_advice(delivery: Delivery) -> str:
+    """What to do about a replica that does not take in what is new."""
+    match delivery:
+        case Delivery.PUSH:
+            return "Look at its log."
+        case Delivery.AGENT:
+            return "Look at the log of its agent, which says what it serves, and whether it reaches the store."
+        case Delivery.STORE:
+            return (
+                "Look at its log, and whether it reaches the store. If the store was emptied or restored from a backup, "
+                "or etcd was started again after a user was added, start that Traefik again: it hears of no change."
+            )
+
+
 def way_of(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
     """What `settings` choose. Raises :class:`~jhub_kvproxy.errors.KVProxyError` if that cannot be."""
     match settings.delivery:

@@ -38,11 +38,13 @@ class Readiness:
     its revision.
 
     It asks nobody: whoever knows what a replica serves, or why it does not answer, tells by :meth:`answered` and
-    :meth:`failed`. Methods may be called from the event loop only.
+    :meth:`failed`. `advice`, a sentence, says what to do about a replica that lags. Methods may be called from the
+    event loop only.
     """
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Any, advice: str = "Look at its log, and whether it reaches the store.") -> None:
         self._log = log
+        self._advice = advice
         #: Called when a replica goes down.
         self.on_down: Callable[[], None] = lambda: None
         self._replicas: list[Replica] = []
@@ -73,7 +75,9 @@ class Readiness:
         """
         known = {replica.api.name: replica for replica in self._replicas}
         standing = Standing.CATCHING_UP if known else Standing.AWAITED
-        self._replicas = [known[api.name] if api.name in known else Replica(api, self._log, standing) for api in apis]
+        self._replicas = [
+            known[api.name] if api.name in known else Replica(api, self._log, standing, self._advice) for api in apis
+        ]
         for new in self._replicas:
             if self._latest and new.api.name not in known:
                 new.lag.due(self._latest)

@@ -31,10 +31,11 @@ class Standing(enum.Enum):
 
 
 class Replica:
-    """One replica. Each change of its standing is one line in `log`."""
+    """One replica. Each change of its standing is one line in `log`; `advice` says what to do if it lags."""
 
-    def __init__(self, api: Endpoint, log: Any, standing: Standing) -> None:
+    def __init__(self, api: Endpoint, log: Any, standing: Standing, advice: str) -> None:
         self.api = api
+        self._advice = advice
         self.standing = standing
         #: The revision that it serves; None: not known, or none.
         self.revision: str | None = None
@@ -133,10 +134,10 @@ class Replica:
             return
         if self.standing is not Standing.LAGGING:
             self._log.warning(
-                "%s, and has not taken in revision %s for %g s; route changes do not wait for it until it has. "
-                "Look at its log, and whether it reaches the store.",
+                "%s, and has not taken in revision %s for %g s; route changes do not wait for it until it has. %s",
                 self.state,
                 self._missing.text,
                 LAG_LIMIT,
+                self._advice,
             )
             self.standing, self._goal = Standing.LAGGING, None
