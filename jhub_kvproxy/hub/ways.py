@@ -77,8 +77,9 @@ def lag_advice(delivery: Delivery) -> str:
             return "Look at the log of its agent, which says what it serves, and whether it reaches the store."
         case Delivery.STORE:
             return (
-                "Look at its log, and whether it reaches the store. If the store was emptied or restored from a backup, "
-                "or etcd was started again after a user was added, start that Traefik again: it hears of no change."
+                "Look at its log, and whether it reaches the store. If the store was emptied or restored from a "
+                "backup, or etcd was started again after a user was added, start that Traefik again: it hears of no "
+                "change."
             )
 
 
