@@ -6,6 +6,7 @@ import pytest
 
 from tests.conformance import broken_batches, broken_networks
 from tests.conformance.mutants import Mutant
+from tests.conformance.mutants import collected as collected
 from tests.conformance.test_networked import NetworkedSuite
 
 #: For each: the test that must fail, and what its message must say.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import ClassVar
 from uuid import uuid4
@@ -75,6 +76,19 @@ CAUGHT = {
     broken_powers.KeepsTheHolderSecret: ("a_lease_keeps_another_out_and_says_who_has_it", "must say who"),
     broken_powers.RacesForTheLease: ("of_many_at_once_one_has_it", "exactly one"),
 }
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Collects garbage after a test, and not while pytest parses the source for its report of a failure.
+
+    What mutants leave behind may have tracebacks written meanwhile, and Python 3.11 cannot parse then
+    (https://github.com/python/cpython/issues/106905).
+    """
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
 
 
 class Mutant(BackendSuite, TraefikSuite):
