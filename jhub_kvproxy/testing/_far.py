@@ -184,5 +184,15 @@ async def freeze(line: Line) -> None:
     line.freeze()
 
 
+async def break_and_freeze(line: Line) -> None:
+    """A machine that was cut off, before a balancer that takes connections for it."""
+    line.freeze()
+    await line.cut()
+
+
 #: What makes a store unavailable, by name.
-OUTAGES: dict[str, Callable[[Line], Awaitable[None]]] = {"refused": refuse, "frozen": freeze}
+OUTAGES: dict[str, Callable[[Line], Awaitable[None]]] = {
+    "refused": refuse,
+    "frozen": freeze,
+    "broken and frozen": break_and_freeze,
+}
