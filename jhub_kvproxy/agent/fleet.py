@@ -25,8 +25,8 @@ class Fleet:
         self._options: dict[str, HubOptions] = {hub: HubOptions() for hub in hubs}
         #: Whose route is served, by the route's name.
         self._owners: dict[str, str] = {}
-        #: Why a hub's route is not served, by hub and the route's name.
-        self._refused: dict[str, dict[str, str]] = {hub: {} for hub in hubs}
+        #: The routespec of each route that is not served, and why, by hub and the route's name.
+        self._refused: dict[str, dict[str, tuple[str, str]]] = {hub: {} for hub in hubs}
 
     def change(self, hub: str, names: Iterable[str], routes: Mapping[str, Route], options: HubOptions) -> Routes:
         """`routes` are those of `hub` now; those with `names` have changed, and all may have if its options have.
@@ -54,7 +54,7 @@ class Fleet:
 
     def refused(self, hub: str) -> dict[str, str]:
         """Why routes of `hub` are not served, by routespec."""
-        return {self._routes[hub][name].routespec: why for name, why in self._refused[hub].items()}
+        return dict(self._refused[hub].values())
 
     def _settle(self, name: str) -> Route | None:
         """Decide whose route `name` is; what is served there now."""
@@ -69,7 +69,7 @@ class Fleet:
             owner = self._owner_of(name, having) or ""
         for hub in having:
             if hub != owner:
-                self._refused[hub][name] = self._why_refused(name, hub, owner)
+                self._refused[hub][name] = self._routes[hub][name].routespec, self._why_refused(name, hub, owner)
         if not owner:
             self._owners.pop(name, None)
             return None
@@ -90,8 +90,9 @@ class Fleet:
     def _why_refused(self, name: str, hub: str, owner: str) -> str:
         if owner and self._claim(owner) == self._claim(hub):
             return f"the hub {owner!r} claims the same place, {self._claim(owner)}, and comes first in Agent.hubs"
-        claimant = self._claimants(name, hub)[0]
-        return f"its place belongs to the hub {claimant!r}, which claims {self._claim(claimant)}"
+        for claimant in self._claimants(name, hub):
+            return f"its place belongs to the hub {claimant!r}, which claims {self._claim(claimant)}"
+        return f"the hub {owner!r} has it too, and comes first in Agent.hubs; no hub claims it"
 
     def _claim(self, hub: str) -> Claim:
         return self._options[hub].claim

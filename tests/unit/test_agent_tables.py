@@ -139,3 +139,24 @@ def test_a_hub_owns_its_domain() -> None:
     fleet.change("a", a, a, HubOptions(claim=Claim(domain="hub.example.org")))
     fleet.change("b", b, b, HubOptions(claim=Claim(domain="other.example.org")))
     assert fleet.all() == a | b
+
+
+def test_what_two_hubs_have_and_none_claims_belongs_to_the_first() -> None:
+    fleet = Fleet(["a", "b"])
+    a, b = table_of("/all/"), table_of("/all/")
+    fleet.change("a", a, a, HubOptions(claim=Claim(domain="hub.example.org")))
+    fleet.change("b", b, b, HubOptions(claim=Claim(domain="other.example.org")))
+    assert fleet.all() == a
+    assert fleet.refused("b") == {"/all/": "the hub 'a' has it too, and comes first in Agent.hubs; no hub claims it"}
+
+
+def test_a_refused_route_may_go_by_a_told_change() -> None:
+    """The table is changed in place, and only then is the fleet told of it."""
+    fleet, b = Fleet(["a", "b"]), read_table(keys("1-w.1", route("/"), A), HubTable())
+    fleet.change("a", table_of("/"), table_of("/"), ROOT)
+    fleet.change("b", b.routes, b.routes, ROOT)
+    changed = b.take({REVISION: "1-w.2", RECORDS + route("/").name: None})
+    assert changed is not None
+    assert list(fleet.refused("b")) == ["/"]
+    assert fleet.change("b", changed, b.routes, ROOT) == {route("/").name: table_of("/")[route("/").name]}
+    assert fleet.refused("b") == {}
