@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -135,6 +136,7 @@ class ActivityAgent:
 async def listen(stack: AsyncExitStack, server: Server, settings: AgentSettings, log: Any) -> None:
     """Have `server` listen until `stack` is closed, with a certificate that is read again when its files change."""
     place = f"{settings.ip}:{settings.port} (Agent.ip, Agent.port)"
+    seen = await in_thread(_times, settings)
     try:
         tls = await in_thread(tls_of, settings.tls_cert, settings.tls_key)
     except OSError as error:
@@ -147,23 +149,31 @@ async def listen(stack: AsyncExitStack, server: Server, settings: AgentSettings,
     if tls:
         tasks = Tasks(log)
         stack.push_async_callback(tasks.close)
-        tasks.keep(lambda: _reload(tls, settings, log), "watching the agent's certificate")
+        tasks.keep(lambda: _reload(tls, settings, seen, log), "watching the agent's certificate")
 
 
-async def _reload(tls: ssl.SSLContext, settings: AgentSettings, log: Any) -> None:
-    seen = None
+async def _reload(tls: ssl.SSLContext, settings: AgentSettings, seen: list[int], log: Any) -> None:
+    """Load the files into `tls` whenever their times are others than those `seen` before."""
     while True:
-        now = await in_thread(_times, settings)
-        if seen not in (None, now):
-            try:
-                await in_thread(tls.load_cert_chain, settings.tls_cert, settings.tls_key or None)
-                log.info("The agent uses what is new in Agent.tls_cert")
-            except OSError as error:
-                log.error("Agent.tls_cert cannot be read again, and the agent keeps what it has: %s", error)
-        seen = now
         await asyncio.sleep(_RELOAD_INTERVAL)
+        before, seen = seen, await in_thread(_times, settings)
+        if seen == before:
+            continue
+        try:
+            # On trial first: a certificate whose key does not fit takes the key away that is there.
+            await in_thread(tls_of, settings.tls_cert, settings.tls_key)
+            await in_thread(tls.load_cert_chain, settings.tls_cert, settings.tls_key or None)
+            log.info("The agent uses what is new in Agent.tls_cert")
+        except OSError as error:
+            log.error("Agent.tls_cert and Agent.tls_key cannot be used, and the agent keeps what it has: %s", error)
 
 
 def _times(settings: AgentSettings) -> list[int]:
-    files = [Path(name) for name in (settings.tls_cert, settings.tls_key) if name]
-    return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
+    return [_time(name) for name in (settings.tls_cert, settings.tls_key) if name]
+
+
+def _time(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0
