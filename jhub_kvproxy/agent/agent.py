@@ -91,7 +91,11 @@ class Agent:
         self.states.changed()
 
     def _is_sure(self) -> bool:
-        return all(follower.has_asked or not follower.table.revision for follower in self._followers.values())
+        # A hub whose table cannot be had, and is not known, must not keep the others' waiting.
+        return all(
+            follower.has_asked or (follower.is_refused and not follower.table.revision)
+            for follower in self._followers.values()
+        )
 
     async def _ages(self, hub: str) -> dict[str, float]:
         """Seconds since each route of `hub` was used last, by the plugin's key. Raises TraefikError."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from ..aio import Backoff, Tasks, in_thread
-from ..errors import BackendError
+from ..errors import BackendError, BackendRejected
 from ..notice import Notice
 from ..routing.revision import Revision
 from ..routing.routes import Route
@@ -36,8 +36,10 @@ class Follower:
         self.table = HubTable()
         #: Since when (:func:`time.time`) the store does not give us a table, and why, as a sentence; None: it does.
         self.trouble: tuple[float, str] | None = None
-        #: Whether the store has been asked; if not, a cached table may be older than what Traefik serves.
+        #: Whether the store's answer is known; until then, Traefik may serve something newer than what we know.
         self.has_asked = False
+        #: Whether the store does not let us ask, so that nothing is to be waited for.
+        self.is_refused = False
         self._backend = backend
         self._log = log
         self._changed = changed
@@ -70,6 +72,7 @@ class Follower:
                             await self._load()
                         backoff.reset()
             except BackendError as error:
+                self.is_refused = isinstance(error, BackendRejected)
                 self._is_away(str(error))
             await backoff.rest()
 
@@ -91,8 +94,11 @@ class Follower:
         return True
 
     async def _load(self) -> None:
-        keys = (await self._backend.load()).keys
+        await self._judge((await self._backend.load()).keys)
         self.has_asked = True
+
+    async def _judge(self, keys: Mapping[str, str]) -> None:
+        """Take the table in `keys` if it is a good one."""
         try:
             found = await in_thread(read_table, keys, self.table)
         except NoTable as why:

@@ -117,6 +117,34 @@ async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(sit
         assert await site.client.server("/user/a/") is None
 
 
+async def test_an_agent_that_knows_one_of_two_hubs_takes_nothing_from_the_other(site, others, backends):
+    """As at its start, when one table is read before the other."""
+    one = await writing(site, backends)
+    two = await writing(site, backends, "-2", options=HubOptions(claim=Claim("/two/")))
+    first, second = one.backend.prefix, two.backend.prefix
+    b = await site.server("b")
+    async with agent_for({first: reading(site), second: reading(site, "-2")}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await one.put({"/user/a/": await site.server("a")}))
+        await asking.until(await two.put({"/two/": b}), second)
+    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix=second, read_only=True)
+    async with agent_for({first: reading(site), second: away}, others.api_url, PASSWORD) as (agent, asking):
+        await until(lambda: agent.states.described()["hubs"][second]["store_trouble"], "the store answers")
+        await until(lambda: agent.states.described()["hubs"][first]["known_revision"], "the store does not answer")
+        await until(lambda: _is_ready(asking), "an agent beside a Traefik that serves is not ready")
+        assert "keeps what an earlier agent or hub has given it" in (await asking.get("/readyz"))[1]
+        assert await site.client.server("/two/") == "b"
+
+
+async def test_an_agent_without_cache_and_store_is_ready_if_traefik_has_a_table(site, others, backends):
+    hub = await writing(site, backends)
+    prefix = hub.backend.prefix
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix=prefix, read_only=True)
+    async with agent_for({prefix: away}, others.api_url, PASSWORD) as (_, asking):
+        await until(lambda: _is_ready(asking), "an agent beside a Traefik that serves is not ready")
+
+
 async def test_several_hubs_behind_one_traefik(site, others, backends):
     one = await writing(site, backends)
     two = await writing(site, backends, "-2", options=HubOptions(claim=Claim("/two/")))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from jhub_kvproxy import Batch
+from jhub_kvproxy.agent import follower as module
 from jhub_kvproxy.agent.follower import Follower
 from jhub_kvproxy.agent.hub_table import HubTable, read_table
 from jhub_kvproxy.routing.hub_options import Claim, HubOptions
@@ -153,6 +154,24 @@ async def test_it_begins_with_the_cached_table(request) -> None:
         assert told == [("1-w.1", {"p.user.a": cached.routes["p.user.a"]}, False)]
         await until(lambda: follower.trouble, "nobody noticed")
         assert not follower.has_asked
+
+
+async def test_the_store_counts_as_asked_once_its_table_is_taken(request, monkeypatch) -> None:
+    """A cached table that is pushed while the store's is read would be an older one."""
+    writing = Writing(Store(name=request.node.name, prefix=PREFIX))
+    revision = await writing.put({SPEC: TARGET})
+    cached = read_table({REVISION: "1-w.0", RECORDS + "p.user.a": _record()}, HubTable())
+    asked = []
+
+    def reading(*arguments: Any) -> HubTable:
+        asked.append(follower.has_asked)
+        return read_table(*arguments)
+
+    monkeypatch.setattr(module, "read_table", reading)
+    async with following(Store(name=request.node.name, prefix=PREFIX), cached) as (follower, _):
+        await serves(follower, revision)
+        await until(lambda: follower.has_asked, "the answer is not known")
+        assert asked == [False]
 
 
 async def test_new_options_of_the_hub_are_told(request) -> None:
