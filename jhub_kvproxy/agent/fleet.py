@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..routing.hub_options import Claim, HubOptions
@@ -10,6 +9,9 @@ from ..routing.policy import Policy
 from ..routing.routes import Route
 
 Routes = dict[str, Route | None]
+
+#: While Traefik does not answer, nobody asks for marks, and they gather.
+_MOST_MARKS = 2000
 
 
 class Fleet:
@@ -99,18 +101,26 @@ class Fleet:
 
 
 class Marks:
-    """Which revision of each hub's table is in which number of our own."""
+    """Which revision of each hub's table is in which number of our own.
+
+    Of numbers that are long past, that is forgotten.
+    """
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[int, str, tuple[str, str]]] = deque()
+        self._marks: list[tuple[int, str, tuple[str, str]]] = []
 
     def add(self, number: int, hub: str, revision: str, form: str) -> None:
         """From `number` on, our table has the `revision` of `hub` in this form."""
         self._marks.append((number, hub, (revision, form)))
+        if len(self._marks) > _MOST_MARKS:
+            self._forget_before(self._marks[_MOST_MARKS // 2][0])
 
     def at(self, number: int) -> dict[str, tuple[str, str]]:
         """Revision and form of each hub's table in the one with this `number`. Later questions have no smaller one."""
-        found = {hub: mark for at, hub, mark in self._marks if at <= number}
-        kept = [entry for entry in self._marks if entry[0] > number]
-        self._marks = deque([*((number, hub, mark) for hub, mark in found.items()), *kept])
-        return found
+        self._forget_before(number)
+        return {hub: mark for at, hub, mark in self._marks if at <= number}
+
+    def _forget_before(self, number: int) -> None:
+        """Keep what is in `number` and later ones."""
+        past = {hub: (at, hub, mark) for at, hub, mark in self._marks if at <= number}
+        self._marks = [*past.values(), *(entry for entry in self._marks if entry[0] > number)]

@@ -88,6 +88,15 @@ def test_marks_know_what_a_number_of_ours_has_of_each_hub() -> None:
     assert marks.at(3) == marks.at(9) == {"a": ("1-w.2", "f"), "b": ("1-v.1", "g")}
 
 
+def test_marks_that_nobody_asks_for_do_not_gather() -> None:
+    marks = Marks()
+    marks.add(1, "b", "1-v.1", "g")
+    for number in range(2, 5000):
+        marks.add(number, "a", f"1-w.{number}", "f")
+    assert marks.at(2) == {"b": ("1-v.1", "g")}
+    assert marks.at(4999) == {"a": ("1-w.4999", "f"), "b": ("1-v.1", "g")}
+
+
 def table_of(*specs: str) -> dict[str, Route]:
     return {each.name: each for each in map(route, specs)}
 
