@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Keys as etcd has them, each with its new value, or None if it is gone.
@@ -38,7 +38,7 @@ def news_in(line: bytes) -> News:
 
 def joined(first: News, second: News) -> News:
     """Both, of which the second ends what the first began."""
-    return News({**first.changed, **second.changed}, second.revision, second.now, second.has_more)
+    return replace(second, changed={**first.changed, **second.changed}, revision=max(first.revision, second.revision))
 
 
 def told(changed: Changed, below: bytes, *, without: Collection[bytes]) -> dict[str, str | None]:

@@ -41,6 +41,12 @@ def test_fragments_are_joined():
     assert (both.revision, both.has_more) == (8, False)
 
 
+def test_the_end_between_two_fragments_is_one():
+    first = news_in(message(put(b"a", b"1", 7), fragment=True))
+    end = joined(first, news_in(message(canceled=True, cancel_reason="no permission", compact_revision="5")))
+    assert (end.end, end.is_compacted) == ("no permission", True)
+
+
 def test_the_end_says_why():
     assert news_in(message(canceled=True, cancel_reason="no permission")).end == "no permission"
     assert news_in(message(canceled=True)).end
