@@ -57,7 +57,7 @@ class HubTable:
         if not revision or not self.is_before(revision) or HUB_OPTIONS in told:
             return None
         new_sum = changed_sum(self._sum, self.keys, told)
-        if told.get(SUM) not in (None, sum_text(new_sum)):
+        if told.get(SUM, self.keys.get(SUM)) not in (None, sum_text(new_sum)):
             return None
         changed: dict[str, Route | None] = {}
         for key, record in told.items():

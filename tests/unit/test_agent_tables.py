@@ -8,7 +8,7 @@ from jhub_kvproxy.agent.fleet import Fleet, Marks
 from jhub_kvproxy.agent.hub_table import HubTable, NoTable, changed_routes, read_table
 from jhub_kvproxy.routing.hub_options import HUB_OPTIONS, Claim, HubOptions
 from jhub_kvproxy.routing.policy import Policy
-from jhub_kvproxy.routing.records import RECORDS, REVISION
+from jhub_kvproxy.routing.records import RECORDS, REVISION, SUM, sum_of, sum_text
 from jhub_kvproxy.routing.routes import Route
 
 
@@ -48,6 +48,14 @@ def test_what_is_no_step_of_the_same_writer_leads_to_a_load(told: dict[str, str 
     table = read_table(keys("1-w.1", A), HubTable())
     assert table.take(told) is None
     assert (table.keys, table.routes) == (keys("1-w.1", A), {A.name: A})
+
+
+def test_a_change_that_leaves_the_sum_alone_is_checked_too() -> None:
+    """As when the store has an older copy with the same sum, and a watch tells what is different there."""
+    first = keys("1-w.1", A)
+    table = read_table(first | {SUM: sum_text(sum_of(first))}, HubTable())
+    assert table.take({REVISION: "1-w.2", RECORDS + B.name: B.to_record()}) is None
+    assert table.take({REVISION: "1-w.2"}) == {}
 
 
 @pytest.mark.parametrize(
