@@ -31,7 +31,7 @@ LONGEST_WAIT = 20.0
 class State:
     """What the Traefik beside an agent serves of one hub's table."""
 
-    #: Changes whenever anything else here does. Two agents, and two lives of one, have no tag in common.
+    #: Changes whenever what is served does, or the trouble. Two agents, and two lives of one, have no tag in common.
     tag: str
     #: The revision of the hub's table that Traefik serves, and the form that the hub's options gave it; empty: none.
     revision: str = ""
