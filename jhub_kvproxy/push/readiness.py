@@ -38,11 +38,11 @@ class Readiness:
     its revision.
 
     It asks nobody: whoever knows what a replica serves, or why it does not answer, tells by :meth:`answered` and
-    :meth:`failed`. `advice`, a sentence, says what to do about a replica that lags. Methods may be called from the
+    :meth:`failed`. `advice`, in sentences, says what to do about a replica that lags. Methods may be called from the
     event loop only.
     """
 
-    def __init__(self, log: Any, advice: str = "Look at its log, and whether it reaches the store.") -> None:
+    def __init__(self, log: Any, advice: str) -> None:
         self._log = log
         self._advice = advice
         #: Called when a replica goes down.
@@ -195,7 +195,12 @@ class Readiness:
                 waiter.done.set_result(None)
 
     def _explain(self, waiter: _Waiter, timeout: float) -> str:
-        revision = waiter.revision.text
-        what = f"{waiter.router} in revision {revision}" if waiter.router else f"Revision {revision}"
+        revision = waiter.revision
+        what = f"{waiter.router} in revision {revision.text}" if waiter.router else f"Revision {revision.text}"
         states = "; ".join(replica.state for replica in self._replicas)
-        return f"{what} of the routing table was not live after {timeout:.3g} s: {states}."
+        is_behind = any(
+            replica.standing is not Standing.DOWN and replica.revision and not replica.serves(revision)
+            for replica in self._replicas
+        )
+        advice = f" {self._advice}" if is_behind else ""
+        return f"{what} of the routing table was not live after {timeout:.3g} s: {states}.{advice}"

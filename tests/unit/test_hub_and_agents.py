@@ -97,6 +97,16 @@ async def test_a_change_returns_once_every_agent_serves_it(site):
     assert set(await hub.get_all_routes()) == {"/"}
 
 
+async def test_a_change_that_no_agent_takes_in_says_what_to_do(site):
+    """Nobody is ahead of the others then, so none is logged as the one that lags."""
+    agent = await site.agent()
+    hub = site.hub(agent, ready_timeout=0.5)
+    await hub.add_route("/", TARGET, {})
+    agent.lags = True
+    with pytest.raises(RouteNotReady, match=r"serves revision .*\. Look at the log of its agent"):
+        await hub.add_route("/user/a/", TARGET, {})
+
+
 async def test_an_agent_that_takes_long_is_asked_once_more_and_not_again_and_again(site):
     agent = await site.agent()
     hub = site.hub(agent)
