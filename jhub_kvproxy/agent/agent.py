@@ -91,10 +91,9 @@ class Agent:
         self.states.changed()
 
     def _is_sure(self) -> bool:
-        # A hub whose table cannot be had, and is not known, must not keep the others' waiting.
-        return all(
-            follower.has_asked or (follower.is_refused and not follower.table.revision)
-            for follower in self._followers.values()
+        followers = self._followers.values()
+        return any(each.has_asked for each in followers) and all(
+            each.has_asked or each.is_overdue for each in followers
         )
 
     async def _ages(self, hub: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from ..aio import Backoff, Tasks, in_thread
-from ..errors import BackendError, BackendRejected
+from ..errors import BackendError
 from ..notice import Notice
 from ..routing.revision import Revision
 from ..routing.routes import Route
@@ -19,6 +19,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 #: Seconds between two looks at a store that tells nothing.
 _LOOK_INTERVAL = 1.0
 _REMINDER = 300.0
+#: Seconds after which nobody waits for a table that was never known: its hub may not have made it yet.
+_PATIENCE = 10.0
 
 #: Called when the table has changed, with the routes that have, and whether the hub's options have.
 Changed = Callable[["Follower", dict[str, Route | None], bool], None]
@@ -38,15 +40,19 @@ class Follower:
         self.trouble: tuple[float, str] | None = None
         #: Whether the store's answer is known; until then, Traefik may serve something newer than what we know.
         self.has_asked = False
-        #: Whether the store does not let us ask, so that nothing is to be waited for.
-        self.is_refused = False
         self._backend = backend
         self._log = log
         self._changed = changed
         self._notice = Notice(log, _REMINDER)
+        self._began = time.monotonic()
         self._old: Revision | None = None
         self._damaged: set[str] = set()
         self._tasks = Tasks(log)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether no table is known, and other hubs' need not wait for it."""
+        return not self.table.revision and time.monotonic() - self._began > _PATIENCE
 
     def start(self, cached: HubTable | None) -> None:
         """Begin with the table `cached`, if there is one."""
@@ -72,7 +78,6 @@ class Follower:
                             await self._load()
                         backoff.reset()
             except BackendError as error:
-                self.is_refused = isinstance(error, BackendRejected)
                 self._is_away(str(error))
             await backoff.rest()
 

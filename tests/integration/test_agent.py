@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jhub_kvproxy import Backend, Batch
+from jhub_kvproxy.agent import follower
 from jhub_kvproxy.routing import routes
 from jhub_kvproxy.routing.hub_options import Claim, HubOptions
 from jhub_kvproxy.store.registry import find_backend
@@ -117,8 +118,9 @@ async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(sit
         assert await site.client.server("/user/a/") is None
 
 
-async def test_an_agent_that_knows_one_of_two_hubs_takes_nothing_from_the_other(site, others, backends):
-    """As at its start, when one table is read before the other."""
+async def test_an_agent_that_knows_one_of_two_hubs_takes_nothing_from_the_other(site, others, backends, monkeypatch):
+    """As at its start, when one table is read before the other. But it does not wait for ever: there may be none."""
+    monkeypatch.setattr(follower, "_PATIENCE", float("inf"))
     one = await writing(site, backends)
     two = await writing(site, backends, "-2", options=HubOptions(claim=Claim("/two/")))
     first, second = one.backend.prefix, two.backend.prefix
@@ -133,6 +135,9 @@ async def test_an_agent_that_knows_one_of_two_hubs_takes_nothing_from_the_other(
         await until(lambda: _is_ready(asking), "an agent beside a Traefik that serves is not ready")
         assert "keeps what an earlier agent or hub has given it" in (await asking.get("/readyz"))[1]
         assert await site.client.server("/two/") == "b"
+        monkeypatch.setattr(follower, "_PATIENCE", 0.0)
+        await asking.until(await one.put({"/user/c/": b}))
+        assert await site.client.server("/user/c/") == "b"
 
 
 async def test_an_agent_without_cache_and_store_is_ready_if_traefik_has_a_table(site, others, backends):
