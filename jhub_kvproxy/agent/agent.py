@@ -79,11 +79,13 @@ class Agent:
             await stack.aclose()
 
     def _took(self, follower: Follower, changed: dict[str, Route | None], has_new_options: bool) -> None:
-        refused = self._merged.fleet.refused(follower.prefix)
+        fleet, hubs = self._merged.fleet, self._settings.hubs
+        before = {hub: fleet.refused(hub) for hub in hubs}
         self._merged.change(follower.prefix, follower.table, changed, has_new_options=has_new_options)
-        for routespec, why in self._merged.fleet.refused(follower.prefix).items():
-            if routespec not in refused:
-                self._log.error("The route %r of the hub %r is not served: %s", routespec, follower.prefix, why)
+        for hub in hubs:
+            for routespec, why in fleet.refused(hub).items():
+                if routespec not in before[hub]:
+                    self._log.error("The route %r of the hub %r is not served: %s", routespec, hub, why)
         if self._cache:
             self._cache.keep(follower.prefix, follower.table)
 
