@@ -22,18 +22,19 @@ class Fleet:
     def __init__(self, hubs: Sequence[str]) -> None:
         self._hubs = list(hubs)
         self._routes: dict[str, Mapping[str, Route]] = {hub: {} for hub in hubs}
-        self._options: dict[str, HubOptions] = {hub: HubOptions() for hub in hubs}
+        #: Of those that have a table: a hub that has none yet claims nothing.
+        self._options: dict[str, HubOptions] = {}
         #: Whose route is served, by the route's name.
         self._owners: dict[str, str] = {}
-        #: Why a hub's route is not served, by hub and the route's name.
-        self._refused: dict[str, dict[str, str]] = {hub: {} for hub in hubs}
+        #: A hub's routes that are not served, by hub and the route's name: the routespec, and why.
+        self._refused: dict[str, dict[str, tuple[str, str]]] = {hub: {} for hub in hubs}
 
     def change(self, hub: str, names: Iterable[str], routes: Mapping[str, Route], options: HubOptions) -> Routes:
         """`routes` are those of `hub` now; those with `names` have changed, and all may have if its options have.
 
         Returns what changes in the table of all hubs.
         """
-        has_new_claim = self._options[hub].claim != options.claim
+        has_new_claim = hub not in self._options or self._claim(hub) != options.claim
         self._routes[hub], self._options[hub] = routes, options
         if has_new_claim and len(self._hubs) > 1:
             names = {name for known in self._routes.values() for name in known}.union(names)
@@ -54,7 +55,7 @@ class Fleet:
 
     def refused(self, hub: str) -> dict[str, str]:
         """Why routes of `hub` are not served, by routespec."""
-        return {self._routes[hub][name].routespec: why for name, why in self._refused[hub].items()}
+        return dict(self._refused[hub].values())
 
     def _settle(self, name: str) -> Route | None:
         """Decide whose route `name` is; what is served there now."""
@@ -69,7 +70,8 @@ class Fleet:
             owner = self._owner_of(name, having) or ""
         for hub in having:
             if hub != owner:
-                self._refused[hub][name] = self._why_refused(name, hub, owner)
+                routespec = self._routes[hub][name].routespec
+                self._refused[hub][name] = routespec, self._why_refused(name, hub, owner)
         if not owner:
             self._owners.pop(name, None)
             return None
@@ -83,14 +85,18 @@ class Fleet:
     def _claimants(self, name: str, having: str) -> list[str]:
         """The hubs with the narrowest claim on the place of the route `name`, which the hub `having` has."""
         pattern = self._routes[having][name].pattern
-        covering = {hub: self._claim(hub) for hub in self._hubs if self._claim(hub).covers(pattern)}
+        claims = {hub: self._claim(hub) for hub in self._hubs if hub in self._options}
+        covering = {hub: claim for hub, claim in claims.items() if claim.covers(pattern)}
         narrowest = max((claim.size for claim in covering.values()), default=None)
         return [hub for hub, claim in covering.items() if claim.size == narrowest]
 
     def _why_refused(self, name: str, hub: str, owner: str) -> str:
         if owner and self._claim(owner) == self._claim(hub):
             return f"the hub {owner!r} claims the same place, {self._claim(owner)}, and comes first in Agent.hubs"
-        claimant = self._claimants(name, hub)[0]
+        claimants = self._claimants(name, hub)
+        if not claimants:
+            return f"the hub {owner!r} has the same route, at a place claimed by no hub, and comes first in Agent.hubs"
+        claimant = claimants[0]
         return f"its place belongs to the hub {claimant!r}, which claims {self._claim(claimant)}"
 
     def _claim(self, hub: str) -> Claim:
