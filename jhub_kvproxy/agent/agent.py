@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -29,6 +30,8 @@ from .targets import TargetUses
 from .traefik_feed import TraefikFeed
 
 _RELOAD_INTERVAL = 10.0
+#: Seconds that a hub whose store answers waits for others' tables, before its own takes the place of what Traefik has.
+_PATIENCE = 10.0
 
 
 class Agent:
@@ -47,6 +50,7 @@ class Agent:
         self._cache = Cache(Path(settings.cache), log) if settings.cache else None
         self.states = States(self._followers, self._merged, self._feed)
         self._stack: AsyncExitStack | None = None
+        self._began = time.monotonic()
 
     async def start(self) -> None:
         """Raises :class:`~jhub_kvproxy.errors.KVProxyError` when it cannot listen. Nothing of it stays behind then."""
@@ -90,7 +94,8 @@ class Agent:
         self.states.changed()
 
     def _is_sure(self) -> bool:
-        return all(follower.has_asked or not follower.table.revision for follower in self._followers.values())
+        asked = [follower.has_asked for follower in self._followers.values()]
+        return all(asked) or (any(asked) and time.monotonic() - self._began > _PATIENCE)
 
     async def _ages(self, hub: str) -> dict[str, float]:
         """Seconds since each route of `hub` was used last, by the plugin's key. Raises TraefikError."""

@@ -90,8 +90,10 @@ class States:
         return Condition(is_served, line)
 
     def is_ready(self, hubs: list[str]) -> bool:
-        """Whether Traefik serves what is known of `hubs`, and of one of them at least."""
+        """Whether Traefik serves what is known of `hubs`, and of one of them at least, or keeps what it has."""
         known = [hub for hub in hubs if self._followers[hub].table.revision]
+        if self._feed.keeps_earlier:
+            known = hubs
         return bool(known) and not self.is_ending and all(self.condition(hub).is_served for hub in known)
 
     def described(self) -> dict[str, Any]:

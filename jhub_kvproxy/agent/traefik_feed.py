@@ -54,8 +54,9 @@ class TraefikFeed(Feed):
 
     @property
     def keeps_earlier(self) -> bool:
-        """Whether Traefik has a table from before us, which it keeps until we know the newest ones."""
-        return bool(self.answer and self.answer.served.revision) and not self._is_sure()
+        """Whether Traefik has a table from before us, which it keeps until we know the newest ones, or any."""
+        is_sure = self._is_sure() and self._journal.revision is not None
+        return bool(self.answer and self.answer.served.revision) and not is_sure
 
     def start(self) -> None:
         self._tasks.keep(self._run, "looking after Traefik")
