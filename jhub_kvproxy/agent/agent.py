@@ -140,6 +140,7 @@ class ActivityAgent:
 async def listen(stack: AsyncExitStack, server: Server, settings: AgentSettings, log: Any) -> None:
     """Have `server` listen until `stack` is closed, with a certificate that is read again when its files change."""
     place = f"{settings.ip}:{settings.port} (Agent.ip, Agent.port)"
+    times = await in_thread(_times, settings)
     try:
         tls = await in_thread(tls_of, settings.tls_cert, settings.tls_key)
     except OSError as error:
@@ -152,21 +153,26 @@ async def listen(stack: AsyncExitStack, server: Server, settings: AgentSettings,
     if tls:
         tasks = Tasks(log)
         stack.push_async_callback(tasks.close)
-        tasks.keep(lambda: _reload(tls, settings, log), "watching the agent's certificate")
+        tasks.keep(lambda: _reload(tls, settings, times, log), "watching the agent's certificate")
 
 
-async def _reload(tls: ssl.SSLContext, settings: AgentSettings, log: Any) -> None:
-    seen = None
+async def _reload(tls: ssl.SSLContext, settings: AgentSettings, seen: list[int], log: Any) -> None:
+    """`seen` is when the files were changed last before they were read."""
     while True:
         now = await in_thread(_times, settings)
-        if seen not in (None, now):
+        if seen != now:
             try:
-                await in_thread(tls.load_cert_chain, settings.tls_cert, settings.tls_key or None)
+                await in_thread(_load, tls, settings)
                 log.info("The agent uses what is new in Agent.tls_cert")
             except OSError as error:
                 log.error("Agent.tls_cert cannot be read again, and the agent keeps what it has: %s", error)
         seen = now
         await asyncio.sleep(_RELOAD_INTERVAL)
+
+
+def _load(tls: ssl.SSLContext, settings: AgentSettings) -> None:
+    tls_of(settings.tls_cert, settings.tls_key)  # files that do not fit leave the object that takes them without a key
+    tls.load_cert_chain(settings.tls_cert, settings.tls_key or None)
 
 
 def _times(settings: AgentSettings) -> list[int]:
