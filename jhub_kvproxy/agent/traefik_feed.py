@@ -35,8 +35,8 @@ class TraefikFeed(Feed):
         self, api: TraefikAPI, merged: Merged, is_sure: Callable[[], bool], changed: Callable[[], None], log: Any
     ) -> None:
         super().__init__(api, merged.journal, merged.fleet.policy_of, log)
-        #: Why Traefik does not serve our table, as a sentence; empty: it does, or will at once.
-        self.trouble = f"Traefik at {api.name} has not been asked yet."
+        #: Why Traefik does not serve our table, as a sentence; empty: it does, or will at once, or was not asked yet.
+        self.trouble = ""
         #: Its version; empty: not known.
         self.version = ""
         self._traefik = api

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -50,3 +51,15 @@ async def test_hubs_may_have_the_same_route_where_nobody_claims_anything(running
     assert "failed" not in caplog.text
     assert (await asking.state()).refused == {}
     assert "claimed by no hub" in (await asking.state(hub="b")).refused["/"]
+
+
+async def test_what_is_not_known_yet_is_no_trouble(request):
+    """Else a hub would not wait for an agent that has just been started again, whose Traefik serves users."""
+    silent = await asyncio.start_server(lambda *_: asyncio.Event().wait(), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    try:
+        async with agent_for({"a": Store(name=request.node.name, prefix="a")}, url) as (_, asking):
+            assert (await asking.state()).trouble == ""
+            assert (await asking.get("/readyz"))[0] == 503
+    finally:
+        silent.close()
