@@ -24,7 +24,8 @@ class Fleet:
     def __init__(self, hubs: Sequence[str]) -> None:
         self._hubs = list(hubs)
         self._routes: dict[str, Mapping[str, Route]] = {hub: {} for hub in hubs}
-        self._options: dict[str, HubOptions] = {hub: HubOptions() for hub in hubs}
+        #: Of those that have a table: a hub that has none yet claims nothing.
+        self._options: dict[str, HubOptions] = {}
         #: Whose route is served, by the route's name.
         self._owners: dict[str, str] = {}
         #: The routespec of each route that is not served, and why, by hub and the route's name.
@@ -35,7 +36,7 @@ class Fleet:
 
         Returns what changes in the table of all hubs.
         """
-        has_new_claim = self._options[hub].claim != options.claim
+        has_new_claim = hub not in self._options or self._claim(hub) != options.claim
         self._routes[hub], self._options[hub] = routes, options
         if has_new_claim and len(self._hubs) > 1:
             names = {name for known in self._routes.values() for name in known}.union(names)
@@ -85,7 +86,8 @@ class Fleet:
     def _claimants(self, name: str, having: str) -> list[str]:
         """The hubs with the narrowest claim on the place of the route `name`, which the hub `having` has."""
         pattern = self._routes[having][name].pattern
-        covering = {hub: self._claim(hub) for hub in self._hubs if self._claim(hub).covers(pattern)}
+        claims = {hub: self._claim(hub) for hub in self._hubs if hub in self._options}
+        covering = {hub: claim for hub, claim in claims.items() if claim.covers(pattern)}
         narrowest = max((claim.size for claim in covering.values()), default=None)
         return [hub for hub, claim in covering.items() if claim.size == narrowest]
 

@@ -46,6 +46,8 @@ class Follower:
         self._notice = Notice(log, _REMINDER)
         self._began = time.monotonic()
         self._old: Revision | None = None
+        #: Whether our table is what was read last, or was told since: only then do told changes make the next one of it.
+        self._is_in_step = False
         self._damaged: set[str] = set()
         self._tasks = Tasks(log)
 
@@ -91,7 +93,7 @@ class Follower:
             await Backoff(_LOOK_INTERVAL, _LOOK_INTERVAL).rest()
 
     def _take(self, told: Told) -> bool:
-        changed = self.table.take(told)
+        changed = self.table.take(told) if self._is_in_step else None
         if changed is None:
             return False
         self._is_there()
@@ -99,6 +101,7 @@ class Follower:
         return True
 
     async def _load(self) -> None:
+        self._is_in_step = False
         await self._judge((await self._backend.load()).keys)
         self.has_asked = True
 
@@ -125,6 +128,7 @@ class Follower:
                 self._log.error("The entry %s/%s of the table is damaged: %s", self.prefix, key, damage)
         self._damaged = set(found.damaged)
         self._become(found)
+        self._is_in_step = True
 
     def _become(self, table: HubTable) -> None:
         changed = changed_routes(self.table, table)

@@ -35,8 +35,8 @@ class TraefikFeed(Feed):
         self, api: TraefikAPI, merged: Merged, is_sure: Callable[[], bool], changed: Callable[[], None], log: Any
     ) -> None:
         super().__init__(api, merged.journal, merged.fleet.policy_of, log)
-        #: Why Traefik does not serve our table, as a sentence; empty: it does, or will at once.
-        self.trouble = f"Traefik at {api.name} has not been asked yet."
+        #: Why Traefik does not serve our table, as a sentence; empty: it does, or will at once, or was not asked yet.
+        self.trouble = ""
         #: Its version; empty: not known.
         self.version = ""
         self._traefik = api
@@ -54,8 +54,9 @@ class TraefikFeed(Feed):
 
     @property
     def keeps_earlier(self) -> bool:
-        """Whether Traefik has a table from before us, which it keeps until we know the newest ones."""
-        return bool(self.answer and self.answer.served.revision) and not self._is_sure()
+        """Whether Traefik has a table from before us, which it keeps until we know the newest ones, or any."""
+        is_sure = self._is_sure() and self._journal.revision is not None
+        return bool(self.answer and self.answer.served.revision) and not is_sure
 
     def start(self) -> None:
         self._tasks.keep(self._run, "looking after Traefik")

@@ -93,7 +93,8 @@ class Feed(ABC):
 
     def _is_behind(self, served: Served) -> bool:
         """Whether the plugin lacks something that it may be sent."""
-        return served != self._journal.goal and not self._is_newer(served)
+        goal = self._journal.goal
+        return bool(goal.revision) and served != goal and not self._is_newer(served)
 
     def _is_newer(self, served: Served) -> bool:
         """Whether what the plugin serves is newer than what it is to serve."""

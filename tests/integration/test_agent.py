@@ -170,6 +170,63 @@ async def test_several_hubs_behind_one_traefik(site, others, backends):
         assert status["hubs"][two.backend.prefix]["refused"] == other.refused
 
 
+async def test_an_agent_that_starts_again_takes_no_hubs_routes_away(site, others, backends, monkeypatch):
+    one = await writing(site, backends)
+    two = await writing(site, backends, "-2", options=HubOptions(claim=Claim("/two/")))
+    a, b = await site.server("a"), await site.server("b")
+    names = one.backend.prefix, two.backend.prefix
+    async with agent_for(
+        dict(zip(names, (reading(site), reading(site, "-2")), strict=True)), others.api_url, PASSWORD
+    ) as (
+        _,
+        asking,
+    ):
+        await asking.until(await one.put({"/user/x/": a}))
+        await asking.until(await two.put({"/two/user/y/": b}), two.backend.prefix)
+    slow, may_answer = reading(site, "-2"), asyncio.Event()
+    load = slow.load
+
+    async def slowly():
+        await may_answer.wait()
+        return await load()
+
+    monkeypatch.setattr(slow, "load", slowly)
+    hubs = dict(zip(names, (reading(site), slow), strict=True))
+    async with agent_for(hubs, others.api_url, PASSWORD) as (agent, asking):
+        await until(lambda: agent.states.described()["hubs"][names[0]]["known_revision"], "one is not known")
+        await until(lambda: _is_ready(asking), "an agent beside a Traefik that serves is not ready")
+        await asyncio.sleep(1)  # Traefik is asked meanwhile
+        assert await site.client.server("/two/user/y/") == "b"
+        may_answer.set()
+        await asking.until(two.revision, two.backend.prefix)
+        await asking.until(await one.put({"/user/z/": a}))
+        assert await site.client.server("/two/user/y/") == "b"
+        may_answer.clear()
+    monkeypatch.setattr("jhub_kvproxy.agent.agent._PATIENCE", 1.0)
+    hubs = dict(zip(names, (reading(site), slow), strict=True))
+    async with agent_for(hubs, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await one.put({"/user/x/": b}))
+        assert await site.client.server("/user/x/") == "b"
+
+
+async def test_an_agent_without_cache_is_ready_beside_a_traefik_that_serves(site, others, backends):
+    hub = await writing(site, backends)
+    prefix = hub.backend.prefix
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix=prefix, read_only=True)
+    async with agent_for({prefix: away}, others.api_url, PASSWORD) as (_, asking):
+        await until(lambda: _is_ready(asking), "it is not ready while the store is away")
+        assert (await asking.state()).revision == ""
+    await hub.backend.apply(Batch(dict.fromkeys((await hub.backend.load()).keys)))
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await until(lambda: _is_ready(asking), "it is not ready while the store is empty")
+        assert await site.client.server("/user/a/") == "a"
+        others.traefik.kill()
+        others.traefik.launch()
+        await until(lambda: _is_not_ready(asking), "a Traefik without a table counts as ready")
+
+
 async def test_a_route_that_the_plugin_refuses_is_told(site, others, backends, monkeypatch):
     hub = await writing(site, backends)
     async with agent_for({hub.backend.prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
@@ -230,6 +287,10 @@ async def test_a_hub_whose_traefiks_have_agents(site, others):
 
 async def _is_ready(asking):
     return (await asking.get("/readyz"))[0] == 200
+
+
+async def _is_not_ready(asking):
+    return not await _is_ready(asking)
 
 
 async def _has_trouble(asking):

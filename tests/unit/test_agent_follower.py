@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from jhub_kvproxy import Batch
@@ -12,7 +12,8 @@ from jhub_kvproxy.agent import follower as module
 from jhub_kvproxy.agent.follower import Follower
 from jhub_kvproxy.agent.hub_table import HubTable, read_table
 from jhub_kvproxy.routing.hub_options import Claim, HubOptions
-from jhub_kvproxy.routing.records import RECORDS, REVISION
+from jhub_kvproxy.routing.records import RECORDS, REVISION, SUM, sum_of, sum_text
+from jhub_kvproxy.routing.routes import Route
 from tests.agents import Writing
 from tests.hub import until
 from tests.hubs_in_memory import PREFIX, Store
@@ -117,6 +118,39 @@ async def test_told_changes_count_only_for_what_was_read(request) -> None:
         assert sorted(follower.table.routes) == ["p.user.a", "p.user.b", "p.user.missed"]
 
 
+class Differing(Store):
+    """Its watch leaves out what a change has left as it was."""
+
+    async def watch(self):
+        known: dict[str, str | None] = {}
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                if told is None:
+                    known = dict((await super().load()).keys)
+                    yield None
+                elif changed := {key: value for key, value in told.items() if known.get(key) != value}:
+                    known |= changed
+                    yield changed
+
+
+async def test_changes_of_what_was_not_taken_are_not_taken_alone(request) -> None:
+    """As when somebody removes a route, the hub adds another before it has noticed, and then puts the first one back:
+    the sum of all is what it was before that."""
+    writing = Writing(Store(name=request.node.name, prefix=PREFIX))
+    await writing.put({SPEC: TARGET})
+    store = Differing(name=request.node.name, prefix=PREFIX)
+    async with following(store) as (follower, _):
+        await serves(follower, writing.revision)
+        a, b = RECORDS + "p.user.a", RECORDS + "p.user.b"
+        writing.keys[b] = _record("/user/b/")
+        both = sum_text(sum_of(writing.keys))
+        await writing.backend.apply(Batch({a: None, b: writing.keys[b], SUM: both, REVISION: "1-w.2"}))
+        await until(lambda: follower.trouble, "nobody noticed")
+        await writing.backend.apply(Batch({a: writing.keys[a], SUM: both, REVISION: "1-w.3"}))
+        await serves(follower, "1-w.3")
+        assert sorted(follower.table.routes) == ["p.user.a", "p.user.b"]
+
+
 async def test_an_older_table_counts_once_its_writer_goes_on(request) -> None:
     backend = Store(name=request.node.name, prefix=PREFIX)
     newer, older = Writing(backend, term=2, writer="new"), Writing(backend, term=1, writer="old")
@@ -185,5 +219,5 @@ async def test_new_options_of_the_hub_are_told(request) -> None:
         assert follower.table.options == options
 
 
-def _record() -> str:
-    return '{"routespec":"/user/a/","target":"http://127.0.0.1:1","data":{}}'
+def _record(routespec: str = SPEC) -> str:
+    return Route(routespec, TARGET, {}).to_record()
