@@ -46,7 +46,7 @@ class Follower:
         self._notice = Notice(log, _REMINDER)
         self._began = time.monotonic()
         self._old: Revision | None = None
-        #: Whether our table is what was read last, or was told since: only then do told changes make the next one of it.
+        #: Whether our table is what was read last, or told since: only then do told changes make the next one of it.
         self._is_in_step = False
         self._damaged: set[str] = set()
         self._tasks = Tasks(log)

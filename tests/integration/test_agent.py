@@ -202,7 +202,7 @@ async def test_an_agent_that_starts_again_takes_no_hubs_routes_away(site, others
         await asking.until(await one.put({"/user/z/": a}))
         assert await site.client.server("/two/user/y/") == "b"
         may_answer.clear()
-    monkeypatch.setattr("jhub_kvproxy.agent.agent._PATIENCE", 1.0)
+    monkeypatch.setattr("jhub_kvproxy.agent.follower._PATIENCE", 1.0)
     hubs = dict(zip(names, (reading(site), slow), strict=True))
     async with agent_for(hubs, others.api_url, PASSWORD) as (_, asking):
         await asking.until(await one.put({"/user/x/": b}))
