@@ -228,6 +228,13 @@ async def test_an_agent_whose_port_is_taken_starts_no_traefik(scene):
     assert not (scene.directory / "kvproxy-run").exists()
 
 
+async def test_an_agent_without_its_certificate_starts_no_traefik(scene):
+    assert await ended(scene.start("--traefik", "--Agent.tls_cert=none.pem", "--Agent.tls_key=none.pem")) == 1
+    log = scene.log.read_text()
+    assert log.startswith("jhub-kvproxy: Agent.tls_cert (none.pem) and Agent.tls_key (none.pem) cannot be used: "), log
+    assert not (scene.directory / "kvproxy-run").exists()
+
+
 async def test_an_agent_that_is_told_to_end_while_it_starts_leaves_nothing(scene):
     process = scene.start("--traefik")
     await until(lambda: processes_of(scene.directory / "kvproxy-run"), "Traefik is not started")
