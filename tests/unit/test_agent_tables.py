@@ -53,7 +53,7 @@ def test_what_is_no_step_of_the_same_writer_leads_to_a_load(told: dict[str, str 
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        ({}, "it is empty"),
+        ({}, "it is empty, until its hub writes it"),
         ({RECORDS + A.name: A.to_record()}, "no revision"),
         (keys("1-w.1", A) | {HUB_OPTIONS: "x"}, "'options' cannot be read"),
     ],
