@@ -117,7 +117,7 @@ class _ReplicaFeed(Feed):
             self._log.warning(
                 "Traefik at %s has a newer table, of another hub or of an agent (revision %s), and does not take ours "
                 "(%s). Only one may push to a Traefik: end the agent beside it, or take it out of "
-                "KVProxy.traefik_api_urls of one hub.",
+                "KVProxy.traefik_api_urls of one hub; then restart the hub that is to have it.",
                 replica.api.name,
                 answer.served.revision,
                 goal.revision,

@@ -159,7 +159,8 @@ async def test_who_may_ask_what(site, others, backends):
         with pytest.raises(AssertionError, match="and not 'other'"):
             await asking.state(hub="other")
         await asking.until(await hub.put({"/user/a/": await site.server("a")}))
-        assert (await asking.get("/readyz"))[0] == 200
+        status, text = await asking.get("/readyz")
+        assert (status, text.endswith(": 1 route.\n")) == (200, True), text
         agent.end()
         assert (await asking.get("/readyz"))[0] == 503
         assert await site.client.server("/user/a/") == "a"
