@@ -55,7 +55,9 @@ class TraefikFeed(Feed):
     @property
     def keeps_earlier(self) -> bool:
         """Whether Traefik has a table from before us, which it keeps until we know the newest ones."""
-        return bool(self.answer and self.answer.served.revision) and not self._is_sure()
+        if self.answer is None or not self.answer.served.revision or self._is_sure():
+            return False
+        return self.answer.served != self._journal.goal  # the goal is a cached table, which Traefik got from us
 
     def start(self) -> None:
         self._tasks.keep(self._run, "looking after Traefik")

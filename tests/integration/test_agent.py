@@ -96,6 +96,8 @@ async def test_the_cache_serves_while_the_store_is_away(site, others, backends, 
     async with agent_for({prefix: away}, others.api_url, PASSWORD, cache=str(cache)) as (_, asking):
         await asking.until(revision)
         assert await site.client.server("/user/a/") == "a"
+        status, text = await asking.get("/readyz")
+        assert (status, f" serves revision {revision} of " in text) == (200, True), text
 
 
 async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(site, others, backends, tmp_path):
