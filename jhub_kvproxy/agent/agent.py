@@ -138,14 +138,20 @@ class ActivityAgent:
             await stack.aclose()
 
 
+async def read_tls(settings: AgentSettings) -> ssl.SSLContext | None:
+    """For an agent that speaks TLS; None if it does not. Raises :class:`~jhub_kvproxy.errors.KVProxyError`."""
+    try:
+        return await in_thread(tls_of, settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        files = f"Agent.tls_cert ({settings.tls_cert}) and Agent.tls_key ({settings.tls_key})"
+        raise KVProxyError(f"{files} cannot be used: {error}.") from error
+
+
 async def listen(stack: AsyncExitStack, server: Server, settings: AgentSettings, log: Any) -> None:
     """Have `server` listen until `stack` is closed, with a certificate that is read again when its files change."""
     place = f"{settings.ip}:{settings.port} (Agent.ip, Agent.port)"
     seen = await in_thread(_times, settings)
-    try:
-        tls = await in_thread(tls_of, settings.tls_cert, settings.tls_key)
-    except OSError as error:
-        raise KVProxyError(f"Agent.tls_cert and Agent.tls_key cannot be used: {error}.") from error
+    tls = await read_tls(settings)
     stack.push_async_callback(server.close)
     try:
         await server.start(settings.ip, settings.port, tls)

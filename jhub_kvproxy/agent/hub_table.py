@@ -88,7 +88,7 @@ def read_table(keys: Mapping[str, str], known: HubTable) -> HubTable:
     not as its hub wrote it, if a table is known already.
     """
     if not revision_in(keys):
-        raise NoTable("it is empty" if not keys else "it has no revision")
+        raise NoTable("it is empty, until its hub writes it" if not keys else "it has no revision")
     options = HubOptions()
     if record := keys.get(HUB_OPTIONS):
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..traefik.api import TraefikAPI
 from ..traefik.ports import check_free
-from .agent import ActivityAgent, Agent
+from .agent import ActivityAgent, Agent, read_tls
 from .configuration import AgentConfiguration
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 async def run_agent(chosen: AgentConfiguration, log: Any, *, starts_traefik: bool) -> None:
     """Run until cancelled. Raises :class:`~jhub_kvproxy.errors.KVProxyError` when it cannot start."""
+    # Before a Traefik is started, which would have to end again.
+    await read_tls(chosen.settings)
+    await check_free(chosen.settings.ip, chosen.settings.port, "Agent.port", who="The agent")
     traefik = _local_traefik(chosen, log) if starts_traefik else None
-    if traefik:
-        # Before a Traefik is started, which would have to end again.
-        await check_free(chosen.settings.ip, chosen.settings.port, "Agent.port", who="The agent")
     api = await traefik.start() if traefik else TraefikAPI(*chosen.api)
     try:
         agent = _agent(chosen, api, log)

@@ -79,7 +79,8 @@ class States:
         if is_kept:
             line = f"{traefik} keeps what an earlier agent or hub has given it."
         elif is_served:
-            line = f"{traefik} serves revision {revision} of {hub!r}: {state.routes} routes{refused}."
+            routes = f"{state.routes} route{'' if state.routes == 1 else 's'}"
+            line = f"{traefik} serves revision {revision} of {hub!r}: {routes}{refused}."
         elif self._feed.trouble:
             line = f"{hub!r} is not served. {self._feed.trouble}"
         else:

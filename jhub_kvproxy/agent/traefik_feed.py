@@ -55,8 +55,11 @@ class TraefikFeed(Feed):
     @property
     def keeps_earlier(self) -> bool:
         """Whether Traefik has a table from before us, which it keeps until we know the newest ones, or any."""
-        is_sure = self._is_sure() and self._journal.revision is not None
-        return bool(self.answer and self.answer.served.revision) and not is_sure
+        if self.answer is None or not self.answer.served.revision:
+            return False
+        if self._is_sure() and self._journal.revision is not None:
+            return False
+        return self.answer.served != self._journal.goal  # the goal is a cached table, which Traefik got from us
 
     def start(self) -> None:
         self._tasks.keep(self._run, "looking after Traefik")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing, suppress
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 
+from ..agent.agent import read_tls
 from ..agent.configuration import AgentConfiguration
-from ..aio import to_the_end
+from ..aio import in_thread, to_the_end
 from ..errors import KVProxyError
 from ..push import plugin
 from ..routing.records import RECORDS, revision_in
@@ -35,6 +38,10 @@ def check_agent(chosen: AgentConfiguration, file: str, *, starts_traefik: bool) 
 
 
 async def _check(chosen: AgentConfiguration, report: Report, starts_traefik: bool) -> None:
+    with suppress(StepFailed), report.step("tls"):
+        await read_tls(chosen.settings)
+    if chosen.settings.cache:
+        await in_thread(_try_cache, Path(chosen.settings.cache).absolute().parent, report)
     if chosen.provider is None:
         for backend in chosen.backends.values():
             with suppress(StepFailed):
@@ -44,6 +51,11 @@ async def _check(chosen: AgentConfiguration, report: Report, starts_traefik: boo
             await _try_binary(list(chosen.traefik.traefik_cmd), report)
         elif chosen.provider is None:
             await _try_plugin(TraefikAPI(*chosen.api), report)
+
+
+def _try_cache(directory: Path, report: Report) -> None:
+    if not os.access(directory, os.W_OK | os.X_OK):
+        report.note("cache", f"{directory}, for Agent.cache, is not there, or this user may not write to it.")
 
 
 async def _try_store(backend: Backend, report: Report) -> None:

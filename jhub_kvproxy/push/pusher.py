@@ -115,13 +115,14 @@ class _ReplicaFeed(Feed):
         replica, goal, newer = self._replica, self._journal.goal, self._is_newer(answer.served)
         if newer and not replica.refusal:
             self._log.warning(
-                "Traefik at %s has a newer table, of another hub (revision %s), and does not take ours (%s). "
-                "Each Traefik serves one hub: look at KVProxy.traefik_api_urls of both.",
+                "Traefik at %s has a newer table, of another hub or of an agent (revision %s), and does not take ours "
+                "(%s). Only one may push to a Traefik: end the agent beside it, or take it out of "
+                "KVProxy.traefik_api_urls of one hub; then restart the hub that is to have it.",
                 replica.api.name,
                 answer.served.revision,
                 goal.revision,
             )
-        replica.refusal = "the newer table of another hub" if newer else ""
+        replica.refusal = "the newer table of another hub or agent" if newer else ""
         # What was made by other options is not our table, whatever its revision.
         serves = answer.served.revision if answer.served.form == goal.form else None
         self._pusher.readiness.answered(replica, serves or None)

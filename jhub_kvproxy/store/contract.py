@@ -106,7 +106,10 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         return quote(self.prefix, safe="").replace(".", "%2E")
 
     async def open(self) -> None:
-        """Import client libraries, connect, and check permissions. A second call changes nothing."""
+        """Import client libraries, connect, and check permissions.
+
+        A second call makes again what others have removed.
+        """
 
     async def close(self) -> None:
         """Release what :meth:`open` took, and the lease. A call without `open`, or a second one, changes nothing.

@@ -97,6 +97,8 @@ async def test_the_cache_serves_while_the_store_is_away(site, others, backends, 
     async with agent_for({prefix: away}, others.api_url, PASSWORD, cache=str(cache)) as (_, asking):
         await asking.until(revision)
         assert await site.client.server("/user/a/") == "a"
+        status, text = await asking.get("/readyz")
+        assert (status, f" serves revision {revision} of " in text) == (200, True), text
 
 
 async def test_a_cached_table_does_not_take_the_place_of_what_traefik_serves(site, others, backends, tmp_path):
@@ -249,7 +251,8 @@ async def test_who_may_ask_what(site, others, backends):
         with pytest.raises(AssertionError, match="and not 'other'"):
             await asking.state(hub="other")
         await asking.until(await hub.put({"/user/a/": await site.server("a")}))
-        assert (await asking.get("/readyz"))[0] == 200
+        status, text = await asking.get("/readyz")
+        assert (status, text.endswith(": 1 route.\n")) == (200, True), text
         agent.end()
         assert (await asking.get("/readyz"))[0] == 503
         assert await site.client.server("/user/a/") == "a"

@@ -218,13 +218,21 @@ async def test_who_starts_later_has_traefik(scene):
     assert await scene.client.server("/user/a/") == "a"
 
 
-async def test_an_agent_whose_port_is_taken_starts_no_traefik(scene):
+@pytest.mark.parametrize("words", [["--traefik"], []], ids=["with Traefik", "alone"])
+async def test_an_agent_whose_port_is_taken_starts_no_traefik(scene, words):
     async with _listening(scene.agent_port):
-        assert await ended(scene.start("--traefik")) == 1
+        assert await ended(scene.start(*words)) == 1
     assert scene.log.read_text() == (
         f"jhub-kvproxy: The agent cannot listen on port {scene.agent_port} of 127.0.0.1: another program listens "
         "there; end it, or choose another port with Agent.port.\n"
     )
+    assert not (scene.directory / "kvproxy-run").exists()
+
+
+async def test_an_agent_without_its_certificate_starts_no_traefik(scene):
+    assert await ended(scene.start("--traefik", "--Agent.tls_cert=none.pem", "--Agent.tls_key=none.pem")) == 1
+    log = scene.log.read_text()
+    assert log.startswith("jhub-kvproxy: Agent.tls_cert (none.pem) and Agent.tls_key (none.pem) cannot be used: "), log
     assert not (scene.directory / "kvproxy-run").exists()
 
 

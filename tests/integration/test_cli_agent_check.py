@@ -55,6 +55,21 @@ def test_a_traefik_without_the_plugin_or_that_is_not_there(tmp_path, table):
     assert "cannot be reached" in said
 
 
+def test_a_certificate_that_is_not_there(tmp_path, table):
+    status, said = check(tmp_path, "--traefik", Agent={"tls_cert": "none.pem", "tls_key": "none.pem"}, **table)
+    assert status == 1
+    assert "FAILED  tls     Agent.tls_cert (none.pem) and Agent.tls_key (none.pem) cannot be used: " in said
+
+
+def test_a_directory_of_the_cache_that_is_not_there(tmp_path, table):
+    """systemd makes it when the unit starts first, and an agent runs without a cache, too."""
+    status, said = check(tmp_path, "--traefik", Agent={"cache": "none/table.json"}, **table)
+    assert status == 0, said
+    assert f"note    cache   {tmp_path}/none, for Agent.cache, is not there, or " in said
+    status, said = check(tmp_path, "--traefik", Agent={"cache": "table.json"}, **table)
+    assert "note" not in said
+
+
 def test_a_token_that_may_read_is_enough_and_none_is_not(tmp_path, monkeypatch):
     with ConsulServer(tmp_path / "consul", acl=True) as server:
         tables = {"KVProxy": {"backend_class": "consul"}, "ConsulBackend": {"url": server.url}}

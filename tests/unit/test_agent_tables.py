@@ -61,7 +61,7 @@ def test_a_change_that_leaves_the_sum_alone_is_checked_too() -> None:
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        ({}, "it is empty"),
+        ({}, "it is empty, until its hub writes it"),
         ({RECORDS + A.name: A.to_record()}, "no revision"),
         (keys("1-w.1", A) | {HUB_OPTIONS: "x"}, "'options' cannot be read"),
     ],
