@@ -12,7 +12,7 @@ from ..aio import Backoff, Tasks, rest
 from ..errors import TraefikError
 from ..push.feed import Feed
 from ..push.plugin import Answer
-from ..push.wire import Served
+from ..push.wire import AGENT_FORM, Served
 from ..routing.revision import Revision
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import advice, check_version
@@ -20,6 +20,8 @@ from .merged import Merged
 
 # Seconds between looks at a Traefik that is up, and may have been started again, and at one that does not answer.
 _INTERVAL, _FIRST_PAUSE, _LONGEST_PAUSE, _REFUSED_PAUSE = 0.5, 0.02, 0.2, 5.0
+#: Seconds after which who pushed what Traefik serves, and has not pushed what we know since, counts as gone.
+_SILENCE = 10.0
 #: Seconds until the log tells of a Traefik that does not answer: it may just be starting.
 _PATIENCE = 3.0
 
@@ -46,6 +48,9 @@ class TraefikFeed(Feed):
         self._is_sure = is_sure
         self._changed = changed
         self._outdone: set[str] = set()
+        self._gone: set[str] = set()
+        #: What another has pushed, our revision when we saw it first, and since when ours is another (time.monotonic).
+        self._rival: tuple[str, str, float | None] = "", "", None
         self._warned: set[str] = set()
         self._seen: tuple[Served | None, str] = None, ""
         #: When all was well last, or we began (:func:`time.monotonic`), and the trouble that the log has told of since.
@@ -71,11 +76,28 @@ class TraefikFeed(Feed):
         return not served.revision or self._is_sure()
 
     async def outdo(self, served: Served) -> None:
-        """What another agent pushed before us, or a hub, is outdone once; who goes on pushing is left alone."""
+        """What another agent pushed before us, or a hub, is outdone once; who goes on pushing is left alone.
+
+        An agent that seems to have gone since is outdone once more: not again and again, if it serves other hubs.
+        """
         writer = Revision.read(served.revision).writer
+        if served.form == AGENT_FORM and self._is_gone(served.revision) and writer not in self._gone:
+            self._gone.add(writer)
+            self._outdone.discard(writer)
         if writer not in self._outdone and self.may_push(served):
             self._outdone.add(writer)
             self._merged.outdo(served.revision)
+
+    def _is_gone(self, pushed: str) -> bool:
+        """Whether who `pushed` this has not pushed for a while, although there is something new."""
+        now, ours = time.monotonic(), self._journal.goal.revision
+        seen, before, since = self._rival
+        if seen != pushed:
+            before, since = ours, None
+        elif ours != before and since is None:
+            since = now
+        self._rival = pushed, before, since
+        return since is not None and now - since > _SILENCE
 
     def took(self, answer: Answer) -> None:
         self.answer = answer
@@ -95,6 +117,7 @@ class TraefikFeed(Feed):
                 try:
                     if self.answer is None:
                         self._outdone.clear()
+                        self._gone.clear()
                         await self._check_version(session)
                     await self.bring_up(session)
                 except TraefikError as error:

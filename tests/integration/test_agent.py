@@ -211,6 +211,25 @@ async def test_an_agent_that_starts_again_takes_no_hubs_routes_away(site, others
         assert await site.client.server("/user/x/") == "b"
 
 
+async def test_an_agent_takes_over_from_another_that_has_gone(site, others, backends, monkeypatch):
+    monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._REFUSED_PAUSE", 0.2)
+    monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._SILENCE", 1.0)
+    hub = await writing(site, backends)
+    prefix = hub.backend.prefix
+    await hub.put({"/user/a/": await site.server("a")})
+    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(hub.revision)
+        await asyncio.sleep(1.1)  # who starts in a later second comes out on top
+        async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, rival):
+            await until(lambda: _is_refused(asking), "both count as served")
+            await rival.until(await hub.put({"/user/b/": await site.server("b")}))
+            await asyncio.sleep(2)  # who lives, and has what is new, is left alone
+            assert (await rival.state()).revision == hub.revision
+            assert await _is_refused(asking)
+        await asking.until(await hub.put({"/user/c/": await site.server("c")}))
+        assert await site.client.server("/user/c/") == "c"
+
+
 async def test_an_agent_without_cache_is_ready_beside_a_traefik_that_serves(site, others, backends):
     hub = await writing(site, backends)
     prefix = hub.backend.prefix
@@ -290,6 +309,10 @@ async def test_a_hub_whose_traefiks_have_agents(site, others):
 
 async def _is_ready(asking):
     return (await asking.get("/readyz"))[0] == 200
+
+
+async def _is_refused(asking):
+    return "Another program" in (await asking.state()).trouble
 
 
 async def _is_not_ready(asking):
