@@ -30,6 +30,8 @@ from .targets import TargetUses
 from .traefik_feed import TraefikFeed
 
 _RELOAD_INTERVAL = 10.0
+#: So many refused routes are named in the log at a time.
+_SHOWN = 5
 
 
 class Agent:
@@ -83,9 +85,11 @@ class Agent:
         before = {hub: fleet.refused(hub) for hub in hubs}
         self._merged.change(follower.prefix, follower.table, changed, has_new_options=has_new_options)
         for hub in hubs:
-            for routespec, why in fleet.refused(hub).items():
-                if routespec not in before[hub]:
-                    self._log.error("The route %r of the hub %r is not served: %s", routespec, hub, why)
+            new = [entry for entry in fleet.refused(hub).items() if entry[0] not in before[hub]]
+            for routespec, why in new[:_SHOWN]:
+                self._log.error("The route %r of the hub %r is not served: %s", routespec, hub, why)
+            if len(new) > _SHOWN:
+                self._log.error("%d more routes of the hub %r are not served", len(new) - _SHOWN, hub)
         if self._cache:
             self._cache.keep(follower.prefix, follower.table)
 

@@ -53,6 +53,14 @@ async def test_hubs_may_have_the_same_route_where_nobody_claims_anything(running
     assert "no hub claims it" in (await asking.state(hub="b")).refused["/"]
 
 
+async def test_the_log_names_a_few_of_many_refused_routes(running, caplog):
+    agent, _, one, two = running
+    await knows(agent, "b", await two.put({"/b/": TARGET}))
+    await knows(agent, "a", await one.put({f"/b/user/{number}/": TARGET for number in range(100)}))
+    assert "95 more routes of the hub 'a' are not served" in caplog.text
+    assert caplog.text.count("which claims all paths below /b/") == 5
+
+
 async def test_what_is_not_known_yet_is_no_trouble(request):
     """Else a hub would not wait for an agent that has just been started again, whose Traefik serves users."""
     silent = await asyncio.start_server(lambda *_: asyncio.Event().wait(), "127.0.0.1", 0)
