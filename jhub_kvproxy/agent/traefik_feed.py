@@ -60,11 +60,9 @@ class TraefikFeed(Feed):
     @property
     def keeps_earlier(self) -> bool:
         """Whether Traefik has a table from before us, which it keeps until we know the newest ones, or any."""
-        if self.answer is None or not self.answer.served.revision:
+        if self.answer is None or not self.answer.served.revision or self._is_ours(self.answer.served):
             return False
-        if self._is_sure() and self._journal.revision is not None:
-            return False
-        return self.answer.served != self._journal.goal  # the goal is a cached table, which Traefik got from us
+        return self._journal.revision is None or not self._is_sure()
 
     def start(self) -> None:
         self._tasks.keep(self._run, "looking after Traefik")
@@ -73,7 +71,11 @@ class TraefikFeed(Feed):
         await self._tasks.close()
 
     def may_push(self, served: Served) -> bool:
-        return not served.revision or self._is_sure()
+        return not served.revision or self._is_ours(served) or self._is_sure()
+
+    def _is_ours(self, served: Served) -> bool:
+        ours = self._journal.revision
+        return ours is not None and Revision.read(served.revision).writer == ours.writer
 
     async def outdo(self, served: Served) -> None:
         """What another agent pushed before us, or a hub, is outdone once; who goes on pushing is left alone.

@@ -211,6 +211,17 @@ async def test_an_agent_that_starts_again_takes_no_hubs_routes_away(site, others
         assert await site.client.server("/user/x/") == "b"
 
 
+async def test_a_traefik_without_a_table_waits_for_no_hub(site, others, backends, monkeypatch):
+    monkeypatch.setattr("jhub_kvproxy.agent.agent._PATIENCE", 1000.0)
+    hub = await writing(site, backends)
+    prefix = hub.backend.prefix
+    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix="away", read_only=True)
+    async with agent_for({prefix: reading(site), "away": away}, others.api_url, PASSWORD) as (_, asking):
+        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
+        await asking.until(await hub.put({"/user/b/": await site.server("b")}))
+        assert "serves revision" in (await asking.get("/readyz"))[1]
+
+
 async def test_an_agent_takes_over_from_another_that_has_gone(site, others, backends, monkeypatch):
     monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._REFUSED_PAUSE", 0.2)
     monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._SILENCE", 1.0)
