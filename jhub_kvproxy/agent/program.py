@@ -23,7 +23,7 @@ async def run_agent(chosen: AgentConfiguration, log: Any, *, starts_traefik: boo
     """Run until cancelled. Raises :class:`~jhub_kvproxy.errors.KVProxyError` when it cannot start."""
     # Before a Traefik is started, which would have to end again.
     await read_tls(chosen.settings)
-    await check_free(chosen.settings.ip, chosen.settings.port, "Agent.port", who="The agent")
+    await check_free(chosen.settings.ip, chosen.settings.port, "Agent.port", who="The agent", host_option="Agent.ip")
     traefik = _local_traefik(chosen, log) if starts_traefik else None
     api = await traefik.start() if traefik else TraefikAPI(*chosen.api)
     try:

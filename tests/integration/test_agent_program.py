@@ -229,6 +229,11 @@ async def test_an_agent_whose_port_is_taken_starts_no_traefik(scene, words):
     assert not (scene.directory / "kvproxy-run").exists()
 
 
+async def test_an_agent_at_an_address_of_another_machine_names_the_option(scene):
+    assert await ended(scene.start("--traefik", "--Agent.ip=192.0.2.1")) == 1
+    assert "this machine has no such address; choose another with Agent.ip." in scene.log.read_text()
+
+
 async def test_an_agent_without_its_certificate_starts_no_traefik(scene):
     assert await ended(scene.start("--traefik", "--Agent.tls_cert=none.pem", "--Agent.tls_key=none.pem")) == 1
     log = scene.log.read_text()
