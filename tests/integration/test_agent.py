@@ -212,7 +212,7 @@ async def test_an_agent_that_starts_again_takes_no_hubs_routes_away(site, others
 
 
 async def test_a_traefik_without_a_table_waits_for_no_hub(site, others, backends, monkeypatch):
-    monkeypatch.setattr("jhub_kvproxy.agent.agent._PATIENCE", 1000.0)
+    monkeypatch.setattr("jhub_kvproxy.agent.follower._PATIENCE", 1000.0)
     hub = await writing(site, backends)
     prefix = hub.backend.prefix
     away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix="away", read_only=True)
