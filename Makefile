@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench drill soak audit docs clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak audit docs clean
 .NOTPARALLEL:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
+	@echo 'make bench-agents      what the way by agents costs, with ten of them, in 3 minutes'
 	@echo 'make drill             kills each part under load, and says what users notice, in 10 minutes a backend'
 	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
 	@echo 'make soak              kills parts at random for 20 minutes, or days, and ends when anything grows or is lost'
@@ -84,6 +85,9 @@ suite-ssl:
 
 bench: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-agents: $(VENV)/.has-bench
+	@$(BIN)/python -m benchmarks.agents $(BENCH)
 
 drill: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks.drill $(DRILL)

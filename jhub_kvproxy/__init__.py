@@ -2,7 +2,7 @@
 
 from ._version import __version__
 from .aio import Backoff, cancel, in_thread
-from .checksum import read_checked, with_checksum
+from .checksum import read_checked, with_checksum, without_checksum
 from .deprecation import RenamedOption
 from .errors import (
     BackendError,
@@ -19,7 +19,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch
+from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch, Told
 from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "SupportsLease",
     "SupportsTraefik",
     "SupportsWatch",
+    "Told",
     "TraefikError",
     "__version__",
     "cancel",
@@ -51,5 +52,6 @@ __all__ = [
     "read_checked",
     "unflatten",
     "with_checksum",
+    "without_checksum",
     "write_atomically",
 ]

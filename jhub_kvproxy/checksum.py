@@ -37,5 +37,13 @@ def read_checked(content: bytes, names: Collection[str]) -> tuple[dict[str, Any]
     return data, bool(end)
 
 
-def _digest(text: bytes) -> bytes:
+def without_checksum(content: bytes) -> bytes:
+    """What :func:`with_checksum` was given. Raises ValueError if `content` has no checksum, or is damaged."""
+    end = _END.fullmatch(content, max(0, len(content) - _LENGTH))
+    if end is None or end[1] != _digest(memoryview(content)[: end.start()]):
+        raise ValueError("its checksum does not fit its content")
+    return content[: end.start()]
+
+
+def _digest(text: bytes | memoryview) -> bytes:
     return hashlib.sha256(text).hexdigest().encode()

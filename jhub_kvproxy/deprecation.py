@@ -1,7 +1,8 @@
-"""Old names that go on working for a while: of options, and of what a module exports."""
+"""Old names that go on working for a while: of options, of environment variables, and of what a module exports."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -65,6 +66,15 @@ class RenamedOption(TraitType[Any, Any]):
     def _option(self) -> TraitType[Any, Any]:
         option: TraitType[Any, Any] = getattr(self.this_class, self._new)
         return option
+
+
+def renamed_variable(old: str, new: str, *, dropped_in: str, log: Any = None) -> str:
+    """What the environment variable `new` has, or else `old`, and then `log` is told; empty: neither is set."""
+    value = os.environ.get(new, "")
+    if value or not os.environ.get(old):
+        return value
+    (log or get_logger()).warning(_sentence(f"The environment variable {old}", new, dropped_in))
+    return os.environ[old]
 
 
 def renamed_names(module: str, names: Mapping[str, tuple[str, str]]) -> Callable[[str], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -14,7 +15,9 @@ def write_atomically(
 
     A symlink stays one, and what it points at is replaced. A file that exists keeps its mode, owner and
     group; a new one gets `mode` and `group`. The temporary file stands in `temp_dir`, which must be on
-    the same file system, or beside `path`. Raises an OSError that names `path`, which is then as it was.
+    the same file system, or beside `path`; beside its target if that is a symlink. The time of the new
+    file is later than that of the old one, so that who compares times sees the change. Raises an OSError that names
+    `path`, which is then as it was.
     """
     try:
         _write(path, content, mode, group, temp_dir)
@@ -26,7 +29,7 @@ def write_atomically(
 
 def _write(path: Path, content: bytes, mode: int, group: int, temp_dir: Path | None) -> None:
     real = Path(os.path.realpath(path))
-    if temp_dir is None or real != path.absolute():
+    if temp_dir is None or path.is_symlink():
         temp_dir = real.parent
     try:
         old = real.stat()
@@ -43,10 +46,14 @@ def _write(path: Path, content: bytes, mode: int, group: int, temp_dir: Path | N
                 _chown(fd, -1, group)
                 os.fchmod(fd, mode)
             file.flush()
+            # The kernel's clock may tick only every 4 ms.
+            if old and os.fstat(fd).st_mtime_ns <= old.st_mtime_ns:
+                os.utime(fd, ns=(old.st_mtime_ns + 1, old.st_mtime_ns + 1))
             os.fsync(fd)
         os.replace(temp, real)
     except BaseException:
-        os.unlink(temp)
+        with suppress(FileNotFoundError):
+            os.unlink(temp)
         raise
     directory = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from .process import Process
@@ -54,6 +56,34 @@ class Cluster(ABC):
         """End all of it as a crash would. Harmless without a start, or twice."""
         for process in [*self.helpers, *self.members]:
             process.kill()
+
+    def stop_and(self, work: Callable[[], None]) -> None:
+        """End the members cleanly, do `work` on their files, and start them again."""
+        for member in self.members:
+            member.stop()
+        work()
+        self.start()
+
+    def wipe(self) -> None:
+        """Lose all that the members, which do not run, keep on disk."""
+        for directory in self._data:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def back_up(self) -> None:
+        """Copy what the members, which do not run, keep on disk."""
+        for directory in self._data:
+            shutil.rmtree(f"{directory}.copy", ignore_errors=True)
+            shutil.copytree(directory, f"{directory}.copy")
+
+    def restore(self) -> None:
+        """Put back what :meth:`back_up` copied."""
+        self.wipe()
+        for directory in self._data:
+            shutil.copytree(f"{directory}.copy", directory)
+
+    @property
+    def _data(self) -> list[Path]:
+        return [member.data for member in self.members if member.data]
 
     @abstractmethod
     def is_ready(self) -> bool:

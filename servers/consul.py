@@ -64,7 +64,8 @@ class ConsulServer(Process):
         if client_ca:
             self.config |= {"ca_file": client_ca, "verify_incoming_https": True}
         if durable:
-            self.config |= {"server": True, "bootstrap_expect": 1, "data_dir": str(directory / "data")}
+            self.data = directory / "data"
+            self.config |= {"server": True, "bootstrap_expect": 1, "data_dir": str(self.data)}
             self.config["performance"] = {"raft_multiplier": 1}  # as its documentation has it for production
         self.configure(config or {})
         self._file = directory / "consul.json"

@@ -43,12 +43,13 @@ class EtcdServer(Process):
         self.url = f"{'https' if certificate else 'http'}://{host}:{port}"
         self.traits: dict[str, Any] = {"urls": [self.url]}
         peer_url = f"http://{host}:{peer_port}"
+        self.data = data = directory / "data"
         #: How other members name it.
         self.peer = f"{name}={peer_url}"
         command = [
             find("etcd"),
             f"--name={name}",
-            f"--data-dir={directory / 'data'}",
+            f"--data-dir={data}",
             f"--listen-client-urls={self.url}",
             f"--advertise-client-urls={self.url}",
             f"--listen-peer-urls={peer_url}",

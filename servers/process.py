@@ -27,6 +27,9 @@ class Process:
     process heeds only KILL. The ``with`` block starts it, waits until it is ready, and kills it at its end.
     """
 
+    #: The directory with all that it keeps over a restart; None: it keeps nothing, or we do not know.
+    data: Path | None = None
+
     def __init__(
         self,
         name: str,

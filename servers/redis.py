@@ -20,6 +20,7 @@ class _Redis(Process):
     def __init__(self, directory: Path, name: str, port: int, lines: list[str], *arguments: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self.data = directory / "appendonlydir"
         self._said_before = 0
         file = directory / "redis.conf"
         file.write_text("\n".join(["bind 127.0.0.1 -::1", f'dir "{directory}"', *lines, ""]))

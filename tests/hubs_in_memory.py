@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import ClassVar
 
 from jhub_kvproxy import BackendUnavailable
@@ -21,7 +22,7 @@ class ReadableBackend(MemoryBackend):
     lists_at_once = True
 
     def traefik_provider_config(self):
-        return {}
+        return {"memory": {"a": "b"}}
 
     def traefik_provider_secrets(self):
         return {}
@@ -67,15 +68,11 @@ class Store(ReadableBackend):
 
     async def watch(self):
         self._fail()
-        table, changed = self._table, asyncio.Event()
-        table.watchers.add(changed)
-        try:
-            while not self.ends_watches:
-                changed.clear()
-                yield
-                await changed.wait()
-        finally:
-            table.watchers.discard(changed)
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                if self.ends_watches:
+                    break
+                yield told
         raise BackendUnavailable("The watch is over.")
 
 

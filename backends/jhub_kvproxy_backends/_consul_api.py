@@ -40,15 +40,19 @@ class RolledBack(Exception):
 
 
 class ConsulAPI:
-    """Sends requests to `servers` with a token. Without a `datacenter`, they are for that of the agent."""
+    """Sends requests to `servers` with a token. Without a `datacenter`, they are for that of the agent.
 
-    READ_OPS = len(_PARTS)
+    With `read_only`, the token needs no permission to write.
+    """
 
-    def __init__(self, servers: HTTPServers, *, token: str, datacenter: str, root: str) -> None:
+    def __init__(self, servers: HTTPServers, *, token: str, datacenter: str, root: str, read_only: bool) -> None:
         self._servers = servers
         self._headers = {"Accept-Encoding": "identity"} | ({"X-Consul-Token": token} if token else {})
         self._datacenter = {"dc": datacenter} if datacenter else {}
         self._root = root
+        self._read_only = read_only
+        #: The operations that :meth:`read` adds.
+        self.read_ops = 0 if read_only else len(_PARTS)
 
     async def close(self) -> None:
         await self._servers.close()
@@ -58,11 +62,16 @@ class ConsulAPI:
         return f"{self._root}/{part}kvproxy-{secrets.token_hex(8)}"
 
     async def read(self, questions: Sequence[Operation]) -> Answer:
-        """The answer to `questions`. Raises BackendRejected without permission to read or write our keys.
+        """The answer to `questions`. Raises BackendRejected without permission to read our keys, and to write them.
 
-        Consul leaves out of an answer what the token may not read. So this sends :attr:`READ_OPS` operations along,
-        which Consul refuses without permission, and which succeed otherwise.
+        Consul leaves out of an answer what the token may not read. So this sends :attr:`read_ops` operations along,
+        which Consul refuses without permission to write, and which succeed otherwise. If we only read, it asks for
+        single keys, which Consul refuses without permission to read.
         """
+        if self._read_only:
+            for part in _PARTS:
+                await self.ask("GET", kv_path(self.unused_key(part)))
+            return await self.txn(questions, again=True)
         probes = [kv("check-not-exists", self.unused_key(part)) for part in _PARTS]
         try:
             return await self.txn([*probes, *questions], again=True)
@@ -128,6 +137,11 @@ class ConsulAPI:
     def _denied(self, answer: Answer, words: str) -> str:
         has_token = "X-Consul-Token" in self._headers
         token = "ConsulBackend.token needs" if has_token else "set ConsulBackend.token to a token with"
+        if self._read_only:
+            return (
+                f"Consul at {answer.url} denies us a permission that we need ({words}): {token} the rule key_prefix "
+                f'"{self._root}/" {{ policy = "read" }} (or "list", with enable_key_list_policy).'
+            )
         return (
             f"Consul at {answer.url} denies us a permission that we need ({words}): {token} the rules key_prefix "
             f'"{self._root}/" {{ policy = "write" }} and, for a lease, session "NODE" {{ policy = "write" }} with the '

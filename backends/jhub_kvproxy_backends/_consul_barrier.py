@@ -53,6 +53,3 @@ class Barrier:
         """Read the key: another writer has changed it."""
         answer = await self._api.ask("GET", kv_path(self._key), {"consistent": ""})
         self._index = parsed(answer, lambda said: int(said[0]["ModifyIndex"])) if answer.status == 200 else 0
-
-    async def remove(self) -> None:
-        await self._api.txn([kv("delete", self._key)], again=True)

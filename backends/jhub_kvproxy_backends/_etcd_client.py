@@ -21,7 +21,10 @@ Message = Mapping[str, Any]
 
 
 class EtcdClient:
-    """Sends requests to the etcds at `urls`, as `username` if that is not empty. `root` is for error messages."""
+    """Sends requests to the etcds at `urls`, as `username` if that is not empty.
+
+    `root` and `access` are for error messages: which keys we use, and how.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class EtcdClient:
         username: str,
         password: str,
         root: str,
+        access: str,
     ) -> None:
         self._http = HTTPServers("etcd", urls, timeout=timeout, tls=tls)
         self._timeout = timeout
         self._username = username
         self._password = password
         self._root = root
+        self._access = access
         #: Empty if etcd needs none; None before we have asked for one.
         self._token: str | None = None
         self._authenticating = asyncio.Lock()
@@ -85,7 +90,7 @@ class EtcdClient:
                         yield bytes(line)
                         line.clear()
                     line += rest
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: we have closed the connection
             raise BackendUnavailable(
                 f"etcd at {url} broke the watch off ({str(error) or type(error).__name__})."
             ) from error
@@ -131,7 +136,7 @@ class EtcdClient:
             json=message,
             headers=_authorized(token),
         )
-        return parsed(answer, root=self._root, username=self._username)
+        return parsed(answer, root=self._root, username=self._username, access=self._access)
 
 
 def _authorized(token: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ _BUSY = (429, 500, 502, 503, 504)
 _TOO_LARGE = ("request is too large", "message larger than max")
 _FULL = "database space exceeded"
 _STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+_NO_SUCH_REVISION = ("revision has been compacted", "is a future revision")
 _NO_USER = "user name is empty"
 
 
@@ -34,15 +35,18 @@ class LeaseGone(BackendUnavailable):
 
 
 class Compacted(BackendUnavailable):
-    """etcd no longer has the state of that revision."""
+    """etcd does not have the state of that revision: no longer, or not yet, since it was restored."""
 
 
 class StaleToken(BackendUnavailable):
     """etcd does not accept the token, or no longer. Nothing was changed."""
 
 
-def parsed(answer: Answer, *, root: str, username: str) -> dict[str, Any]:
-    """The message in `answer`. Raises the BackendError that it stands for, if it is an error."""
+def parsed(answer: Answer, *, root: str, username: str, access: str) -> dict[str, Any]:
+    """The message in `answer`. Raises the BackendError that it stands for, if it is an error.
+
+    Its text names what etcd must let us do: `access`, such as "read", to the keys below `root`.
+    """
     try:
         message = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -52,7 +56,7 @@ def parsed(answer: Answer, *, root: str, username: str) -> dict[str, Any]:
     if answer.status == 200 and ("header" in message or "result" in message):
         return message
     words = str(message.get("message") or answer.body[:200].decode(errors="replace").strip())
-    raise _error(answer, words, is_api="code" in message, root=root, username=username)
+    raise _error(answer, words, is_api="code" in message, root=root, username=username, access=access)
 
 
 def is_transient(answer: Answer) -> bool:
@@ -60,7 +64,7 @@ def is_transient(answer: Answer) -> bool:
     return answer.status in _BUSY and not any(words.encode() in answer.body for words in (*_TOO_LARGE, _FULL))
 
 
-def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str) -> BackendError:
+def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str, access: str) -> BackendError:
     place = f"etcd at {answer.url}"
     if any(part in words for part in _TOO_LARGE):
         return BatchRejected(f"{place} refuses the change as too large (its --max-request-bytes): {words}.")
@@ -73,7 +77,7 @@ def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str
         )
     if "requested lease not found" in words:
         return LeaseGone(f"{place}: {words}.")
-    if "revision has been compacted" in words:
+    if any(part in words for part in _NO_SUCH_REVISION):
         return Compacted(f"{place}: {words}.")
     if _NO_USER in words and not username:
         return BackendRejected(f"{place} asks for a user: set EtcdBackend.username and EtcdBackend.password.")
@@ -87,7 +91,7 @@ def _error(answer: Answer, words: str, *, is_api: bool, root: str, username: str
         return BackendRejected(
             f"{place} does not let {f'the user {username!r}' if username else 'us'} use the keys below {root}/. "
             f"Give the user a role for them: etcdctl role add ROLE; etcdctl role grant-permission ROLE "
-            f"--prefix=true readwrite {root}/; etcdctl user grant-role {username or 'USER'} ROLE."
+            f"--prefix=true {access} {root}/; etcdctl user grant-role {username or 'USER'} ROLE."
         )
     if "CommonName of client" in words:
         return BackendRejected(

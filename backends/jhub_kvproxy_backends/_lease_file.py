@@ -16,6 +16,8 @@ from jhub_kvproxy import BackendRejected, LeaseHeld, LeaseLost, read_checked, wi
 
 #: What the file of an older release has, which knows the lease's end by the wall clock only.
 _OLD_NAMES = ("token", "holder", "since", "expiry")
+#: Seconds that such a lease lasts, for one who wants none.
+_UNKNOWN_TTL = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +55,38 @@ class LeaseFile:
         """Whether changes need the lease."""
         return bool(self._token)
 
-    def acquire(self, holder: str, ttl: float) -> None:
-        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
+    def request(self, ttl: float) -> str:
+        """From now on changes need the lease. Returns since when we have it; raises LeaseHeld if another has it.
+
+        Callers need no lock for it.
+        """
         self._token = self._token or secrets.token_hex(16)
         lease, now = self._read(), _now()
-        since = f"{_wall():%Y-%m-%d %H:%M:%S} UTC"
-        if lease and not self._has_ended(lease, now, ttl):
-            if lease.token != self._token:
-                raise LeaseHeld(
-                    f"{lease.holder} has had the lease in {self._path} since {lease.since}. It ends when that writer "
-                    f"stops, or has not renewed it for {lease.ttl or ttl:g} s.",
-                    seconds=lease.ttl or None,
-                )
-            since = lease.since
+        if lease is None or self._has_ended(lease, now, ttl):
+            return f"{_wall():%Y-%m-%d %H:%M:%S} UTC"
+        if lease.token != self._token:
+            raise LeaseHeld(
+                f"{lease.holder} has had the lease in {self._path} since {lease.since}. It ends when that writer "
+                f"stops, or has not renewed it for {lease.ttl or ttl:g} s.",
+                seconds=lease.ttl or None,
+            )
+        return lease.since
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether another has the lease, or may have it. Callers need no lock for it."""
+        try:
+            lease = self._read()
+        except (BackendRejected, OSError):
+            return True
+        return lease is not None and lease.token != self._token and not self._has_ended(lease, _now(), _UNKNOWN_TTL)
+
+    def acquire(self, holder: str, ttl: float, workshop: Path) -> None:
+        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
+        since, now = self.request(ttl), _now()
         lease = _Lease(self._token, holder, since, ttl, now + ttl, _clock())
         opening = json.dumps(asdict(lease), indent=1).removesuffix("\n}") + ",\n"
-        write_atomically(self._path, with_checksum(opening.encode()))
+        write_atomically(self._path, with_checksum(opening.encode()), temp_dir=workshop)
         self._end = lease.end
 
     def check(self) -> None:
@@ -82,12 +100,12 @@ class LeaseFile:
         if self._end <= _now():
             raise LeaseLost(f"The lease in {self._path} has run out. The table was not changed.")
 
-    def release(self) -> None:
+    def release(self, workshop: Path) -> None:
         """Give the lease up, so that another writer can have it at once."""
         with suppress(BackendRejected):  # a damaged one is not ours
             lease = self._read()
             if lease and lease.token == self._token:
-                self._path.unlink()
+                os.rename(self._path, workshop / self._path.name)
         self.forget()
 
     def forget(self) -> None:

@@ -53,11 +53,14 @@ class Client:
         self._sentinels = list(sentinels)
         self._master_name = master
         self._idle: list[Session] = []
+        self._listeners: set[Listener] = set()
         self._is_open = True
 
     async def close(self) -> None:
-        """Close idle connections now, and the others as soon as they are idle."""
+        """Close idle connections and listeners now, and the other connections as soon as they are idle."""
         self._is_open = False
+        for listener in list(self._listeners):
+            await listener.close()
         while self._idle:
             await self._idle.pop().close()
 
@@ -109,9 +112,11 @@ class Client:
     async def listener(self) -> AsyncIterator[Listener]:
         """A connection for messages that the server sends by itself."""
         listener = await self._connect(Listener)
+        self._listeners.add(listener)
         try:
             yield listener
         finally:
+            self._listeners.discard(listener)
             await listener.close()
 
     async def _connect(self, kind: type[C]) -> C:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
 
+from . import _redis_recent as recent
 from ._redis_errors import cluster
 from ._redis_events import Events
 from ._redis_lease import Lease
@@ -18,24 +20,29 @@ def acl(root: str, db: int) -> str:
     return (
         f"~{root}/* &__redis__:invalidate &__keyspace@{db}__:{root}/* "
         "+info +role +ping +select +client|id +client|tracking +subscribe +publish "
-        "+watch +multi +exec +discard +exists +get +set +mget +mset +del +hget +hmget +hgetall +hset +hdel"
+        "+watch +multi +exec +discard +exists +get +set +mget +mset +del +hget +hmget +hgetall +hset +hdel "
+        "+xadd +xrange"
+    )
+
+
+def reader_acl(root: str) -> str:
+    """The rules that the user of an object which only reads needs."""
+    return (
+        f"~{root}/table* ~{root}/format ~{root}/traefik/* &__redis__:invalidate "
+        "+info +role +ping +select +client|id +client|tracking +subscribe "
+        "+multi +exec +discard +exists +mget +hget +hmget +hgetall +xrange"
     )
 
 
 async def check(session: Session, table: Table, lease: Lease, events: Events, log: Any) -> None:
     """Raise a BackendError if the server cannot be used. Log what the admin should change."""
-    save: Command = ("CONFIG", "GET", "save")
-    # An empty transaction shows whether we may EXEC.
-    said, begun, made, saves, *replies = await session.begin(
-        [table.table], ("INFO",), ("MULTI",), ("EXEC",), save, *table.questions
-    )
-    info = _parsed(said)
-    if info.get("cluster_enabled") == "1":
-        raise cluster(session.place)
-    for reply in (begun, made):
-        session.accepted(reply)
-    await _check_permissions(session, table, lease, events)
-    table.exists(session, replies)
+    string, fields = f"{table.traefik}/", table.table
+    writes: list[Command] = [
+        *(("GET", lease.key), ("SET", lease.key, ""), ("MSET", string, ""), ("DEL", string)),
+        *(("HSET", fields, "", ""), ("HDEL", fields, ""), ("XADD", table.recent, "*", "", "")),
+        events.message,
+    ]
+    info, saves = await _check(session, table, [fields], writes)
     if info.get("aof_enabled") == "0" and not _saves(saves):
         log.warning("%s keeps nothing over a restart; put this line into its redis.conf: appendonly yes", session.place)
     if info.get("maxmemory_policy", "").startswith("allkeys-"):
@@ -47,16 +54,37 @@ async def check(session: Session, table: Table, lease: Lease, events: Events, lo
         )
 
 
-async def _check_permissions(session: Session, table: Table, lease: Lease, events: Events) -> None:
-    """Try all commands that we need in the transaction that has begun, and discard it."""
+async def check_reader(session: Session, table: Table) -> None:
+    """Raise a BackendError if an object that only reads cannot use the server."""
+    await _check(session, table, [], [])
+
+
+async def _check(
+    session: Session, table: Table, watched: Sequence[str], writes: Sequence[Command]
+) -> tuple[dict[str, str], Any]:
+    """What INFO says, and the reply to the question whether the server saves.
+
+    Raises a BackendError if we may not read the table, nor make `writes`, in a transaction, or if it is none of ours.
+    """
+    save: Command = ("CONFIG", "GET", "save")
+    log = recent.query(table.recent, b"+")
+    # An empty transaction shows whether we may EXEC.
+    said, begun, made, logged, saves, *replies = await session.begin(
+        watched, ("INFO",), ("MULTI",), ("EXEC",), log, save, *table.questions
+    )
+    info = _parsed(said)
+    if info.get("cluster_enabled") == "1":
+        raise cluster(session.place)
+    for reply in (begun, made, logged):
+        session.accepted(reply)
     string, fields = f"{table.traefik}/", table.table
-    commands: list[Command] = [
-        *(("GET", lease.key), ("SET", lease.key, ""), ("MGET", string), ("MSET", string, ""), ("DEL", string)),
-        *(("HGET", fields, ""), ("HMGET", fields, ""), ("HGETALL", fields), ("EXISTS", fields)),
-        *(("HSET", fields, "", ""), ("HDEL", fields, "")),
-        events.message,
+    reads: list[Command] = [
+        *(("HGET", fields, ""), ("HMGET", fields, ""), ("HGETALL", fields), ("EXISTS", fields), ("MGET", string)),
     ]
-    await session.ask_all([*commands, ("DISCARD",)])
+    # Try all commands in the transaction that has begun, and discard it.
+    await session.ask_all([*reads, *writes, ("DISCARD",)])
+    table.exists(session, replies)
+    return info, saves
 
 
 def _parsed(info: Any) -> dict[str, str]:

@@ -231,7 +231,8 @@ def _pool(address: Address, tls: ssl.SSLContext | None, limit: float) -> Connect
         "protocol": 2,
         "socket_timeout": None,
         "socket_connect_timeout": limit,
-        "retry": Retry(NoBackoff(), 0),
+        # For no error at all: before it gives up, redis-py would connect again, without a time limit.
+        "retry": Retry(NoBackoff(), 0, supported_errors=()),
     }
     if address.path:
         return ConnectionPool(UnixDomainSocketConnection, path=address.path, **options)

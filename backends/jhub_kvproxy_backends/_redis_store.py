@@ -11,12 +11,12 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from jhub_kvproxy import BackendError, Backoff
+from jhub_kvproxy import BackendError, Backoff, Told
 
 from ._redis_client import Client
 from ._redis_events import Events
 from ._redis_lease import Lease
-from ._redis_server import acl, check
+from ._redis_server import acl, check, check_reader, reader_acl
 from ._redis_session import OptionRefused, Session
 from ._redis_table import Table
 from ._redis_url import Address
@@ -35,9 +35,12 @@ class RedisStore:
         root: str,
         tls: ssl.SSLContext | None,
         timeout: float,
+        read_only: bool,
         log: Any,
     ) -> None:
-        self._client = Client(address, sentinels, master, tls=tls, timeout=timeout, acl=acl(root, address.db))
+        rules = reader_acl(root) if read_only else acl(root, address.db)
+        self._client = Client(address, sentinels, master, tls=tls, timeout=timeout, acl=rules)
+        self._read_only = read_only
         self._table = Table(root, address.db)
         self._lease = Lease(root)
         self._events = Events(self._client, root, address.db, log)
@@ -46,7 +49,7 @@ class RedisStore:
         self._in_doubt = True
 
     async def open(self) -> None:
-        await self._client.run(lambda session: check(session, self._table, self._lease, self._events, self._log))
+        await self._client.run(self._open)
 
     async def close(self) -> None:
         if self._lease.is_wanted:
@@ -65,8 +68,8 @@ class RedisStore:
         """Remove the rest of a table, after its keys are gone."""
         await self._client.run(lambda session: session.ask(*self._table.removal))
 
-    def watch(self) -> AsyncGenerator[None]:
-        return changes_of(self._client, self._table.table, self._table.traefik)
+    def watch(self) -> AsyncGenerator[Told | None]:
+        return changes_of(self._client, self._table)
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
         await self._client.run(lambda session: self._lease.acquire(session, holder, ttl))
@@ -75,6 +78,12 @@ class RedisStore:
         if self._lease.is_wanted:
             await self._client.run(self._lease.release)
 
+    async def _open(self, session: Session) -> None:
+        if self._read_only:
+            await check_reader(session, self._table)
+        else:
+            await check(session, self._table, self._lease, self._events, self._log)
+
     async def _end_doubt(self, session: Session) -> None:
         if self._in_doubt:
             # A server that refuses this now would refuse the late change, too.
@@ -82,7 +91,8 @@ class RedisStore:
             self._in_doubt = any(isinstance(reply, ResponseError) for reply in replies)
 
     async def _load(self, session: Session) -> dict[str, str]:
-        await self._end_doubt(session)
+        if not self._read_only:
+            await self._end_doubt(session)
         return await self._table.read(session)
 
     async def _apply(self, changes: Mapping[str, str | None], session: Session) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from jhub_kvproxy import BackendRejected
 
+from . import _redis_recent as recent
 from ._redis_session import Command, Session
 
 _TRAEFIK = "traefik/"
@@ -25,6 +26,8 @@ class Table:
     ``<root>/table``
         A hash with all keys and their values. So one command reads the table as it is at one moment, and nobody needs
         to search the database.
+    ``<root>/table.recent``
+        A stream with the last changes, for whoever watches the table.
     ``<root>/traefik/...``
         What Traefik reads: a string for each such key.
     ``<root>/format``
@@ -37,13 +40,17 @@ class Table:
         self.table = f"{root}/table"
         #: The names of all keys that Traefik reads begin with this.
         self.traefik = f"{root}/traefik"
+        self.recent = f"{root}/table.recent"
+        #: The names of all keys of a watch's interest begin with this: one prefix, so that one message has all of them.
+        self.watched_prefix = f"{root}/t"
         self._format = f"{root}/format"
+        self._keys = {self.table.encode(), self.recent.encode()}
         barrier = f"{root}/barrier"
         #: After these commands, earlier changes that watch `watched` fail.
         self.barrier_commands: Sequence[Command] = (("SET", barrier, ""), ("DEL", barrier))
         self.watched = (self.table, barrier)
         #: Removes the rest of a table that has no keys.
-        self.removal: Command = ("DEL", self.table, self._format)
+        self.removal: Command = ("DEL", self.table, self.recent, self._format)
 
     @property
     def questions(self) -> Sequence[Command]:
@@ -93,6 +100,12 @@ class Table:
                 yield ("MSET", *strings)
             if names := [self._name(key) for key in gone if _is_string(key)]:
                 yield ("DEL", *names)
+        yield recent.entry(self.recent, changes)
+
+    def concerned(self, names: Iterable[bytes]) -> set[bytes]:
+        """Those of `names` that are the table's."""
+        strings = f"{self.traefik}/".encode()
+        return {name for name in names if name in self._keys or name.startswith(strings)}
 
     def concerns_traefik(self, changes: Mapping[str, str | None]) -> bool:
         """Whether Traefik reads any of `changes`."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import tomli_w
 
-from jhub_kvproxy import BackendError, BackendRejected, Fragments, read_checked, unflatten, with_checksum
+from jhub_kvproxy import (
+    BackendError,
+    BackendRejected,
+    Fragments,
+    read_checked,
+    unflatten,
+    with_checksum,
+    without_checksum,
+)
 
 from ._toml_lines import Lines
 
 _TRAEFIK = "traefik/"
 _FORMAT = 1
+_HEAD, _BETWEEN, _TAIL = b'{"format": %d, "keys": {\n' % _FORMAT, b",\n", b"\n},\n"
 
 
 class TableText:
@@ -21,7 +30,7 @@ class TableText:
 
     def __init__(self) -> None:
         self.keys: dict[str, str] = {}
-        self._lines = Lines(",\n")
+        self._lines = Lines(_BETWEEN.decode())
         self._traefik = Fragments(_render)
 
     @property
@@ -41,7 +50,7 @@ class TableText:
 
     def json(self) -> bytes:
         """The whole table: each key and its value on a line, and a checksum of all lines above it on the last."""
-        return with_checksum(b'{"format": %d, "keys": {\n%b\n},\n' % (_FORMAT, self._lines.text()))
+        return with_checksum(_HEAD + self._lines.text() + _TAIL)
 
     def toml(self) -> bytes:
         """What Traefik reads."""
@@ -75,6 +84,24 @@ def parse_table(content: bytes, file: Path) -> tuple[dict[str, str], bool]:
             f"{where}: the routing table is damaged ({error}). "
             f"Restore it from a backup, or move it away: the Hub then writes its routes anew.{edited}"
         ) from error
+
+
+def lines_of(content: bytes) -> frozenset[bytes]:
+    """A line for each key of the table that has `content` as its text.
+
+    Raises ValueError if it is damaged, or was not written by this release.
+    """
+    opening = without_checksum(content)
+    if not (opening.startswith(_HEAD) and opening.endswith(_TAIL)):
+        raise ValueError("it is of another form")
+    lines = opening[len(_HEAD) : -len(_TAIL)]
+    return frozenset(lines.split(_BETWEEN)) if lines else frozenset()
+
+
+def keys_of_lines(lines: Collection[bytes]) -> dict[str, str]:
+    """The keys and values on some of the lines."""
+    keys: dict[str, str] = json.loads(b"{%b}" % _BETWEEN.join(lines))
+    return keys
 
 
 def _render(_: str, keys: Mapping[str, str]) -> str:

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from traitlets import Unicode, default
 
-from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost, Snapshot
+from jhub_kvproxy import (
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+    Batch,
+    BatchRejected,
+    LeaseLost,
+    Snapshot,
+    Told,
+)
 
-from ._consul_api import ConsulAPI, RolledBack, kv, kv_path, parsed, read_tree
+from ._consul_api import ConsulAPI, RolledBack, kv, parsed, read_tree
 from ._consul_barrier import Barrier
 from ._consul_lease import ConsulLease
-from ._network import Answer, HTTPServers, NetworkBackend, http_url
+from ._consul_recent import MOST_BYTES, Recent
+from ._consul_watch import changes
+from ._network import HTTPServers, NetworkBackend, http_url
 
 #: The most operations in a transaction: since Consul 1.14, and before.
 _MANY_OPS, _FEW_OPS = 128, 64
 _MAX_BODY = 512 * 1024
 #: The bytes of an operation beside its key and value: JSON, and the padding of base64.
 _OP_BYTES = len('{"KV": {"Verb": "delete", "Key": "", "Value": ""}}, ') + 4
-#: What the lease and the barrier add to a transaction.
-_GUARD_OPS, _GUARD_BYTES = 2, 400
-#: A blocking query may take this many times as long as was asked for (Consul docs, "Blocking Queries").
-_JITTER = 17 / 16
-#: Lists only the first segments of keys.
-_LISTED = {"keys": "", "separator": "/"}
+#: What the lease, the barrier and the log add to a transaction.
+_OWN_OPS, _OWN_BYTES = 3, 600 + MOST_BYTES * 4 // 3
 
 
 class ConsulBackend(NetworkBackend):
@@ -37,12 +44,14 @@ class ConsulBackend(NetworkBackend):
         Who may write, if a writer asked for a lease.
     ``<root>/barrier``
         Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
+    ``<root>/recent``
+        The last changes, for whoever watches the table.
     """
 
-    contract = 1
+    contract = 2
     provider = "consul"
     lists_at_once = True
-    max_txn_ops = _FEW_OPS - _GUARD_OPS
+    max_txn_ops = _FEW_OPS - _OWN_OPS
     max_txn_bytes = _MAX_BODY * 3 // 4
 
     url = Unicode(
@@ -75,6 +84,9 @@ class ConsulBackend(NetworkBackend):
     _api: ConsulAPI | None = None
     _lease: ConsulLease
     _barrier: Barrier
+    _recent: Recent
+    #: Those of the open watches.
+    _watching: set[ConsulAPI]
     _is_elsewhere = False
 
     @default("token")
@@ -87,15 +99,17 @@ class ConsulBackend(NetworkBackend):
         api = await self._new_api(self.timeout)
         try:
             ops = await self._find_max_ops(api)
-            self._is_elsewhere = not await self._is_agents_datacenter(api)
+            self._is_elsewhere = not (self.read_only or await self._is_agents_datacenter(api))
         except BaseException:
             await api.close()
             raise
-        self.max_txn_ops = ops - _GUARD_OPS
-        self.max_txn_bytes = (_MAX_BODY - _GUARD_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
+        self.max_txn_ops = ops - _OWN_OPS
+        self.max_txn_bytes = (_MAX_BODY - _OWN_BYTES - (ops + 1) * (_OP_BYTES + len(self._below))) * 3 // 4
         self._api = api
         self._lease = ConsulLease(api, self._own_keys[0])
         self._barrier = Barrier(api, self._own_keys[1])
+        self._recent = Recent(api, self._own_keys[2])
+        self._watching = set()
 
     async def close(self) -> None:
         api, self._api = self._api, None
@@ -104,29 +118,35 @@ class ConsulBackend(NetworkBackend):
                 with suppress(BackendError):  # the lease then expires by itself
                     await self._lease.release()
             finally:
-                await api.close()
+                for each in (api, *self._watching):
+                    await each.close()
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         api = self._require_open()
-        changes = [
+        changed = [
             kv("delete" if value is None else "set", self._below + key, value) for key, value in batch.changes.items()
         ]
         await self._barrier.settle()
         while True:
-            operations = [*self._lease.fence(), self._barrier.check(), *changes]
+            operations = [*self._lease.fence(), self._barrier.check(), *changed, self._recent.write(batch.changes)]
             try:
                 with self._barrier.sending():
-                    await api.txn(operations, again=False)
+                    answer = await api.txn(operations, again=False)
+                self._recent.made(answer)
                 return
             except RolledBack as error:
                 key = operations[error.place]["KV"]["Key"]
                 if key == self._own_keys[0]:
                     raise LeaseLost(f"The lease {key} in Consul is no longer ours; nothing was changed.") from error
-                if key != self._own_keys[1]:
+                if key == self._own_keys[1]:
+                    await self._barrier.read()
+                elif key == self._own_keys[2]:
+                    await self._recent.read()
+                else:
                     raise BatchRejected(
                         f"Consul at {self._url} refuses the change of {key!r}: {error.reason}."
                     ) from error
-                await self._barrier.read()
 
     async def load(self) -> Snapshot:
         api = self._require_open()
@@ -138,30 +158,28 @@ class ConsulBackend(NetworkBackend):
         return Snapshot(keys)
 
     async def remove(self) -> None:
+        self.check_writable()
         await super().remove()
-        await self._barrier.remove()
+        await self._require_open().txn([kv("delete", key) for key in self._own_keys[1:]], again=True)
 
-    async def watch(self) -> AsyncGenerator[None, None]:
-        wait = f"{self.timeout * 1000:.0f}ms"
-        api = await self._new_api(self.timeout * (1 + _JITTER))
-        index = 0
-        known: dict[str, int] | None = None
+    async def watch(self) -> AsyncGenerator[Told | None]:
+        self._require_open()
+        api = await self._new_api(self.timeout)
+        others = self._watching
+        others.add(api)
+        lease, barrier, log = self._own_keys
+        # Consul may wait a bit longer than it is asked to. Each answer must come within `timeout`.
+        told = changes(api, self._below, log_key=log, without=(lease, barrier), wait=self.timeout / 2)
         try:
-            while True:
-                block = {"index": str(index), "wait": wait}
-                answer = await api.ask("GET", kv_path(self._below), _LISTED | block, again=False)
-                changed = _index(answer)
-                # The index goes back if Consul is restored from a backup, or forgets deleted keys.
-                index = changed if changed >= index else 0
-                parts = parsed(answer, list) if answer.status == 200 else []
-                found = {part: await self._index_of(api, part) for part in parts if part not in self._own_keys}
-                if found != known:
-                    known = found
-                    yield
+            async with aclosing(told):
+                async for news in told:
+                    yield news
         finally:
+            others.discard(api)
             await api.close()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         if self._is_elsewhere:
             raise BackendRejected(
                 f"A lease needs an agent in the same datacenter: set ConsulBackend.url to one in {self.datacenter!r}, "
@@ -191,9 +209,9 @@ class ConsulBackend(NetworkBackend):
         return f"{self.root}/"
 
     @property
-    def _own_keys(self) -> tuple[str, str]:
-        """The keys of the lease and of the barrier."""
-        return f"{self._below}lease", f"{self._below}barrier"
+    def _own_keys(self) -> tuple[str, str, str]:
+        """The keys of the lease, of the barrier and of the log."""
+        return f"{self._below}lease", f"{self._below}barrier", f"{self._below}recent"
 
     @property
     def _url(self) -> str:
@@ -220,15 +238,17 @@ class ConsulBackend(NetworkBackend):
     async def _new_api(self, timeout: float) -> ConsulAPI:
         tls = await self.tls_context() if self._has_tls else None
         servers = HTTPServers("Consul", [self._url], timeout=timeout, tls=tls)
-        return ConsulAPI(servers, token=self._checked_token, datacenter=self.datacenter, root=self.root)
+        return ConsulAPI(
+            servers, token=self._checked_token, datacenter=self.datacenter, root=self.root, read_only=self.read_only
+        )
 
     async def _find_max_ops(self, api: ConsulAPI) -> int:
         """The most operations in a transaction. Raises BackendRejected if we may not use our keys."""
         nothing = kv("get-tree", api.unused_key())
         try:
-            await api.read([nothing] * (_MANY_OPS - api.READ_OPS))
+            await api.read([nothing] * (_MANY_OPS - api.read_ops))
         except BatchRejected:
-            await api.read([nothing] * (_FEW_OPS - api.READ_OPS))
+            await api.read([nothing] * (_FEW_OPS - api.read_ops))
             return _FEW_OPS
         return _MANY_OPS
 
@@ -239,14 +259,3 @@ class ConsulBackend(NetworkBackend):
         ours = await api.ask("GET", "/v1/status/peers")
         agents = await api.ask("GET", "/v1/status/peers", own_datacenter=True)
         return not parsed(ours, set).isdisjoint(parsed(agents, set))
-
-    async def _index_of(self, api: ConsulAPI, part: str) -> int:
-        """The index of the last change of the keys whose first segment is `part`."""
-        return _index(await api.ask("GET", kv_path(part.rstrip("/")), _LISTED))
-
-
-def _index(answer: Answer) -> int:
-    try:
-        return int(answer.headers["X-Consul-Index"])
-    except (LookupError, ValueError) as error:
-        raise BackendRejected(f"What answers at {answer.url} does not tell an index as Consul does.") from error

@@ -11,12 +11,13 @@ from typing import Any
 
 from traitlets import Integer, List, Unicode, default
 
-from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, Snapshot
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, Snapshot, Told
 
 from ._etcd_check import connection_fault, gateway_fault
 from ._etcd_client import EtcdClient, encoded, revision_of
 from ._etcd_errors import Compacted, Full, NotEtcd, StaleToken
 from ._etcd_lease import EtcdLease
+from ._etcd_news import Changed, told
 from ._etcd_txn import most_operations, never, not_changed_since, operation, puts_and_deletes
 from ._etcd_watch import changes
 from ._network import NetworkBackend, http_url
@@ -36,7 +37,7 @@ class EtcdBackend(NetworkBackend):
         Written after a transaction of unknown outcome. A transaction that was sent earlier then fails.
     """
 
-    contract = 1
+    contract = 2
     provider = "etcd"
     lists_at_once = True
 
@@ -74,6 +75,8 @@ class EtcdBackend(NetworkBackend):
     _client: EtcdClient | None = None
     _lease: EtcdLease
     _tls: ssl.SSLContext | None = None
+    #: Those of the open watches.
+    _watching: set[EtcdClient]
     #: The latest revision of the store that we know.
     _known = 0
     #: Whether etcd may still make a transaction of ours later: one whose answer did not come.
@@ -93,7 +96,7 @@ class EtcdBackend(NetworkBackend):
             raise BackendRejected("EtcdBackend.password is set, so EtcdBackend.username must be set too.")
         urls = self._checked_urls
         self._tls = await self.tls_context() if self._has_tls else None
-        client = self._new_client(urls)
+        client = self._new_client(urls, timeout=self.timeout)
         try:
             await self._check(client)
         except BaseException:
@@ -103,6 +106,7 @@ class EtcdBackend(NetworkBackend):
             self.log.warning("etcd at %s lets everybody in: its authentication is not enabled", client.url)
         self._client = client
         self._lease = EtcdLease(client, self._lease_key)
+        self._watching = set()
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -111,9 +115,11 @@ class EtcdBackend(NetworkBackend):
                 with suppress(BackendError):  # the lease then expires by itself
                     await self._lease.release()
             finally:
-                await client.close()
+                for each in (client, *self._watching):
+                    await each.close()
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         client = self._require_open()
         operations = puts_and_deletes(self.root, batch.changes, self.txn_ops)
         deadline = client.deadline()
@@ -146,23 +152,32 @@ class EtcdBackend(NetworkBackend):
                 return Snapshot(await self._read(client, deadline))
 
     async def remove(self) -> None:
+        self.check_writable()
         client = self._require_open()
         await client.ask("/v3/kv/deleterange", self._range, again=True, deadline=client.deadline())
 
-    async def watch(self) -> AsyncGenerator[None, None]:
+    async def watch(self) -> AsyncGenerator[Told | None]:
         client = self._require_open()
         # Find a server that answers. The watch has connections and a token of its own.
         await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=client.deadline())
-        watching = self._new_client([client.url])
-        ours = (self._lease_key, self._barrier_key)
+        # A dead connection is noticed after twice the patience, within `timeout`.
+        patience = self.timeout / 2
+        watching = self._new_client([client.url], timeout=patience)
+        others = self._watching
+        others.add(watching)
         try:
-            async with aclosing(changes(watching, self._range, without=ours, interval=self.timeout / 2)) as changed:
-                async for _ in changed:
-                    yield
+            async with aclosing(changes(watching, self._range, patience=patience)) as all_changed:
+                async for changed in all_changed:
+                    if changed is None:
+                        yield None
+                    elif (news := self._told(changed)) != {}:
+                        yield news
         finally:
+            others.discard(watching)
             await watching.close()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         self._require_open()
         await self._lease.acquire(holder, ttl)
 
@@ -208,14 +223,15 @@ class EtcdBackend(NetworkBackend):
     def _has_tls(self) -> bool:
         return self._checked_urls[0].startswith("https:")
 
-    def _new_client(self, urls: list[str]) -> EtcdClient:
+    def _new_client(self, urls: list[str], *, timeout: float) -> EtcdClient:
         return EtcdClient(
             urls,
-            timeout=self.timeout,
+            timeout=timeout,
             tls=self._tls,
             username=self.username,
             password=self.password,
             root=self.root,
+            access="read" if self.read_only else "readwrite",
         )
 
     def _require_open(self) -> EtcdClient:
@@ -238,9 +254,11 @@ class EtcdBackend(NetworkBackend):
             raise
 
     async def _check_permissions(self, client: EtcdClient) -> None:
-        """Find out whether we may read and write our keys. This writes none."""
+        """Find out whether we may read our keys, and write them if we shall. This writes none."""
         deadline = client.deadline()
         await client.ask("/v3/kv/range", {**self._range, "limit": "1"}, again=True, deadline=deadline)
+        if self.read_only:
+            return
         message = {
             "compare": [never(self._lease_key)],
             "success": [operation(f"{self.root}/{key}", "") for key in ("lease", "routes/-", "traefik/-")],
@@ -254,6 +272,14 @@ class EtcdBackend(NetworkBackend):
             message = {"key": encoded(self._barrier_key)}
             self._known = revision_of(await client.ask("/v3/kv/put", message, again=True, deadline=deadline))
             self._is_in_doubt = False
+
+    def _told(self, changed: Changed) -> Told | None:
+        """`changed` without keys that are not the table's; None if it has anything but text."""
+        ours = (self._lease_key.encode(), self._barrier_key.encode())
+        try:
+            return told(changed, f"{self.root}/".encode(), without=ours)
+        except UnicodeDecodeError:
+            return None
 
     async def _read(self, client: EtcdClient, deadline: float) -> dict[str, str]:
         keys: dict[str, str] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
-from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, Snapshot, in_thread
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, Snapshot, Told, in_thread
 
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class RedisBackend(NetworkBackend):
     """Keeps the table in a database of a Redis. Sentinels may watch it. A Cluster cannot be used."""
 
-    contract = 1
+    contract = 2
     provider = "redis"
     # Traefik reads with SCAN, then MGET.
     lists_at_once = False
@@ -87,7 +87,14 @@ class RedisBackend(NetworkBackend):
             # In a thread: to load the library takes long.
             module = await in_thread(_load)
             store: RedisStore = module.RedisStore(
-                address, sentinels, self.sentinel_master, root=self.root, tls=tls, timeout=self.timeout, log=self.log
+                address,
+                sentinels,
+                self.sentinel_master,
+                root=self.root,
+                tls=tls,
+                timeout=self.timeout,
+                read_only=self.read_only,
+                log=self.log,
             )
             try:
                 await store.open()
@@ -102,19 +109,22 @@ class RedisBackend(NetworkBackend):
             await store.close()
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         await self._opened.apply(batch.changes)
 
     async def load(self) -> Snapshot:
         return Snapshot(await self._opened.load())
 
     async def remove(self) -> None:
+        self.check_writable()
         await super().remove()
         await self._opened.remove()
 
-    def watch(self) -> AsyncGenerator[None]:
+    def watch(self) -> AsyncGenerator[Told | None]:
         return self._opened.watch()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         await self._opened.acquire_lease(holder, ttl)
 
     async def release_lease(self) -> None:

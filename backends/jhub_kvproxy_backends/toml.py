@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import grp
 import os
 import shutil
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,22 +19,22 @@ from jhub_kvproxy import (
     BackendUnavailable,
     Batch,
     Snapshot,
+    Told,
     difference,
     write_atomically,
 )
 
 from ._lease_file import LeaseFile
 from ._one_thread import OneThread, StillBusy
+from ._toml_lock import TableLock
 from ._toml_text import TableText, parse_table
+from ._toml_watch import Signature, TableWatch, read_signed, signature_of
 
 T = TypeVar("T")
 
 # Seconds beyond `timeout`, so that a lock that is held is reported as such.
 _GRACE = 1.0
-_LOCK_INTERVAL = 0.005
 _WATCH_INTERVAL = 0.25
-# Inode, time and size. They differ from one content to the next: each change makes a new file with a later time.
-_Signature = tuple[int, int, int] | None
 
 
 class TomlBackend(Backend):
@@ -51,10 +48,10 @@ class TomlBackend(Backend):
     ``lease``
         Who may write, and until when, if a writer asked for a lease.
     ``lock``
-        Locked (``flock``) by whoever reads or changes these files.
+        Locked (``flock``) by whoever changes these files. Nobody needs it to read them.
     """
 
-    contract = 1
+    contract = 2
     provider = "file"
     lists_at_once = True
 
@@ -71,9 +68,9 @@ class TomlBackend(Backend):
     group = Unicode(
         config=True,
         help="""
-        Name of a group that may read the files for Traefik. By default, only the Hub's user may.
+        Name of a group that may read the table, and the files for Traefik. By default, only the Hub's user may.
 
-        Set it if Traefik runs as another user. Existing files and directories keep their group and mode.
+        Set it if Traefik or an agent runs as another user. Existing files and directories keep their group and mode.
         """,
     )
     timeout = Float(
@@ -85,10 +82,12 @@ class TomlBackend(Backend):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._text = TableText()
-        self._seen: tuple[_Signature, _Signature] | None = None
         self._made: list[Path] = []
+        self._forget()
         self._lease = LeaseFile(self.directory / "lease")
+        self._lock = TableLock(self.directory)
         self._thread = OneThread()
+        self._watches: set[TableWatch] = set()
 
     @property
     def directory(self) -> Path:
@@ -104,40 +103,59 @@ class TomlBackend(Backend):
         return self.directory / "traefik" / "routes.toml"
 
     async def open(self) -> None:
-        await self._in_turn(self._make_directories)
+        await self._in_turn(self._find_directory if self.read_only else self._make_directories)
 
     async def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
         try:
             await self.release_lease()
         except BackendError as error:
             self.log.warning("The lease cannot be given up, so it expires by itself. %s", error)
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         await self._in_turn(lambda: self._apply(batch.changes))
 
     async def load(self) -> Snapshot:
-        return Snapshot(await self._in_turn(self._load))
+        signature, keys = await self._in_turn(self._load)
+        for watch in self._watches:
+            watch.loaded(signature, keys)
+        return Snapshot(keys)
 
-    async def watch(self) -> AsyncGenerator[None]:
+    async def watch(self) -> AsyncGenerator[Told | None]:
         """Checks the table's file each quarter of a second."""
-        thread = OneThread()
-        seen = await self._in_thread(thread, lambda: _signature(self.table_file))
-        yield
-        while True:
-            now = await self._in_thread(thread, lambda: _signature(self.table_file))
-            if now == seen:
-                await asyncio.sleep(_WATCH_INTERVAL)
-            else:
-                seen = now
-                yield
+        thread, watch = OneThread(), TableWatch(self.table_file)
+        self._watches.add(watch)
+        try:
+            look, _ = await self._in_thread(thread, watch.look)
+            watch.tell(look, None)
+            yield None
+            while not watch.is_closed:
+                loads = watch.loads
+                look, changes = await self._in_thread(thread, watch.look)
+                if changes and watch.loads != loads:
+                    changes = None  # who has loaded meanwhile may have an older table
+                if changes == {}:
+                    if watch.loads == loads:
+                        watch.compared(look)
+                    await watch.rest(_WATCH_INTERVAL)
+                else:
+                    watch.tell(look, changes)
+                    yield changes
+            raise BackendUnavailable(f"This hub or agent has closed {self.directory}.")
+        finally:
+            self._watches.discard(watch)
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         await self._in_turn(lambda: self._acquire_lease(holder, ttl))
 
     async def release_lease(self) -> None:
         await self._in_turn(self._release_lease)
 
     async def remove(self) -> None:
+        self.check_writable()
         await self._in_turn(self._remove)
 
     def traefik_provider_config(self) -> dict[str, Any]:
@@ -165,9 +183,8 @@ class TomlBackend(Backend):
                 "If it is slow, raise TomlBackend.timeout."
             ) from error
         except PermissionError as error:
-            raise BackendRejected(
-                f"The Hub's user may not use the routing table in {self.directory}: {error}."
-            ) from error
+            user = "This" if self.read_only else "The Hub's"
+            raise BackendRejected(f"{user} user may not use the routing table in {self.directory}: {error}.") from error
         except OSError as error:
             raise BackendUnavailable(f"The routing table in {self.directory} cannot be used: {error}.") from error
 
@@ -179,9 +196,11 @@ class TomlBackend(Backend):
                 directory.chmod(0o750 if self.group else 0o700)
                 if self.group:
                     os.chown(directory, -1, self._group_id)
-        with self._locked():
-            for leftover in self.directory.glob(".*.tmp"):  # of a writer that was killed
-                leftover.unlink()
+        self._lock.check_permission()
+
+    def _find_directory(self) -> None:
+        if not self.directory.is_dir():
+            raise BackendUnavailable(f"There is no {self.directory} yet; the Hub makes it when it starts.")
 
     def _remove(self) -> None:
         if self.directory.is_dir():
@@ -202,119 +221,125 @@ class TomlBackend(Backend):
             raise BackendRejected(f"TomlBackend.group = {self.group!r}: this machine has no such group.") from None
 
     def _acquire_lease(self, holder: str, ttl: float) -> None:
-        with self._locked():
-            self._lease.acquire(holder, ttl)
+        self._lease.request(ttl)  # who has it is told at once, also while the lock is held
+        with self._locked() as workshop:
+            self._lease.acquire(holder, ttl, workshop)
 
     def _release_lease(self) -> None:
         if not self._lease.is_wanted:
             return
         try:
-            with self._locked():
-                self._lease.release()
+            with self._locked() as workshop:
+                self._lease.release(workshop)
         except FileNotFoundError:  # the directory has been removed
             self._lease.forget()
 
-    def _load(self) -> dict[str, str]:
-        with self._locked():
-            self._refresh()
-            return dict(self._text.keys)
+    def _load(self) -> tuple[Signature, dict[str, str]]:
+        """The table, and the signature of its file."""
+        self._read()
+        if not (self.read_only or self._is_sound()):
+            with self._locked() as workshop:
+                self._refresh(workshop)
+        if self._seen is None:
+            self._find_directory()
+        return self._seen, dict(self._text.keys)
 
     def _apply(self, changes: Mapping[str, str | None]) -> None:
-        with self._locked():
+        with self._locked() as workshop:
             self._lease.check()
-            self._refresh()
+            self._refresh(workshop)
             changes = {key: value for key, value in changes.items() if self._text.keys.get(key) != value}
             if not changes:
                 return
             self._text.update(changes)
+            is_committed = False
             try:
-                self._write_table_file()
+                self._write_table_file(workshop)
+                is_committed = True
                 if not self._needs_traefik_file:
-                    self.traefik_file.unlink(missing_ok=True)
+                    _discard(self.traefik_file, workshop)
                 elif any(key.startswith("traefik/") for key in changes):
-                    self._write_traefik_file()
-            except BaseException:
+                    self._write_traefik_file(workshop)
+            except BaseException as error:
                 self._forget()
+                if isinstance(error, FileNotFoundError) and not is_committed:
+                    self._lease.check()  # another may have broken in
                 raise
-            self._seen = self._signatures()
 
     def _forget(self) -> None:
         """Forget what was read: the next call reads the files again."""
         self._text = TableText()
-        self._seen = None
+        self._is_read, self._is_checked = False, True
+        #: The table's file that was read, and Traefik's that was found to fit it.
+        self._seen: Signature = None
+        self._fits: Signature = None
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        deadline = time.monotonic() + self.timeout
-        with open(self.directory / "lock", "a", opener=_private) as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise BackendUnavailable(
-                            f"Another process has held {lock.name} for {self.timeout:g} s; "
-                            "find it with fuser, or raise TomlBackend.timeout."
-                        ) from None
-                    time.sleep(_LOCK_INTERVAL)
-            yield
+    def _locked(self) -> AbstractContextManager[Path]:
+        return self._lock.held(self.timeout, self._may_break_in)
 
-    def _refresh(self) -> None:
-        """Read the files again if others have changed them."""
-        if self._seen == (seen := self._signatures()):
+    def _may_break_in(self) -> bool:
+        # The target of a link may be on another disk, so that no file can be renamed from the workshop to there.
+        files = (self.table_file, self.traefik_file)
+        return not (self._lease.is_anothers or any(file.is_symlink() for file in files))
+
+    def _read(self) -> None:
+        """Read the table's file again if others have changed it."""
+        if self._is_read and signature_of(self.table_file) == self._seen:
             return
-        if self._seen is None or seen[0] != self._seen[0]:
-            content = _read(self.table_file)
-            keys, is_checked = ({}, True) if content is None else parse_table(content, self.table_file)
-            self._text.update(difference(self._text.keys, keys))
-            if not is_checked:  # an older release wrote it, or an admin
-                self._write_table_file()
+        signature, content = read_signed(self.table_file)
+        keys, is_checked = ({}, True) if content is None else parse_table(content, self.table_file)
+        self._text.update(difference(self._text.keys, keys))
+        self._is_read, self._is_checked, self._seen, self._fits = True, is_checked, signature, None
+
+    def _is_sound(self) -> bool:
+        """Whether both files are as this release writes them."""
         # A file that is not needed stays until the next commit. If the table was lost, Traefik still has its routes.
-        if self._needs_traefik_file and self._text.toml() != _read(self.traefik_file):
+        return self._is_checked and (not self._needs_traefik_file or self._traefik_file_fits())
+
+    def _traefik_file_fits(self) -> bool:
+        signature = signature_of(self.traefik_file)
+        if signature is None or signature != self._fits:
+            signature, content = read_signed(self.traefik_file)
+            if content != self._text.toml():
+                return False
+            self._fits = signature
+        return True
+
+    def _refresh(self, workshop: Path) -> None:
+        """Read the files again if others have changed them, and repair them."""
+        self._read()
+        if not self._is_checked:  # an older release wrote it, or an admin
+            self._write_table_file(workshop)
+        if self._needs_traefik_file and not self._traefik_file_fits():
             self.log.warning("%s did not match the table; wrote it again", self.traefik_file)
-            self._write_traefik_file()
-        self._seen = self._signatures()
+            self._write_traefik_file(workshop)
 
-    def _signatures(self) -> tuple[_Signature, _Signature]:
-        return _signature(self.table_file), _signature(self.traefik_file)
+    def _write_table_file(self, workshop: Path) -> None:
+        self._write(self.table_file, self._text.json(), workshop)
+        self._seen, self._is_checked = signature_of(self.table_file), True
 
-    def _write_table_file(self) -> None:
+    def _write(self, file: Path, content: bytes, workshop: Path) -> None:
+        mode = 0o640 if self.group else 0o600
         # A temporary file in Traefik's directory would make Traefik read all files again, several times.
-        before = _signature(self.table_file)
-        write_atomically(self.table_file, self._text.json(), temp_dir=self.directory)
-        after = _signature(self.table_file)
-        if before and after and after[1] <= before[1]:
-            # The kernel's clock may tick only every 4 ms, and the new file may have the inode of an older one.
-            os.utime(self.table_file, ns=(before[1] + 1, before[1] + 1))
+        write_atomically(file, content, mode=mode, group=self._group_id, temp_dir=workshop)
 
     @property
     def _needs_traefik_file(self) -> bool:
         # Keep a link that an admin made: Traefik may read its target.
         return self._text.has_traefik or self.traefik_file.is_symlink()
 
-    def _write_traefik_file(self) -> None:
-        mode = 0o640 if self.group else 0o600
-        write_atomically(self.traefik_file, self._text.toml(), mode=mode, group=self._group_id, temp_dir=self.directory)
+    def _write_traefik_file(self, workshop: Path) -> None:
+        self._write(self.traefik_file, self._text.toml(), workshop)
         if self.traefik_file.is_symlink():
             # Traefik watches the directory of the link, so something must change there.
             os.utime(self.traefik_file, follow_symlinks=False)
+        self._fits = signature_of(self.traefik_file)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _read(path: Path) -> bytes | None:
+def _discard(path: Path, workshop: Path) -> None:
+    """Remove `path` if it is there."""
     try:
-        return path.read_bytes()
+        os.rename(path, workshop / path.name)
     except FileNotFoundError:
-        return None
-
-
-def _signature(path: Path) -> _Signature:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+        if os.path.lexists(path):
+            raise

@@ -39,7 +39,7 @@ frontend users
 
 backend traefiks
     balance leastconn
-    option httpchk GET /_chp_healthz
+    option httpchk GET {path}
     http-check expect status 200
     default-server inter 500ms fastinter 200ms downinter 200ms fall 2 rise 1
 {servers}
@@ -59,9 +59,14 @@ class Balancer:
 
     def __init__(self, replicas: Sequence[Replica], directory: Path) -> None:
         self.port = free_port()
-        servers = "\n".join(f"    server {one.process.name} 127.0.0.1:{one.port} check" for one in replicas)
+        # An agent knows whether its Traefik serves the newest table; a Traefik without one knows whether it has any.
+        path = "/readyz" if replicas[0].agent else "/_chp_healthz"
+        servers = "\n".join(
+            f"    server {one.process.name} 127.0.0.1:{one.port} check port {one.agent_port or one.port}"
+            for one in replicas
+        )
         config = directory / "haproxy.cfg"
-        config.write_text(_CONFIG.format(port=self.port, servers=servers))
+        config.write_text(_CONFIG.format(port=self.port, servers=servers, path=path))
         self._log = directory / "haproxy.log"
         self._process = Process("HAProxy", [find("haproxy"), "-db", "-f", str(config)], self._log, port=self.port)
         self._process.launch()

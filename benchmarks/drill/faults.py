@@ -56,6 +56,7 @@ class Fault:
     #: Whether it needs a store with processes, or one that is a directory, on a file system of its own.
     needs_processes: bool = False
     needs_disk: bool = False
+    needs_agents: bool = False
     #: What they may notice where each Traefik reads the store by itself; None: the same.
     store_bound: Bound | None = None
 
@@ -185,7 +186,7 @@ async def _both_killed(site: Site, marks: Marks, times: Times) -> None:
     await asyncio.sleep(max(times.outage, 1.2 * _LEASE))
     _kill_traefik(site, marks)
     await asyncio.sleep(_NOTICED_AFTER)
-    if site.delivery == "push":
+    if site.delivery != "store":
         await _start_traefik(site, marks)
     else:
         site.replicas[0].process.launch()  # it has nothing to serve until it can read the store
@@ -234,6 +235,80 @@ async def _start_traefik(site: Site, marks: Marks) -> None:
         marks.missed.append(f"a Traefik that was started again did not serve all routes within {_SERVED_WITHIN:g} s")
 
 
+async def _agent_killed(site: Site, marks: Marks, times: Times) -> None:
+    agent = site.replicas[0].agent
+    assert agent
+    marks.fault = time.monotonic()
+    agent.kill()
+    await asyncio.sleep(times.outage / 2)
+    agent.launch()
+    marks.back = time.monotonic()
+
+
+async def _agent_frozen(site: Site, marks: Marks, times: Times) -> None:
+    agent = site.replicas[0].agent
+    assert agent
+    marks.fault = time.monotonic()
+    agent.freeze()
+    await asyncio.sleep(times.outage / 2)
+    agent.thaw()
+    marks.back = time.monotonic()
+
+
+async def _traefik_killed_without_a_hub(site: Site, marks: Marks, times: Times) -> None:
+    await site.changes.pause()
+    marks.fault = time.monotonic()
+    await site.hub.kill()
+    _kill_traefik(site, marks)
+    await asyncio.sleep(_NOTICED_AFTER)
+    await _start_traefik(site, marks)
+    await asyncio.sleep(times.quiet)
+    marks.back = time.monotonic()
+    await site.boot(await site.same_hub())
+    site.changes.resume()
+
+
+async def _all_restart(site: Site, marks: Marks, times: Times) -> None:
+    """Store, hub, agents and Traefiks are killed; agents and Traefiks come back first."""
+    await site.changes.pause()
+    marks.fault = time.monotonic()
+    await site.hub.kill()
+    for process in [*site.store.members, *(each for replica in site.replicas for each in replica.processes)]:
+        process.kill()
+    for replica in site.replicas:
+        replica.launch()
+    for replica in site.replicas:
+        try:
+            served = await site.until_served(replica, _SERVED_WITHIN)
+            marks.notes.append(f"{replica.process.name} served all routes after {served - marks.fault:.1f} s")
+        except TimeoutError:
+            marks.missed.append(f"{replica.process.name} did not serve all routes within {_SERVED_WITHIN:g} s")
+    await asyncio.sleep(times.outage / 2)
+    site.store.launch()
+    await asyncio.to_thread(site.store.wait)
+    marks.back = time.monotonic()
+    await site.boot(await site.same_hub())
+    site.changes.resume()
+
+
+async def _store_wiped(site: Site, marks: Marks, times: Times) -> None:
+    marks.fault = time.monotonic()
+    await asyncio.to_thread(site.store.stop_and, site.store.wipe)
+    marks.back = time.monotonic()
+
+
+async def _store_restored(site: Site, marks: Marks, times: Times) -> None:
+    await site.changes.pause()
+    await asyncio.to_thread(site.store.stop_and, site.store.back_up)
+    site.changes.resume()
+    await asyncio.sleep(times.after)
+    site.changes.burst(_BURST)
+    await asyncio.sleep(times.quiet)
+    marks.fault = time.monotonic()
+    await asyncio.to_thread(site.store.stop_and, site.store.restore)
+    marks.back = time.monotonic()
+
+
 FAULTS = [
     Fault("changes", "route changes only", Bound(changes_may_fail=False), _changes),
     Fault("traefik-killed", "one Traefik killed", Bound(own_may_fail=True, changes_may_fail=False), _traefik_killed),
@@ -269,6 +344,39 @@ FAULTS = [
         store_bound=Bound(own_may_fail=True, live_within=25.0),
     ),
     Fault("hub-ahead", "hub with its clock ahead killed", Bound(live_within=20.0), _hub_ahead),
+    Fault("agent-killed", "one agent killed, then restarted", Bound(), _agent_killed, needs_agents=True),
+    Fault("agent-frozen", "one agent frozen", Bound(), _agent_frozen, needs_agents=True),
+    Fault(
+        "no-hub",
+        "hub killed, then one Traefik",
+        Bound(own_may_fail=True, live_within=20.0),
+        _traefik_killed_without_a_hub,
+        needs_agents=True,
+    ),
+    Fault(
+        "store-wiped",
+        "store killed, its data lost",
+        Bound(live_within=20.0),
+        _store_wiped,
+        needs_agents=True,
+        needs_processes=True,
+    ),
+    Fault(
+        "store-restored",
+        "store restored from an older copy",
+        Bound(live_within=20.0),
+        _store_restored,
+        needs_agents=True,
+        needs_processes=True,
+    ),
+    Fault(
+        "all-restart",
+        "all but users' servers killed, store last",
+        Bound(grace=10.0, live_within=30.0, all_websockets_may_end=True),
+        _all_restart,
+        needs_agents=True,
+        needs_processes=True,
+    ),
     # The last: the hub goes on by the way that was slow.
     Fault("store-slow", "store slow", Bound(changes_may_fail=False), _store_slow, needs_processes=True),
 ]

@@ -45,9 +45,14 @@ class Hub:
         self._users = {name: _user(name, port) for name, port in users.items()}
         routes = await self._proxy.get_all_routes()
         if self._web is None:
-            self._web = web.AppRunner(_application(self._name), access_log=None)
-            await self._web.setup()
-            await web.TCPSite(self._web, "127.0.0.1", self._port).start()
+            runner = web.AppRunner(_application(self._name), access_log=None)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, "127.0.0.1", self._port).start()
+            except BaseException:  # another program has taken the port: then nobody must take its answers for ours
+                await runner.cleanup()
+                raise
+            self._web = runner
         await self._check(routes)
         self._polling = asyncio.create_task(self._poll_forever())
 

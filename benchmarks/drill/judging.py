@@ -25,6 +25,8 @@ class Bound:
     #: A new route must be live within so many seconds of the part's return (or of the fault, if it does not return).
     live_within: float | None = 10.0
     changes_may_fail: bool = True
+    #: Whether all websockets may end, because all Traefiks are killed.
+    all_websockets_may_end: bool = False
 
 
 @dataclass(slots=True)
@@ -124,7 +126,8 @@ def misses(row: Row, bound: Bound) -> list[str]:
     if others:
         when = f" later than {bound.grace:g} s" if bound.grace else ""
         missed.append(f"{others} failed requests{when}")
-    if dropped := row.dropped - (row.dropped_own if bound.own_may_fail else 0):
+    may_drop = row.dropped if bound.all_websockets_may_end else row.dropped_own if bound.own_may_fail else 0
+    if dropped := row.dropped - may_drop:
         missed.append(f"{dropped} dropped websockets")
     if row.lost:
         missed.append(f"{row.lost} routes lost")

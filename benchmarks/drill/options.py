@@ -19,7 +19,7 @@ class Options:
 
     backends: list[str]
     faults: list[str]
-    #: How the table gets to Traefik: "push" or "store".
+    #: How the table gets to Traefik: "push", "agent" or "store".
     delivery: str
     minutes: float
     size: Size
@@ -39,9 +39,10 @@ def parse(arguments: list[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--delivery",
-        choices=["push", "store"],
+        choices=["push", "agent", "store"],
         default="push",
-        help="how the table gets to Traefik: the hub pushes it into a plugin, or each Traefik reads the store",
+        help="how the table gets to Traefik: the hub pushes it into a plugin, or an agent beside each Traefik does, or "
+        "each Traefik reads the store",
     )
     parser.add_argument(
         "--minutes",

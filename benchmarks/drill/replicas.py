@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import tomli_w
 
 from jhub_kvproxy.traefik.certificate import self_signed
 from servers.ports import free_port
+from servers.process import Process
+from servers.programs import ROOT
 from servers.traefik import Traefik
 
 from ..errors import BenchmarkError
@@ -25,11 +27,27 @@ _RUN_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A Traefik: its process, its port for users, and its API's."""
+    """A Traefik: its process, its port for users, and its API's; and the agent beside it, if there is one."""
 
     process: Traefik
     port: int
     api_port: int
+    agent: Process | None = None
+    agent_port: int = 0
+
+    def launch(self) -> None:
+        """Start what does not run, without waiting."""
+        for process in self.processes:
+            if not process.is_running:
+                process.launch()
+
+    @property
+    def processes(self) -> list[Process]:
+        return [self.process, *([self.agent] if self.agent else [])]
+
+    @property
+    def agent_url(self) -> str:
+        return f"http://127.0.0.1:{self.agent_port}"
 
     @property
     def api_url(self) -> str:
@@ -44,7 +62,7 @@ async def make_replicas(count: int, hub: dict[str, Any], directory: Path) -> lis
     config.write_text(json.dumps(hub))
     asked = (["--secrets"], ["--dynamic"], ["--env"])
     static, dynamic, env = await asyncio.gather(*(_told(config, home, *words) for words in asked))
-    if hub["KVProxy"]["delivery"] == "push":
+    if hub["KVProxy"]["delivery"] != "store":
         await _told(config, home, "--plugin", str(home))
     # Traefik has one file provider: with routes in files, what stands beside them is there too.
     beside = Path(static["providers"]["file"]["directory"])
@@ -52,10 +70,10 @@ async def make_replicas(count: int, hub: dict[str, Any], directory: Path) -> lis
     (beside / "drill.toml").write_text(tomli_w.dumps(dynamic))
     for name, content in zip(("default-cert.pem", "default-key.pem"), self_signed(), strict=True):
         (home / name).write_bytes(content)
-    return [_make_replica(number, static, env, home) for number in range(1, count + 1)]
+    return [_make_replica(number, hub, static, env, home) for number in range(1, count + 1)]
 
 
-def _make_replica(number: int, static: dict[str, Any], env: dict[str, str], home: Path) -> Replica:
+def _make_replica(number: int, hub: dict[str, Any], static: dict[str, Any], env: dict[str, str], home: Path) -> Replica:
     port, api_port = free_port(), free_port()
     name = f"traefik-{number}"
     own = json.loads(json.dumps(static))
@@ -63,7 +81,22 @@ def _make_replica(number: int, static: dict[str, Any], env: dict[str, str], home
     own["entryPoints"]["api"]["address"] = f"127.0.0.1:{api_port}"
     file = home / f"{name}.toml"
     file.write_text(tomli_w.dumps(own))
-    return Replica(Traefik(file, name=name, env=env), port, api_port)
+    replica = Replica(Traefik(file, name=name, env=env), port, api_port)
+    return replace(replica, **_make_agent(number, hub, replica, home)) if _has_agent(hub) else replica
+
+
+def _has_agent(hub: dict[str, Any]) -> bool:
+    return bool(hub["KVProxy"]["delivery"] == "agent")
+
+
+def _make_agent(number: int, hub: dict[str, Any], replica: Replica, home: Path) -> dict[str, Any]:
+    """The agent beside `replica`, whose configuration is the hub's, and its port."""
+    name, port = f"agent-{number}", free_port()
+    own = {"port": port, "traefik_api_url": replica.api_url, "cache": str(home / f"{name}.cache")}
+    file = home / f"{name}.json"
+    file.write_text(json.dumps(hub | {"Agent": own}))
+    command = [sys.executable, "-m", "jhub_kvproxy", "agent", f"--config={file}"]
+    return {"agent": Process(name, command, home / f"{name}.log", port=port, cwd=ROOT), "agent_port": port}
 
 
 async def _told(config: Path, home: Path, *words: str) -> dict[str, Any]:

@@ -43,7 +43,11 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
     backend, began = site.backend, time.monotonic()
     rows = []
     for fault in faults:
-        if (fault.needs_processes and not site.store.members) or (fault.needs_disk and not site.disk):
+        if (
+            (fault.needs_processes and not site.store.members)
+            or (fault.needs_disk and not site.disk)
+            or (fault.needs_agents and site.delivery != "agent")
+        ):
             progress.skip(1)
             continue
         progress.step(f"{backend}: {fault.title}")
@@ -62,7 +66,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
 def _keep_logs(directory: Path, logs: Path) -> None:
     shutil.rmtree(logs, ignore_errors=True)  # logs of another run would not match this one
     logs.mkdir(parents=True)
-    for pattern in ("hub-*.log", "traefik-*.log"):
+    for pattern in ("hub-*.log", "traefik-*.log", "agent-*.log"):
         for log in directory.rglob(pattern):
             shutil.copy(log, logs)
 

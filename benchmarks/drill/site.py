@@ -163,8 +163,9 @@ class Site:
         await asyncio.to_thread(self.store.wait)
         self.replicas = await make_replicas(self.size.replicas, self._configuration(self.store.traits), self._directory)
         for replica in self.replicas:
-            self._stack.callback(replica.process.kill)
-            replica.process.launch()
+            for process in replica.processes:
+                self._stack.callback(process.kill)
+            replica.launch()
         servers = await self._start_servers()
         self.spare = servers.pop()
         users = {user(number): servers[number] for number in range(self.size.users)}
@@ -232,12 +233,17 @@ class Site:
             "should_start": False,
             "traefik_api_password": self._password,
         }
+        if self.delivery == "agent":
+            traits["agent_token"] = self._password
         return {"KVProxy": traits, find_backend(self.backend).__name__: store}
 
     def _specification(self, store: dict[str, Any]) -> dict[str, Any]:
         """What makes a hub's proxy object, see :func:`..worker.make.make_part`."""
         config = self._configuration(store)
-        config["KVProxy"]["traefik_api_urls"] = [replica.api_url for replica in self.replicas]
+        if self.delivery == "agent":
+            config["KVProxy"]["agent_urls"] = [replica.agent_url for replica in self.replicas]
+        else:
+            config["KVProxy"]["traefik_api_urls"] = [replica.api_url for replica in self.replicas]
         return {
             "kind": "own",
             "proxy_class": "jhub_kvproxy.hub.proxy:KVProxy",

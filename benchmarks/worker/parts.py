@@ -64,7 +64,7 @@ class OwnPart(HubPart):
         message = journal.message(Served())
         assert message
         async with aiohttp.ClientSession() as session:
-            body = await asyncio.to_thread(message.body, policy)
+            body = await asyncio.to_thread(message.body, lambda _: policy)
             answer = await plugin.send(self.proxy.control.local.apis[0], session, message.method, body)
         if answer.refusal:
             raise RuntimeError(f"The plugin refuses the table: {answer.refusal}")

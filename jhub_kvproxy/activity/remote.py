@@ -1,36 +1,41 @@
-"""When targets were used last, as agents (:mod:`jhub_kvproxy.activity.agent`) beside other Traefiks tell it."""
+"""When targets were used last, as agents (:mod:`jhub_kvproxy.agent`) beside other Traefiks tell it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from ..aio import in_thread
-from ..resolver import lookup
+from ..errors import TraefikError
+from ..traefik.discovery import Discovery
+from ..traefik.endpoint import Endpoint
 from .clock import NEVER, steady
 
 PATH = "/activity"
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_LIMIT = 10.0
 
 
 class Remote:
-    """Asks the agents at `urls`, and keeps the latest time that any of them tells.
+    """Asks the agents, from :meth:`start` on, and keeps the latest time that any of them tells.
 
-    A host name with several addresses stands for an agent at each of them.
+    `agents` makes what finds them.
     """
 
-    def __init__(self, urls: Sequence[str], token: str, log: Any) -> None:
-        self._urls = urls
-        self._headers = {"Authorization": f"token {token}"}
+    def __init__(self, agents: Callable[[], Discovery[Any]], log: Any) -> None:
+        self._make_agents = agents
+        self._agents: Discovery[Any] | None = None
         self._log = log
         self._used: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Raises what making `agents` does."""
+        self._agents = self._make_agents()
 
     def last(self, target: str) -> float:
         """When (:func:`~jhub_kvproxy.activity.clock.steady`) `target` was used last; NEVER: not known."""
@@ -38,39 +43,27 @@ class Remote:
 
     async def refresh(self, targets: Iterable[str]) -> None:
         """Ask all agents about `targets`. One that does not answer is named in the log once."""
-        if not self._urls:
+        agents = await self._agents.find() if self._agents else []
+        if not agents:
             return
-        body = await in_thread(json.dumps, sorted(targets))
-        places = [place for found in await asyncio.gather(*map(self._places, self._urls)) for place in found]
-        async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
-            answers = await asyncio.gather(*(self._ask(session, place, body.encode()) for place in places))
+        body = (await in_thread(json.dumps, sorted(targets))).encode()
+        async with aiohttp.ClientSession() as session:
+            answers = await asyncio.gather(*(self._ask(session, agent, body) for agent in agents))
         self._used = await in_thread(self._merged, set(targets), answers)
 
-    async def _places(self, url: str) -> list[str]:
-        parts = urlsplit(url)
-        port = parts.port or 80
-        try:
-            hosts = sorted(await lookup(parts.hostname or ""))
-        except OSError as error:
-            self._has_trouble(url, f"its name is not known ({error})")
-            return []
-        return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}" for host in hosts]
-
-    async def _ask(self, session: aiohttp.ClientSession, place: str, body: bytes) -> dict[str, float]:
+    async def _ask(self, session: aiohttp.ClientSession, agent: Endpoint, body: bytes) -> dict[str, float]:
         """For how many seconds each target has not been used there."""
         try:
-            async with session.post(place + PATH, data=body) as answer:
-                if answer.status != 200:
-                    self._has_trouble(place, f"it answers {answer.status}")
-                    return {}
-                text = await answer.text()
+            status, text = await agent.exchange(session, "POST", PATH, data=body, timeout=_LIMIT)
+            if status != 200:
+                raise TraefikError(f"{agent.title} answers {status} for {PATH}; is it an agent?")
             idle = await in_thread(idle_times, text)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            self._has_trouble(place, str(error) or type(error).__name__)
+        except TraefikError as error:
+            self._has_trouble(agent, str(error))
         except ValueError:
-            self._has_trouble(place, "it does not answer as an agent does")
+            self._has_trouble(agent, f"{agent.title} does not answer as an agent does")
         else:
-            self._has_trouble(place, "")
+            self._has_trouble(agent, "")
             return idle
         return {}
 
@@ -82,13 +75,13 @@ class Remote:
                 used[target] = max(used.get(target, NEVER), now - seconds)
         return used
 
-    def _has_trouble(self, place: str, what: str) -> None:
-        if what and self._troubles.get(place) != what:
-            self._log.warning("The activity of the Traefik at %s is not known: %s", place, what)
-        self._troubles[place] = what
+    def _has_trouble(self, agent: Endpoint, what: str) -> None:
+        if what and self._troubles.get(agent.name) != what:
+            self._log.warning("The activity of one Traefik is not known. %s", what)
+        self._troubles[agent.name] = what
 
 
-def idle_times(text: str) -> dict[str, float]:
+def idle_times(text: bytes) -> dict[str, float]:
     """The seconds that an agent tells for each target. Raises ValueError when the answer is not one of an agent."""
     try:
         answer = json.loads(text)

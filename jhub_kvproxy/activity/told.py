@@ -1,36 +1,40 @@
-"""Asks the plugin in each Traefik when each route was used last."""
+"""When each route was used last, as the plugin in each Traefik tells it, or the agent beside that."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 
 from ..aio import in_thread
 from ..errors import TraefikError
-from ..push import plugin
 from ..push.readiness import Readiness
 from ..push.replica import Replica, Standing
 from ..push.wire import key_of
 from ..routing.routes import Route
+from ..traefik.endpoint import Endpoint
 from .clock import NEVER, TimeOfDay, steady
 
 # Seconds. Answers younger than this are reused.
 _FRESH = 1.0
 
+#: Asks a replica how many seconds ago each route was used, by the plugin's keys. Raises TraefikError.
+Ask = Callable[[Endpoint, aiohttp.ClientSession], Awaitable[Mapping[str, float]]]
+
 
 class ToldActivity:
-    """Asks the replicas in `readiness`. It owns no task, so :meth:`start` and :meth:`close` do nothing.
+    """Asks the replicas in `readiness`, each by `ask`. It owns no task, so :meth:`start` and :meth:`close` do nothing.
 
     Plugins tell how long ago a use was, so the clock of Traefik's machine does not matter, and nobody sets the one
     that times are kept by. What a Traefik told is kept after it has ended.
     """
 
-    def __init__(self, readiness: Readiness, log: Any) -> None:
+    def __init__(self, readiness: Readiness, ask: Ask, log: Any) -> None:
         self._readiness = readiness
+        self._ask_one = ask
         self._log = log
         #: Times (:func:`~jhub_kvproxy.activity.clock.steady`) by the plugin's keys.
         self._used: dict[str, float] = {}
@@ -71,9 +75,9 @@ class ToldActivity:
         found.update((key, at) for key, at in self._used.items() if before.get(key) != at)
         self._used = found
 
-    async def _ages(self, replica: Replica, session: aiohttp.ClientSession) -> dict[str, float]:
+    async def _ages(self, replica: Replica, session: aiohttp.ClientSession) -> Mapping[str, float]:
         try:
-            return await plugin.ages(replica.api, session)
+            return await self._ask_one(replica.api, session)
         except TraefikError as error:
             self._log.debug("The times of use are not known from one replica: %s", error)
             return {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..aio import in_thread
-from ..errors import KVProxyError
 from ..routing.routes import Route
+from ..traefik.discovery import Discovery
 from .clock import NEVER, TimeOfDay, steady
 from .remote import Remote
 from .sockets import Peer
@@ -26,15 +26,14 @@ _NAMED = 3
 class Activity:
     """Knows when each route was used last, from :meth:`start` to :meth:`close`.
 
-    It asks the kernel of this machine (`owners`: see :class:`~jhub_kvproxy.activity.uses.Uses`), and the agents at
-    `urls`, with `token`.
+    It asks the kernel of this machine (`owners`: see :class:`~jhub_kvproxy.activity.uses.Uses`), and the agents that
+    `agents`, which is made at the start, finds.
     """
 
-    def __init__(self, owners: frozenset[int] | None, urls: Sequence[str], token: str, log: Any) -> None:
+    def __init__(self, owners: frozenset[int] | None, agents: Callable[[], Discovery[Any]], log: Any) -> None:
         self._log = log
         self._here = Uses(owners, log)
-        self._elsewhere = Remote(urls, token, log)
-        self._lacks_token = bool(urls) and not token
+        self._elsewhere = Remote(agents, log)
         self._time_of_day = TimeOfDay()
         #: When (:func:`~jhub_kvproxy.activity.clock.steady`) each route was added, and its target, by its name; without
         #: those that were there before us.
@@ -44,12 +43,8 @@ class Activity:
         self._told: set[tuple[str, ...]] = set()
 
     def start(self) -> None:
-        """Raises :class:`~jhub_kvproxy.errors.KVProxyError` without a token, or when the kernel refuses."""
-        if self._lacks_token:
-            raise KVProxyError(
-                "KVProxy.activity_urls needs the token of the agents: set KVPROXY_ACTIVITY_TOKEN in the environment of "
-                "the Hub, or KVProxy.activity_token."
-            )
+        """Raises :class:`~jhub_kvproxy.errors.KVProxyError` when the kernel refuses, or agents cannot be asked."""
+        self._elsewhere.start()
         self._here.start()
 
     async def close(self) -> None:

@@ -22,7 +22,10 @@ _COMMANDS = {
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",
     "traefik-config": "print the configuration of a Traefik that you start",
+    "agent": "run the agent beside a Traefik",
 }
+#: Those that run until they are ended. The others print JSON if they are told to.
+_SERVERS = ("agent",)
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")
 _WRONG_USAGE = 2
@@ -63,7 +66,7 @@ def _parser(chosen: str) -> _Parser:
     parser = _Parser(
         prog=_NAME,
         usage=f"{_NAME} COMMAND [options]",
-        description="Show and test where jhub-kvproxy keeps its routing table.\n\n"
+        description="Show and test where jhub-kvproxy keeps its routing table, and run its agents.\n\n"
         f"commands:\n{listed}\n\nSee {_NAME} COMMAND --help.",
     )
     parser.add_argument("--version", "-V", action="version", version=__version__)
@@ -74,7 +77,8 @@ def _parser(chosen: str) -> _Parser:
         if name == chosen:
             module = import_module(f".{name.replace('-', '_')}", __package__)
             module.add_arguments(command)
-            command.add_argument("--json", action="store_true", help="print JSON, for other programs")
+            if name not in _SERVERS:
+                command.add_argument("--json", action="store_true", help="print JSON, for other programs")
             command.description = "\n".join(paragraphs(cleandoc(module.DESCRIPTION)))
             command.set_defaults(run=module.run, parser=command)
     return parser

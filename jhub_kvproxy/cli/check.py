@@ -12,20 +12,17 @@ from pathlib import Path
 
 from traitlets import TraitError
 
+from ..agent.options import Agent
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
+from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.mistakes import mistakes, silent_log
+from ..options.settings import Delivery
 from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
-from .config import (
-    DEFAULT_FILE,
-    ConfigurationError,
-    add_hub_arguments,
-    chosen_proxy,
-    load_for_hub,
-    mistakes,
-    proxy_class_for,
-    silent_log,
-)
+from .agent_needs import agent_needs
+from .arguments import add_hub_arguments
+from .proxy_class import chosen_proxy, proxy_class_for
 from .replicas import Needs, try_binary, try_replicas
 from .report import Report, StepFailed
 from .secrets import Secrets
@@ -38,8 +35,8 @@ Test the store and Traefik with the configuration of a hub. Exit status 0: all i
 The check loads the file (by default {DEFAULT_FILE}, if it is here) as JupyterHub does, and opens the
 store. Below a prefix of its own it writes, reads, deletes, and tests the watch and the lease, if the
 store has them. It removes everything again. If the hub starts Traefik, the check tests whether Traefik
-is there and new enough. If not (KVProxy.should_start = False), it asks each Traefik whether it serves
-this hub's table, and shows what its static configuration needs.
+is there and new enough. If not (KVProxy.should_start = False), it asks each Traefik, or the agent beside
+it, whether it serves this hub's table, and shows what that machine needs.
 
 Run it as the hub's user, in the hub's working directory and environment. It does not disturb a running hub.
 """
@@ -111,7 +108,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     # Not earlier: `mistakes` explains unknown options better than the warnings of traitlets.
     report.listen_to(log)
     others = {point.attr for point in installed_backends().values()} - {type(backend).__name__}
-    for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend)], others))):
+    for mistake in (wrong := list(mistakes(config, [type(proxy), type(backend), Agent], others))):
         report.failed("config", mistake)
     if wrong:
         raise StepFailed
@@ -135,9 +132,11 @@ async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) ->
                 raise
             report.note("traefik", str(error))
     report.facts["traefik"] = needs and asdict(needs)
-    if proxy.should_start:
+    if proxy.should_start and proxy.delivery != Delivery.AGENT:
         await try_binary(proxy, report)
         return
     await try_replicas(proxy, table, report)
-    if needs:
+    if proxy.delivery == Delivery.AGENT:
+        report.tell("\n".join(["", *agent_needs(proxy, report.secrets)]))
+    elif needs:
         report.tell("\n".join(["", *needs.lines()]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,10 +13,11 @@ from traitlets import Bool, Container, Dict, Enum, Float, HasTraits, Integer, Tr
 
 from ..did_you_mean import did_you_mean
 from ..errors import BackendNotFound
+from ..options.secret_names import variable_of
 from ..store.registry import find_backend, installed_backends
 from .text import as_json, paragraphs, width, wrapped
 
-_PROXY = "kvproxy"
+_PROXY, _AGENT = "kvproxy", "agent"
 _TYPES: tuple[tuple[type[TraitType[Any, Any]], str], ...] = (
     (Bool, "bool"),
     (Integer, "int"),
@@ -26,7 +26,6 @@ _TYPES: tuple[tuple[type[TraitType[Any, Any]], str], ...] = (
     (Dict, "dict"),
     (Type, "class"),
 )
-_VARIABLE = re.compile(r"environment variable\s+`*([A-Z][A-Z0-9_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,11 @@ def options_of(configurable: type[HasTraits]) -> list[Option]:
 
 
 def _option(name: str, trait: TraitType[Any, Any]) -> Option:
-    variable = _VARIABLE.search(trait.help)
     # The class's default, not an object's: that may come from the environment, and be secret.
     default = trait.default()
     default = None if default is Undefined else default
     help = inspect.cleandoc(trait.help)
-    return Option(name, _type(trait), default, variable[1] if variable else None, help)
+    return Option(name, _type(trait), default, variable_of(trait), help)
 
 
 def _type(trait: TraitType[Any, Any]) -> str:
@@ -82,7 +80,7 @@ def _literal(value: Any) -> str:
 
 
 DESCRIPTION = """
-List the options of a backend with their defaults; without a name, those of KVProxy.
+List the options of a backend with their defaults; without a name, those of KVProxy; for "agent", those of Agent.
 
 Give the backend's name (jhub-kvproxy backends lists them), or the import path of its class.
 Set options in jupyterhub_config.py, or on JupyterHub's command line: --KVProxy.prefix=hub1.
@@ -108,10 +106,14 @@ def _find(name: str) -> type[HasTraits]:
         from ..hub.proxy import KVProxy  # takes half a second, so only here
 
         return KVProxy
-    names = [*installed_backends(), _PROXY]
+    if name.lower() == _AGENT:
+        from ..agent.options import Agent
+
+        return Agent
+    names = [*installed_backends(), _PROXY, _AGENT]
     if name not in names and "." not in name:
         raise BackendNotFound(
-            f"There is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-1])}."
+            f"There is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-2])}."
         )
     return find_backend(name)
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import tomli_w
 
+from ..agents import client
+from ..agents.protocol import State
 from ..errors import TraefikError
-from ..hub.chosen import provider_of
 from ..hub.proxy import KVProxy
-from ..hub.settings import Delivery
+from ..hub.ways import required_agents, required_traefiks
+from ..options.chosen import provider_of, settings_of
+from ..options.settings import Delivery
 from ..push import plugin
 from ..routing.records import revision_in
 from ..routing.revision import Revision
 from ..store.contract import Backend
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
-from ..traefik.discovery import Discovery
+from ..traefik.endpoint import Endpoint
 from ..traefik.plugin_files import plugin_static
 from ..traefik_routers.provider import readable_by_traefik
 from .report import Report, StepFailed
@@ -32,6 +35,10 @@ from .store import run_to_end
 from .text import aligned, wrapped
 
 _INTERVAL = 0.25
+#: How many of the routes that an agent refuses are named.
+_SHOWN = 5
+#: Seconds that an agent has for its answer.
+_LIMIT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,9 @@ def secret_options(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 @dataclass(slots=True)
 class Replica:
-    """A Traefik that others start. None: not known."""
+    """A Traefik that others start, by its API, or by that of the agent beside it. None: not known."""
 
-    api: TraefikAPI
+    api: Endpoint
     version: str | None = None
     #: Whether it serves the hub's table.
     serves_table: bool | None = None
@@ -117,26 +124,27 @@ async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) ->
     """Report whether each replica that others start answers, and serves what `table` holds (None: it is not open)."""
     with suppress(StepFailed):
         with report.step("traefik"):
-            if not proxy.traefik_api_urls:
-                raise TraefikError(
-                    "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
-                    'such as ["http://127.0.0.1:8099"].'
-                )
-            name, password = proxy.traefik_api_username, proxy.traefik_api_password
-            found = await Discovery(proxy.traefik_api_urls, name, password, proxy.log).find()
-            replicas = [Replica(api) for api in found]
+            replicas = [Replica(api) for api in await _found(proxy)]
         try:
             async with aiohttp.ClientSession() as session:
-                reached = await _reached(replicas, session, report)
+                reached = await _reached(replicas, proxy, session, report)
                 with report.step("traefik"):
                     await _compare(reached, table, proxy, session, report)
         finally:
             report.facts["replicas"] = [replica.facts(report.secrets) for replica in replicas]
 
 
-async def _reached(replicas: list[Replica], session: aiohttp.ClientSession, report: Report) -> list[Replica]:
+async def _found(proxy: KVProxy) -> Sequence[Endpoint]:
+    settings = settings_of(proxy)
+    discovery = required_agents if _has_agents(proxy) else required_traefiks
+    return await discovery(settings, proxy.log).find()
+
+
+async def _reached(
+    replicas: list[Replica], proxy: KVProxy, session: aiohttp.ClientSession, report: Report
+) -> list[Replica]:
     """The `replicas` that answer, and have a Traefik that is new enough; report the others."""
-    versions = [replica.api.version(session) for replica in replicas]
+    versions = [_version(replica, proxy, session) for replica in replicas]
     reached = []
     for replica, version in zip(replicas, await asyncio.gather(*versions, return_exceptions=True), strict=True):
         with suppress(StepFailed), report.step("traefik"):
@@ -167,8 +175,10 @@ async def _compare(
                 served = await _served(replica, proxy, session)
                 replica.serves_table = served is not None and Revision.read(stored).is_reached_by(served)
                 if replica.serves_table:
-                    if not _is_pushed(proxy):
+                    if proxy.delivery == Delivery.STORE:
                         await _check_routers(replica, _provider(proxy), session)
+                    elif _has_agents(proxy):
+                        await _check_routes(replica, proxy, session)
                     report.ok("traefik", f"{replica} serves this table.")
                 elif is_last:
                     raise TraefikError(_explain(replica, served, stored, proxy))
@@ -179,23 +189,50 @@ async def _compare(
             await asyncio.sleep(_INTERVAL)
 
 
-def _is_pushed(proxy: KVProxy) -> bool:
-    return bool(proxy.delivery == Delivery.PUSH)
+def _has_agents(proxy: KVProxy) -> bool:
+    return bool(proxy.delivery == Delivery.AGENT)
 
 
 def _provider(proxy: KVProxy) -> str:
     return readable_by_traefik(proxy.backend).provider
 
 
+async def _version(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> str:
+    if _has_agents(proxy):
+        return (await _state(replica, proxy, session)).traefik
+    return await cast(TraefikAPI, replica.api).version(session)
+
+
 async def _served(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> str | None:
     """The revision of the table that the replica serves; None: it serves none."""
-    if _is_pushed(proxy):
-        return (await plugin.ask(replica.api, session)).served.revision or None
-    return await replica.api.revision(session, _provider(proxy))
+    match proxy.delivery:
+        case Delivery.PUSH:
+            return (await plugin.ask(replica.api, session)).served.revision or None
+        case Delivery.AGENT:
+            return (await _state(replica, proxy, session)).revision or None
+    return await cast(TraefikAPI, replica.api).revision(session, _provider(proxy))
+
+
+async def _state(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> State:
+    """What the agent says, unless that is that there is something wrong."""
+    state = await client.state(replica.api, session, proxy.prefix, "", _LIMIT)
+    if state.trouble:
+        raise TraefikError(f"{replica.api.title} says: {state.trouble}")
+    return state
+
+
+async def _check_routes(replica: Replica, proxy: KVProxy, session: aiohttp.ClientSession) -> None:
+    refused = (await _state(replica, proxy, session)).refused
+    if refused:
+        shown = [f"{routespec}: {why.rstrip('.')}" for routespec, why in sorted(refused.items())[:_SHOWN]]
+        more = ["..."] if len(refused) > _SHOWN else []
+        raise TraefikError(
+            f"{replica} serves this table without {len(refused)} of its routes. {'; '.join(shown + more)}."
+        )
 
 
 async def _check_routers(replica: Replica, provider: str, session: aiohttp.ClientSession) -> None:
-    errors = await replica.api.errors(session)
+    errors = await cast(TraefikAPI, replica.api).errors(session)
     ours = sorted(name for name in errors if name.endswith(f"@{provider}"))
     if ours:
         raise TraefikError(
@@ -204,7 +241,9 @@ async def _check_routers(replica: Replica, provider: str, session: aiohttp.Clien
 
 
 def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) -> str:
-    if served is None and _is_pushed(proxy):
+    if served is None and _has_agents(proxy):
+        return f"{replica} has no table from its agent yet. Does that read this store?"
+    if served is None and proxy.delivery == Delivery.PUSH:
         return f"{replica} has our plugin, but no hub has sent it a table yet. Is the hub running?"
     if served is None:
         return f"{replica} serves no table of its provider {_provider(proxy)!r}; it needs what is shown below."
@@ -214,6 +253,6 @@ def _explain(replica: Replica, served: str | None, stored: str, proxy: KVProxy) 
         )
     return f"{replica} serves a table at revision {served}, but this table is at {stored}: " + (
         "an earlier hub or another one has sent it."
-        if _is_pushed(proxy)
+        if proxy.delivery == Delivery.PUSH
         else "it reads another prefix or store, or has lost this one."
     )

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 from traitlets import HasTraits
 
-_NAME = re.compile(r"(password|passphrase|token|secret)s?$", re.IGNORECASE)
+from ..options.secret_names import is_secret
+
 _IN_URL = re.compile(r"://[^\s:/]*:(\S*)@")
 _HIDDEN = "***"
 
@@ -39,7 +40,7 @@ class Secrets:
     def learn(self, settings: Mapping[str, Any]) -> None:
         """Find the secrets in a section: values of options such as `password`, and passwords in URLs."""
         for name, value in settings.items():
-            if _NAME.search(str(name)):
+            if is_secret(str(name)):
                 self.add(_leaves(value))
             else:
                 self.add(_in_urls(value))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from ..aio import to_the_end
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
-from ..hub.settings import Delivery
+from ..options.settings import Delivery
 from ..routing.records import RECORDS
 from ..routing.records import Table as RecordsTable
 from ..routing.routes import Route
@@ -25,6 +25,8 @@ from .text import limits_in_words
 
 T = TypeVar("T")
 
+#: The first version of the contract that has :attr:`Backend.read_only`.
+_FIRST_TO_ONLY_READ = 2
 _PATIENCE = 10.0
 _LEASE = 30.0
 #: Prefix of the check's keys in the hub's own table; the core ignores them (``routing/records.py``, Table.drift).
@@ -54,7 +56,7 @@ async def open_table(backend: Backend, report: Report) -> Table:
     """Open the hub's own table and read it, without a change. If there is no table, make none."""
     try:
         with report.step("open"):
-            if directory := _missing_directory(backend):
+            if (directory := _missing_directory(backend)) and not await _has_table(backend):
                 report.note(
                     "table", f"{backend.prefix!r} holds no table yet; the hub makes {directory} when it starts."
                 )
@@ -84,8 +86,23 @@ def _missing_directory(backend: Backend) -> Path | None:
     """The directory of a table in files, if no hub has made it yet; otherwise None."""
     if not isinstance(backend, SupportsTraefik) or backend.provider != "file":
         return None
-    directory = Path(backend.traefik_provider_config()["file"]["directory"])
-    return None if directory.exists() else directory
+    section = backend.traefik_provider_config().get("file", {})
+    directory = Path(section["directory"]) if section.get("directory") else None
+    return None if directory is None or directory.exists() else directory
+
+
+async def _has_table(backend: Backend) -> bool:
+    """Whether the table is elsewhere than in Traefik's directory, as in a database. Makes nothing."""
+    if backend.contract < _FIRST_TO_ONLY_READ:
+        return False
+    reader = type(backend)(parent=backend.parent, prefix=backend.prefix, read_only=True)
+    try:
+        await run_to_end(reader.open())
+        return bool((await run_to_end(reader.load())).keys)
+    except BackendError:
+        return False
+    finally:
+        await run_to_end(reader.close())
 
 
 async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None:
@@ -96,7 +113,7 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
     prefix = f"{proxy.prefix}-check-{secrets.token_hex(4)}"
     scratch = backend_for(proxy, prefix)
     routes = [Route("/check/", "http://127.0.0.1:1", {})]
-    table = RecordsTable(routes) if proxy.delivery == Delivery.PUSH else RoutingTable(Routing.TREE, routes)
+    table = RecordsTable(routes) if proxy.delivery != Delivery.STORE else RoutingTable(Routing.TREE, routes)
     keys = table.keys
     may_be_written = False
     try:

@@ -13,16 +13,21 @@ import tomli_w
 from traitlets import TraitError
 from traitlets.config import Config
 
+from ..agent.options import Agent
 from ..errors import KVProxyError
 from ..files import write_atomically
-from ..hub.chosen import provider_of, traefik_settings_of
 from ..hub.proxy import KVProxy
+from ..options.chosen import provider_of, traefik_settings_of
+from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.mistakes import silent_log
+from ..options.settings import Delivery
 from ..traefik.dynamic import API_USERS_ENV, base_env
 from ..traefik.external import external_dynamic, external_static
 from ..traefik.plugin_files import module_name, plugin_files
 from ..traefik.settings import TraefikSettings
 from ..traefik.static import merge
-from .config import DEFAULT_FILE, ConfigurationError, add_hub_arguments, load_for_hub, proxy_class_for, silent_log
+from .arguments import add_hub_arguments
+from .proxy_class import proxy_class_for
 from .replicas import secret_options
 from .text import as_json
 
@@ -32,7 +37,7 @@ DESCRIPTION = f"""
 Print the static configuration of a Traefik that the hub does not start, made from the hub's
 configuration. With --dynamic, print the dynamic configuration that it needs too. With --env, print its
 environment: it has the credential of Traefik's API, so keep it secret. With --plugin, write the files of
-the plugin that KVProxy.delivery = "push" needs; start Traefik in that DIRECTORY.
+the plugin, which Traefik needs unless KVProxy.delivery = "store"; start Traefik in that DIRECTORY.
 
 The command loads the file (by default {DEFAULT_FILE}, if it is here) as JupyterHub does. It leaves out
 the store's secrets, and names them in a comment, unless you give --secrets.
@@ -56,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--api-address",
         metavar="ADDRESS",
-        help="where Traefik's API listens (default: the port in KVProxy.traefik_api_urls)",
+        help="where Traefik's API listens (default: the port in KVProxy.traefik_api_urls, or Agent.traefik_api_url)",
     )
     parser.add_argument(
         "--directory", default="/etc/traefik", type=expanduser, help="where Traefik's files are (default: %(default)s)"
@@ -80,7 +85,7 @@ def run(options: Namespace) -> int:
             dynamic = external_dynamic(settings, provider_of(proxy), directory=directory, is_internal=is_internal)
             _print_config(options, dynamic)
         else:
-            _print_static(options, proxy, settings)
+            _print_static(options, proxy, settings, _api_address(options, config, proxy))
     except (TraitError, ValueError) as error:
         raise ConfigurationError(f"{options.config or DEFAULT_FILE}: {error}") from error
     return 0
@@ -95,9 +100,8 @@ def _settings(hub: Config, proxy: KVProxy) -> TraefikSettings:
     )
 
 
-def _print_static(options: Namespace, proxy: KVProxy, settings: TraefikSettings) -> None:
+def _print_static(options: Namespace, proxy: KVProxy, settings: TraefikSettings, api_address: str) -> None:
     store = provider_of(proxy)
-    api_address = options.api_address or f":{_api_port(proxy.traefik_api_urls)}"
     static = external_static(settings, store, directory=Path(options.directory), api_address=api_address)
     hidden = {"providers": store.secrets if store else {}}
     if options.secrets:
@@ -142,6 +146,12 @@ def _print_config(options: Namespace, config: dict[str, Any]) -> None:
         print(tomli_w.dumps(config).rstrip())
 
 
-def _api_port(urls: list[str]) -> int:
-    """The port of the first URL: all replicas have the same configuration."""
-    return (urlsplit(urls[0]).port if urls else None) or _API_PORT
+def _api_address(options: Namespace, config: Config, proxy: KVProxy) -> str:
+    """Where Traefik's API listens: for an agent beside it on the address that the agent asks, for a hub on all."""
+    if options.api_address:
+        return str(options.api_address)
+    if proxy.delivery == Delivery.AGENT:
+        return urlsplit(Agent(config=config, log=silent_log()).traefik_api_url).netloc
+    # All replicas have the same configuration.
+    urls = proxy.traefik_api_urls
+    return f":{(urlsplit(urls[0]).port if urls else None) or _API_PORT}"

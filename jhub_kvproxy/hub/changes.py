@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..errors import RouteNotReady
-from ..push.delivery import PushDelivery
 from ..routing.routes import Pattern, Route
 from ..store.writer import Writer
-from ..traefik_routers.delivery import StoreDelivery
+from .ways import DeliveryWay
 
 _UNDOING = 5.0
 
@@ -56,7 +55,7 @@ class RouteChanges:
     route is as the last call left it that did not.
     """
 
-    def __init__(self, writer: Writer, delivery: PushDelivery | StoreDelivery, timeout: float) -> None:
+    def __init__(self, writer: Writer, delivery: DeliveryWay, timeout: float) -> None:
         self.timeout = timeout
         self._writer = writer
         self._delivery = delivery

@@ -5,40 +5,37 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..activity.told import ToldActivity
 from ..activity.tracker import Activity
+from ..agents import client
 from ..aio import cancel
-from ..errors import BackendError, TraefikError
-from ..push.delivery import PushDelivery
+from ..errors import BackendError
+from ..options.settings import Delivery, Settings
+from ..push import plugin
 from ..push.readiness import Readiness
-from ..routing.records import Table
 from ..store.contract import Backend
 from ..store.guard import Guard
 from ..store.lease import Lease
 from ..store.opening import open_store
-from ..store.reconciler import Reconciler
-from ..store.writer import Writer
-from ..traefik.api import TraefikAPI, check_versions
-from ..traefik.discovery import Discovery
+from ..traefik.api import check_versions
+from ..traefik.discovery import AnyEndpoint, Discovery
+from ..traefik.endpoint import Endpoint
 from ..traefik.launching import launch_of
 from ..traefik.local import LocalReplicas
 from ..traefik.renewal import Renewal
-from ..traefik.upstream import TRANSPORT
-from ..traefik_routers.delivery import StoreDelivery
-from ..traefik_routers.provider import readable_by_traefik, store_provider
-from ..traefik_routers.serving import Serving
-from ..traefik_routers.table import Routing, RoutingTable
-from ..traefik_routers.throttle import CommitThrottle
+from ..traefik_routers.provider import store_provider
 from .changes import RouteChanges
 from .gauges import GAUGES, Source
 from .open_files import raise_limit
 from .rest_api import RESTAPI
 from .routes import Routes
-from .settings import Delivery, Settings
+from .ways import agents_of, lag_advice, required_agents, required_traefiks, way_of
 
 
 class Control:
@@ -52,36 +49,10 @@ class Control:
         self.settings = settings
         self.backend = backend
         self.lease = Lease(backend, settings.lease_seconds, log)
-        self.readiness = Readiness(log)
+        self.readiness = Readiness(log, lag_advice(settings.delivery))
         self._log = log
-        is_pushed = settings.delivery is Delivery.PUSH
-        self.delivery: PushDelivery | StoreDelivery
-        if is_pushed:
-            self.stored = Reconciler(Table(), backend, self.lease, log)
-            self.writer = Writer(self.stored)
-            self.delivery = PushDelivery(
-                settings.traefik.policy,
-                self.writer,
-                self.lease,
-                self.readiness,
-                log,
-                owns_replicas=settings.should_start,
-            )
-        else:
-            serving = Serving(settings.traefik.policy, TRANSPORT if settings.traefik.internal_ssl else "")
-            throttle = CommitThrottle(settings.rebuild_share, self.readiness)
-            table = RoutingTable(Routing.TREE, serving=serving)
-            readable = readable_by_traefik(backend)
-            self.stored = Reconciler(table, backend, self.lease, log, is_listed_at_once=readable.lists_at_once)
-            self.writer = Writer(self.stored, throttle)
-            self.delivery = StoreDelivery(
-                self.writer,
-                throttle,
-                self.readiness,
-                log,
-                provider=readable.provider,
-                lists_at_once=readable.lists_at_once,
-            )
+        way = way_of(settings, backend, self.lease, self.readiness, log)
+        self.stored, self.writer, self.delivery = way.stored, way.writer, way.delivery
         run = Path(settings.traefik.runtime_dir).absolute()
         self.local = LocalReplicas(run, settings.traefik.local_replicas, self.writer, log)
         self.stored.listeners.append(self.delivery.committed)
@@ -116,7 +87,7 @@ class Control:
         """Start the hub's own Traefiks, or find those that an earlier hub left, and wait until they serve the table."""
         await self.open()
         try:
-            store = None if self.settings.delivery is Delivery.PUSH else store_provider(self.backend)
+            store = store_provider(self.backend) if self.settings.delivery is Delivery.STORE else None
             launch = await launch_of(self.settings.traefik, store, self._log)
             await self.local.start(launch)
             try:
@@ -155,6 +126,8 @@ class Control:
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        # First of all: nothing is to be opened if it is missing.
+        agents = required_agents(settings, self._log) if settings.delivery is Delivery.AGENT else None
         raise_limit(self._log)
         stack.push_async_callback(self._close_store)
         stack.push_async_callback(self.writer.close)
@@ -170,8 +143,13 @@ class Control:
         self.guard.start()
         stack.callback(self.readiness.close)
         stack.push_async_callback(self.delivery.close)
-        if not settings.should_start:
-            await self._find_replicas(stack)
+        if agents:
+            await self._follow(stack, agents, await agents.find())
+        elif not settings.should_start:
+            traefiks = required_traefiks(settings, self._log)
+            found = await traefiks.find()
+            await check_versions(found)
+            await self._follow(stack, traefiks, found)
         if self.activity:
             stack.push_async_callback(self.activity.close)
             self.activity.start()
@@ -193,39 +171,30 @@ class Control:
         stack.push_async_callback(self._close_renewal)
         await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing
 
-    async def _find_replicas(self, stack: AsyncExitStack) -> None:
-        """Follow the Traefiks that others start."""
-        settings = self.settings
-        if not settings.traefik_api_urls:
-            raise TraefikError(
-                "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
-                'such as ["http://127.0.0.1:8099"].'
-            )
-        name, password = settings.traefik_api_username, settings.traefik_api_password
-        discovery = Discovery(settings.traefik_api_urls, name, password, self._log)
+    async def _follow(self, stack: AsyncExitStack, discovery: Discovery[AnyEndpoint], found: list[AnyEndpoint]) -> None:
         stack.push_async_callback(discovery.close)
-        apis = await discovery.find()
-        await check_versions(apis)
         self.readiness.on_down = discovery.hurry
-        self._watch(apis)
-        discovery.follow(self._watch, apis)
+        self._watch(found)
+        discovery.follow(self._watch, found)
 
-    def _watch(self, replicas: list[TraefikAPI]) -> None:
+    def _watch(self, replicas: Sequence[Endpoint]) -> None:
         self.readiness.watch(replicas)
         self.delivery.watch(self.readiness.replicas)
 
     def _make_activity(self) -> Activity | ToldActivity:
         settings = self.settings
         if settings.delivery is Delivery.PUSH:
-            return ToldActivity(self.readiness, self._log)
-        if not (settings.should_start or settings.activity_urls):
+            return ToldActivity(self.readiness, plugin.ages, self._log)
+        if settings.delivery is Delivery.AGENT:
+            return ToldActivity(self.readiness, partial(client.ages, hub=self.backend.prefix), self._log)
+        if not (settings.should_start or settings.agent_urls):
             self._log.warning(
                 "KVProxy.activity sees only a Traefik that runs in the Hub's network; for others, set "
-                "KVProxy.activity_urls"
+                "KVProxy.agent_urls"
             )
         # The Traefik that we start has our user; of another we know nothing.
         owners = frozenset([os.getuid()]) if settings.should_start else None
-        return Activity(owners, settings.activity_urls, settings.activity_token, self._log)
+        return Activity(owners, partial(agents_of, settings, self._log), self._log)
 
     async def _close_renewal(self) -> None:
         if self._renewal:

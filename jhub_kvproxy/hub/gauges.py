@@ -9,14 +9,13 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..push.delivery import PushDelivery
 from ..push.plugin import Answer
 from ..push.readiness import Readiness
 from ..push.replica import Standing
 from ..routing.revision import Revision
 from ..store.lease import Lease
 from ..store.writer import Writer
-from ..traefik_routers.delivery import StoreDelivery
+from .ways import DeliveryWay
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,7 +25,7 @@ class Source:
     writer: Writer
     lease: Lease
     readiness: Readiness
-    delivery: PushDelivery | StoreDelivery
+    delivery: DeliveryWay
 
 
 class Gauges(Collector):

@@ -9,10 +9,11 @@ from jupyterhub.metrics import PROXY_POLL_DURATION_SECONDS
 from jupyterhub.proxy import Proxy
 from traitlets import TraitType
 
+from ..options import Options
+from ..options.chosen import settings_of
 from ..store.contract import Backend
-from .chosen import settings_of
+from ..store.registry import older_contract
 from .control import Control
-from .options import Options
 from .routes import is_foreign
 
 
@@ -34,6 +35,8 @@ class KVProxy(Options, Proxy):  # type: ignore[misc]  # jupyterhub has no type h
         # A default is not validated, so the name may still be one.
         self.backend_class = self.backend_class
         self.backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
+        if warning := older_contract(self.backend_class):
+            self.log.warning(warning)
 
     @cached_property
     def control(self) -> Control:

@@ -95,6 +95,11 @@ class Journal:
         """Whether the route with this `key` is left out now."""
         return bool(self._refused) and pattern_of(key).name in self._refused
 
+    @property
+    def refused(self) -> list[tuple[Route, str]]:
+        """The routes that are left out, and why."""
+        return list(self._refused.values())
+
     def refusal(self, route: Route) -> str:
         """Why `route` is left out; empty: it is not."""
         refused, why = self._refused.get(route.name, (None, ""))

@@ -1,4 +1,4 @@
-"""One task for each replica of Traefik, which keeps it known what that replica serves."""
+"""One task for each replica, which keeps it known what that replica serves."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
 from ..aio import Tasks, cancel
+from ..traefik.api import TraefikAPI
 from ..traefik.binary import advice, check_version
 from .readiness import Readiness
 from .replica import Replica
@@ -29,10 +30,10 @@ class Keepers(ABC):
     def watch(self, replicas: Sequence[Replica]) -> None:
         """Keep these, and no others."""
         for replica in self._of.keys() - set(replicas):
-            self._tasks.start(cancel([self._of.pop(replica)]), f"leaving Traefik at {replica.api.name}")
+            self._tasks.start(cancel([self._of.pop(replica)]), f"leaving {replica.api.name}")
         for replica in replicas:
             if replica not in self._of:
-                name = f"looking after Traefik at {replica.api.name}"
+                name = f"looking after {replica.api.name}"
                 self._of[replica] = self._tasks.keep(partial(self._run, replica), name)
 
     async def close(self) -> None:
@@ -45,7 +46,10 @@ class Keepers(ABC):
 
     async def _check_version(self, replica: Replica, session: aiohttp.ClientSession) -> None:
         """For a replica that has come, or has come back, as another version perhaps. Raises TraefikError."""
-        version = await replica.api.version(session)
+        self._take_version(replica, await cast(TraefikAPI, replica.api).version(session))
+
+    def _take_version(self, replica: Replica, version: str) -> None:
+        """The same once `version`, that of its Traefik, is known."""
         check_version(version, f"That at {replica.api.name}")
         if (warning := advice(version)) and warning not in self._warned:
             self._warned.add(warning)
@@ -57,5 +61,5 @@ class Keepers(ABC):
                 await self._keep(replica, session)
         except Exception as error:
             # It is tried again. Until then nobody knows what it serves, and no change may wait for it.
-            self._readiness.failed(replica, f"Traefik at {replica.api.name} cannot be looked after ({error!r})")
+            self._readiness.failed(replica, f"{replica.api.title} cannot be looked after ({error!r})")
             raise

@@ -13,7 +13,7 @@ import aiohttp
 
 from ..aio import in_thread
 from ..errors import TraefikError
-from ..traefik.api import TraefikAPI
+from ..traefik.endpoint import Endpoint
 from .wire import Served
 
 TABLE = "/kvproxy/table"
@@ -21,8 +21,8 @@ ACTIVITY = "/kvproxy/activity"
 
 # Seconds. An answer takes a millisecond; a replica that needs this long is as good as down.
 _LIMIT = 3.0
-# What parsing an answer raises that is none of our plugin's.
-_NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
+#: What parsing an answer raises that is none of our plugin's.
+NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 #: Bytes a second that a large table is sent and taken in with at least.
 _SLOWEST = 500_000
 
@@ -48,7 +48,7 @@ class RouteRefused(TraefikError):
         self.key = key
 
 
-async def ask(api: TraefikAPI, session: aiohttp.ClientSession) -> Answer:
+async def ask(api: Endpoint, session: aiohttp.ClientSession) -> Answer:
     """What the plugin serves now. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
     status, body = await api.exchange(session, "GET", TABLE, timeout=_LIMIT)
     if status != 200:
@@ -56,7 +56,7 @@ async def ask(api: TraefikAPI, session: aiohttp.ClientSession) -> Answer:
     return _answer(api, body)
 
 
-async def send(api: TraefikAPI, session: aiohttp.ClientSession, method: str, body: bytes) -> Answer:
+async def send(api: Endpoint, session: aiohttp.ClientSession, method: str, body: bytes) -> Answer:
     """Send a message (:class:`~jhub_kvproxy.push.wire.Message`); the answer is what the plugin serves then.
 
     Raises :class:`~jhub_kvproxy.errors.TraefikError`, and :class:`RouteRefused` for a route that is none.
@@ -73,7 +73,7 @@ async def send(api: TraefikAPI, session: aiohttp.ClientSession, method: str, bod
     return _answer(api, answer)
 
 
-async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, float]:
+async def ages(api: Endpoint, session: aiohttp.ClientSession) -> dict[str, float]:
     """Seconds since each route was used last, by its key; without those that were not used since Traefik was started.
 
     Raises :class:`~jhub_kvproxy.errors.TraefikError`.
@@ -82,25 +82,26 @@ async def ages(api: TraefikAPI, session: aiohttp.ClientSession) -> dict[str, flo
     if status != 200:
         raise _not_the_plugin(api, status)
     try:
-        return await in_thread(_ages, body)
-    except _NOT_OURS as error:
+        return await in_thread(ages_in, body)
+    except NOT_OURS as error:
         raise _not_understood(api, error) from error
 
 
-def _ages(body: bytes) -> dict[str, float]:
+def ages_in(body: bytes) -> dict[str, float]:
+    """The ages that an answer has. Raises one of :data:`NOT_OURS` for what is no such answer."""
     ages = {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
     if not all(map(math.isfinite, ages.values())):
         raise ValueError("an age is no number of seconds")
     return ages
 
 
-def _answer(api: TraefikAPI, body: bytes) -> Answer:
+def _answer(api: Endpoint, body: bytes) -> Answer:
     try:
         answer: dict[str, Any] = json.loads(body)
         served = Served(str(answer["revision"]), str(answer["form"]))
         requests = {str(kind): int(count) for kind, count in answer.get("requests", {}).items()}
         return Answer(served, int(answer["routes"]), requests, str(answer.get("error", "")))
-    except _NOT_OURS as error:
+    except NOT_OURS as error:
         raise _not_understood(api, error) from error
 
 
@@ -110,15 +111,15 @@ def _refusal(body: bytes) -> tuple[str, str | None]:
         answer = json.loads(body)
         key = answer.get("key")
         return str(answer["error"]), None if key is None else str(key)
-    except _NOT_OURS:
+    except NOT_OURS:
         return "it does not say why", None
 
 
-def _not_understood(api: TraefikAPI, error: Exception) -> TraefikError:
+def _not_understood(api: Endpoint, error: Exception) -> TraefikError:
     return TraefikError(f"What Traefik at {api.name} answers is not of our plugin ({error!r})")
 
 
-def _not_the_plugin(api: TraefikAPI, status: int) -> TraefikError:
+def _not_the_plugin(api: Endpoint, status: int) -> TraefikError:
     if status == 404:
         return TraefikError(
             f"Traefik at {api.name} does not have our plugin (404 for {TABLE}); start it with the files and the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from .. import metrics
 from ..errors import RouteNotReady
 from ..routing.revision import Revision
-from ..traefik.api import TraefikAPI
+from ..traefik.endpoint import Endpoint
 from .replica import Replica, Standing
 
 # Seconds after which one that was asked, and has not answered, counts as silent.
@@ -38,11 +38,13 @@ class Readiness:
     its revision.
 
     It asks nobody: whoever knows what a replica serves, or why it does not answer, tells by :meth:`answered` and
-    :meth:`failed`. Methods may be called from the event loop only.
+    :meth:`failed`. `advice`, in sentences, says what to do about a replica that lags. Methods may be called from the
+    event loop only.
     """
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Any, advice: str) -> None:
         self._log = log
+        self._advice = advice
         #: Called when a replica goes down.
         self.on_down: Callable[[], None] = lambda: None
         self._replicas: list[Replica] = []
@@ -66,14 +68,16 @@ class Readiness:
         """Set once the next one begins to wait."""
         return self._news
 
-    def watch(self, apis: list[TraefikAPI]) -> None:
+    def watch(self, apis: Sequence[Endpoint]) -> None:
         """These are the replicas from now on. With none, whatever is committed counts as ready.
 
         The first ones are waited for if they answer; one that joins later, once it serves the table.
         """
         known = {replica.api.name: replica for replica in self._replicas}
         standing = Standing.CATCHING_UP if known else Standing.AWAITED
-        self._replicas = [known[api.name] if api.name in known else Replica(api, self._log, standing) for api in apis]
+        self._replicas = [
+            known[api.name] if api.name in known else Replica(api, self._log, standing, self._advice) for api in apis
+        ]
         for new in self._replicas:
             if self._latest and new.api.name not in known:
                 new.lag.due(self._latest)
@@ -185,13 +189,18 @@ class Readiness:
             if refused and waiter.router:
                 words = refused[0].errors[waiter.router]
                 waiter.done.set_exception(
-                    RouteNotReady(f"Traefik at {refused[0].api.name} does not serve {waiter.router}: {words}")
+                    RouteNotReady(f"{refused[0].api.title} does not serve {waiter.router}: {words}")
                 )
             else:
                 waiter.done.set_result(None)
 
     def _explain(self, waiter: _Waiter, timeout: float) -> str:
-        revision = waiter.revision.text
-        what = f"{waiter.router} in revision {revision}" if waiter.router else f"Revision {revision}"
+        revision = waiter.revision
+        what = f"{waiter.router} in revision {revision.text}" if waiter.router else f"Revision {revision.text}"
         states = "; ".join(replica.state for replica in self._replicas)
-        return f"{what} of the routing table was not live after {timeout:.3g} s: {states}."
+        is_behind = any(
+            replica.standing is not Standing.DOWN and replica.revision and not replica.serves(revision)
+            for replica in self._replicas
+        )
+        advice = f" {self._advice}" if is_behind else ""
+        return f"{what} of the routing table was not live after {timeout:.3g} s: {states}.{advice}"

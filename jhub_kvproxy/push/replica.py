@@ -1,4 +1,4 @@
-"""One replica of Traefik as the hub sees it: whether route changes wait for it, and what it serves."""
+"""One replica as the hub sees it: whether route changes wait for it, and what its Traefik serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..routing.revision import Revision
-from ..traefik.api import TraefikAPI
+from ..traefik.endpoint import Endpoint
 from .lag import Lag
 
 #: Seconds after which a replica that lacks what another serves is not waited for any longer. A Traefik whose store
@@ -31,10 +31,11 @@ class Standing(enum.Enum):
 
 
 class Replica:
-    """One replica. Each change of its standing is one line in `log`."""
+    """One replica. Each change of its standing is one line in `log`; `advice` says what to do if it lags."""
 
-    def __init__(self, api: TraefikAPI, log: Any, standing: Standing) -> None:
+    def __init__(self, api: Endpoint, log: Any, standing: Standing, advice: str) -> None:
         self.api = api
+        self._advice = advice
         self.standing = standing
         #: The revision that it serves; None: not known, or none.
         self.revision: str | None = None
@@ -63,7 +64,7 @@ class Replica:
             return self._why_down
         served = "no table of ours" if self.revision is None else f"revision {self.revision}"
         why = f", {self.refusal}" if self.refusal else ""
-        return f"Traefik at {self.api.name} serves {served}{why}"
+        return f"{self.api.title} serves {served}{why}"
 
     def serves(self, revision: Revision) -> bool:
         return self.revision is not None and revision.is_reached_by(self.revision)
@@ -103,9 +104,9 @@ class Replica:
     def await_alone(self) -> None:
         """Wait for it although it is behind: no other is up."""
         if self.standing is Standing.LAGGING:
-            self._log.warning("Traefik at %s is behind, but no other is up; route changes wait for it", self.api.name)
+            self._log.warning("%s is behind, but no other is up; route changes wait for it", self.api.title)
         elif self.standing is Standing.CATCHING_UP:
-            self._log.info("Traefik at %s is back; route changes wait for it", self.api.name)
+            self._log.info("%s is back; route changes wait for it", self.api.title)
         self.standing, self._missing = Standing.AWAITED, None
 
     def _judge(self, latest: Revision | None) -> None:
@@ -133,10 +134,10 @@ class Replica:
             return
         if self.standing is not Standing.LAGGING:
             self._log.warning(
-                "%s, and has not taken in revision %s for %g s; route changes do not wait for it until it has. "
-                "Look at its log, and whether it reaches the store.",
+                "%s, and has not taken in revision %s for %g s; route changes do not wait for it until it has. %s",
                 self.state,
                 self._missing.text,
                 LAG_LIMIT,
+                self._advice,
             )
             self.standing, self._goal = Standing.LAGGING, None

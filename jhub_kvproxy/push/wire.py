@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -54,6 +54,10 @@ def kind_of(route: Route) -> str:
     return "service" if "service" in route.data else "other"
 
 
+#: The form of a table that an agent has made, of routes of several hubs perhaps. Its revisions are the agent's own.
+AGENT_FORM = f"agent-{_LAYOUT}"
+
+
 def form_of(policy: Policy) -> str:
     """Tells tables apart that the same routes become by other options."""
     options = [_LAYOUT, *map(_named, (policy.change_origin, policy.strip_prefix, policy.prepend_path))]
@@ -86,13 +90,16 @@ class Message:
     def method(self) -> str:
         return "PATCH" if self.since else "PUT"
 
-    def body(self, policy: Policy) -> bytes:
-        """The message as JSON. It takes 10 µs a route, so have a large one made in a thread."""
+    def body(self, policy_of: Callable[[Route], Policy]) -> bytes:
+        """The message as JSON; `policy_of` says what a route's hub makes of it.
+
+        It takes 10 µs a route, so have a large one made in a thread.
+        """
         head: dict[str, Any] = {"revision": self.goal.revision, "form": self.goal.form}
         if self.since:
             head |= {"from": self.since.revision, "delete": self.delete}
         # One by one: a call of json.dumps keeps all threads waiting.
-        lines = (f"{_json(key_of(route.pattern))}:{_json(line_of(route, policy))}" for route in self.put)
+        lines = (f"{_json(key_of(route.pattern))}:{_json(line_of(route, policy_of(route)))}" for route in self.put)
         return f'{_json(head)[:-1]},"put":{{{",".join(lines)}}}}}'.encode()
 
 

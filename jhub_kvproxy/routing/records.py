@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Self, TypeVar
 
 from ..errors import RouteRejected
 from .changes import Changes, difference
+from .hub_options import HUB_OPTIONS
 from .routes import Route
+
+_MODULUS = 1 << 128
 
 AnyTable = TypeVar("AnyTable", bound="Table")
 
 RECORDS = "routes/"
 TRAEFIK = "traefik/"
+#: The key with the sum of the table's keys and values, where agents read it: they serve no table whose sum it is not.
+#: Between two batches of a repair, or after others have changed the store, it is that of another table.
+SUM = "sum"
 #: The key of the table's revision, where Traefik does not read the store.
 REVISION = "revision"
 #: The same where Traefik reads it: a middleware that no router uses, whose value Traefik's API tells. It also keeps the
@@ -28,20 +35,32 @@ def revision_in(keys: Mapping[str, str]) -> str:
 
 
 class Table:
-    """The routes that the store is known to hold, by name, and the keys that they have there."""
+    """The routes that the store is known to hold, by name, and the keys that they have there.
+
+    With `options`, a record of :class:`~jhub_kvproxy.routing.hub_options.HubOptions`, that is there too. It stays.
+    """
 
     #: The key of its revision, which is not one of :attr:`keys`.
     revision_key: ClassVar[str] = REVISION
     #: About how many keys a new route adds.
     keys_per_route: ClassVar[int] = 1
 
-    def __init__(self, routes: Iterable[Route] = ()) -> None:
+    def __init__(self, routes: Iterable[Route] = (), options: str = "") -> None:
+        self.options = options
         self.routes: dict[str, Route] = {route.name: route for route in routes}
         self.keys: dict[str, str] = {RECORDS + name: route.to_record() for name, route in self.routes.items()}
+        if options:
+            self.keys[HUB_OPTIONS] = options
+        self._sum = sum_of(self.keys) if options else 0
+
+    @property
+    def seal(self) -> Changes:
+        """What each commit writes beside the keys and the revision."""
+        return {SUM: sum_text(self._sum)} if self.options else {}
 
     def with_routes(self, routes: Iterable[Route]) -> Self:
         """A table of the same kind that has `routes` and no others."""
-        return type(self)(routes)
+        return type(self)(routes, self.options)
 
     def put(self, wanted: Mapping[str, Route | None]) -> Changes:
         """Give each name in `wanted` that route, or none; returns what that changes in the store."""
@@ -64,12 +83,15 @@ class Table:
 
     def drift(self, keys: Mapping[str, str]) -> Changes:
         """What to change in a store that holds `keys` so that it holds this table, and nothing more of ours."""
-        stored = {key: value for key, value in keys.items() if _is_ours(key) and key != self.revision_key}
+        written_anyway = {self.revision_key, *self.seal}
+        stored = {key: value for key, value in keys.items() if _is_ours(key) and key not in written_anyway}
         return difference(stored, self.keys)
 
     def _take(self, changes: Mapping[str, str | None]) -> Changes:
         """Record `changes`; returns the effective ones."""
         effective = {key: value for key, value in changes.items() if self.keys.get(key) != value}
+        if self.options:
+            self._sum = changed_sum(self._sum, self.keys, effective)
         for key, value in effective.items():
             if value is None:
                 del self.keys[key]
@@ -78,8 +100,36 @@ class Table:
         return effective
 
 
+def is_summed(key: str) -> bool:
+    """Whether the sum of a table is about this key."""
+    return key.startswith(RECORDS) or key == HUB_OPTIONS
+
+
+def sum_of(keys: Mapping[str, str]) -> int:
+    """The sum of a table's `keys` and values, in any order."""
+    return sum(_summand(key, value) for key, value in keys.items() if is_summed(key)) % _MODULUS
+
+
+def changed_sum(before: int, keys: Mapping[str, str], changes: Mapping[str, str | None]) -> int:
+    """The sum after `changes` of `keys`, whose sum is `before`."""
+    for key, value in changes.items():
+        if is_summed(key):
+            before -= _summand(key, keys[key]) if key in keys else 0
+            before += 0 if value is None else _summand(key, value)
+    return before % _MODULUS
+
+
+def sum_text(number: int) -> str:
+    """How a sum stands in the store."""
+    return f"{number:032x}"
+
+
+def _summand(key: str, value: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{key}\0{value}".encode(errors="surrogatepass"), digest_size=16).digest())
+
+
 def _is_ours(key: str) -> bool:
-    return key.startswith((RECORDS, TRAEFIK)) or key == REVISION
+    return key.startswith((RECORDS, TRAEFIK)) or key in (REVISION, HUB_OPTIONS, SUM)
 
 
 def read_records(keys: Mapping[str, str], known: AnyTable) -> tuple[AnyTable, dict[str, str]]:

@@ -54,24 +54,27 @@ class Revision:
     @classmethod
     def first(cls) -> Revision:
         """The one before a new writer's first commit."""
-        return cls(secrets.token_hex(4), 0, "", _now()).next(0)
+        return cls._written(secrets.token_hex(4), 0, _now())
 
     @classmethod
     def of_term(cls, term: int) -> Revision:
         """One that every writer with a larger term is above, and none with a smaller one."""
         return cls("", 0, f"{term:x}-.0", term)
 
-    def next(self, step: int = 1) -> Revision:
-        """The one after a commit of the same writer."""
-        number = self.number + step
-        return Revision(self.writer, number, f"{self.term:x}-{self.writer}.{number}", self.term)
+    def next(self, after: int = 0) -> Revision:
+        """The one after a commit of the same writer, with a larger number than `after` too."""
+        return self._written(self.writer, max(self.number, after) + 1, self.term)
 
-    def found(self, text: str) -> Revision:
-        """The one that the same writer has found in the store, another's work."""
+    def found(self, text: str, after: int = 0) -> Revision:
+        """The one that the same writer has found in the store, another's work; `after` as for :meth:`next`."""
         # The time, so that a backup is older than whoever is there when it is restored, also if the store
         # was emptied in between.
         term = max(_now(), Revision.read(text).term + 1)
-        return Revision(self.writer, self.number + 1, text, term)
+        return Revision(self.writer, max(self.number, after) + 1, text, term)
+
+    @classmethod
+    def _written(cls, writer: str, number: int, term: int) -> Revision:
+        return cls(writer, number, f"{term:x}-{writer}.{number}", term)
 
 
 # Thousands may ask for the same.

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from ..errors import RouteRejected
 from .names import escape_name, shortened
@@ -56,6 +56,12 @@ class Pattern:
             _canonical_host(host, routespec) if host else None,
             tuple(_decode_segment(segment, routespec) for segment in segments),
         )
+
+    @property
+    def routespec(self) -> str:
+        """One of the routespecs that :meth:`parse` makes this pattern of."""
+        path = "".join(f"{quote(segment, safe='')}/" for segment in self.segments)
+        return f"{self.host or ''}/{path}"
 
     @property
     def name(self) -> str:

@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import quote
 
-from traitlets import MetaHasTraits, Unicode
+from traitlets import Bool, MetaHasTraits, Unicode
 from traitlets.config import LoggingConfigurable
 
+from ..errors import BackendRejected
 from .batches import Limits, cut_anywhere
 
-CONTRACT = 1
+CONTRACT = 2
 """The version of this contract, which :attr:`Backend.contract` states. It rises only when a driver that fulfils the
 previous version may fail with the new one."""
+
+ACCEPTED = frozenset({1, CONTRACT})
+"""The versions that a driver may state. A driver of version 1 knows nothing of :attr:`Backend.read_only`, and its watch
+never says what has changed."""
+
+Told = Mapping[str, str | None]
+"""What a watch tells of: keys with their new values, or None for a key that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     """A store that keeps the routing table.
 
     Lifecycle: the core constructs the backend (which does no I/O), awaits :meth:`open`, calls :meth:`apply` and
-    :meth:`load` one at a time, and awaits :meth:`close`. After `close` it may call `open` again.
+    :meth:`load` one at a time, and awaits :meth:`close`. After `close` it may call `open` again. It may also do so
+    without `close`, to have made again what others have removed.
 
     Errors: a driver raises only :class:`~jhub_kvproxy.errors.BackendError`:
     :class:`~jhub_kvproxy.errors.BackendUnavailable` if the same call may succeed later,
@@ -58,9 +67,9 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
     """
 
     contract: ClassVar[int]
-    """The version of the contract that the driver fulfils, as a number: ``contract = 1``.
+    """The version of the contract that the driver fulfils, as a number: ``contract = 2``.
 
-    jhub-kvproxy refuses a driver that states another version than :data:`jhub_kvproxy.CONTRACT`, or none.
+    jhub-kvproxy refuses a driver that states a version which it does not know, or none.
     """
 
     max_txn_ops: int | None = None
@@ -74,6 +83,19 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 
     prefix = Unicode(help="The part of the store that belongs to this hub; set from KVProxy.prefix.")
 
+    read_only = Bool(False, help="Whether this object only reads, as beside a Traefik; set before open().")
+    """If True, the driver needs no permission to write, changes nothing in the store, and waits for no writer's lock.
+
+    :meth:`apply`, :meth:`remove` and ``acquire_lease`` then raise :class:`~jhub_kvproxy.errors.BackendRejected`, as
+    :meth:`check_writable` does. If the store has to be made before it can be read, :meth:`open` and :meth:`load` raise
+    :class:`~jhub_kvproxy.errors.BackendUnavailable` until a hub has made it: whoever reads waits for that.
+    """
+
+    def check_writable(self) -> None:
+        """Raise BackendRejected if the object is :attr:`read_only`. Drivers call it before they write."""
+        if self.read_only:
+            raise BackendRejected(f"This {type(self).__name__} is for reading only (read_only), so it changes nothing.")
+
     @property
     def root(self) -> str:
         """:attr:`prefix`, quoted for use as one segment of a key or a path.
@@ -84,10 +106,18 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         return quote(self.prefix, safe="").replace(".", "%2E")
 
     async def open(self) -> None:
-        """Import client libraries, connect, and check permissions. A second call changes nothing."""
+        """Import client libraries, connect, and check permissions.
+
+        A second call makes again what others have removed.
+        """
 
     async def close(self) -> None:
-        """Release what :meth:`open` took, and the lease. A call without `open`, or a second one, changes nothing."""
+        """Release what :meth:`open` took, and the lease. A call without `open`, or a second one, changes nothing.
+
+        When the store cannot be told, it raises :class:`~jhub_kvproxy.errors.BackendUnavailable` or nothing, within the
+        time limit, and has released all that is on this side: connections, tasks, threads, files. A watch that is open
+        then raises :class:`~jhub_kvproxy.errors.BackendUnavailable`.
+        """
 
     @abstractmethod
     async def apply(self, batch: Batch) -> None:
@@ -95,8 +125,9 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 
         When it returns, the changes are durable, and every later :meth:`load` returns them. Applying the same batch
         again changes nothing. Deleting an absent key succeeds. Keys that are not in the batch stay as they are, whoever
-        wrote them. When it raises :class:`~jhub_kvproxy.errors.BackendUnavailable`, the changes may have been made or
-        not: the core loads before it applies again.
+        wrote them. When it raises :class:`~jhub_kvproxy.errors.BackendUnavailable`, or is cancelled, the changes may
+        have been made or not: the core loads before it applies again. From then on it is decided: changes that
+        :meth:`load` did not return are not made later, although they may be on their way to the store still.
         """
 
     @abstractmethod
@@ -113,6 +144,7 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
         The core calls it for a prefix that no hub uses, such as that of ``jhub-kvproxy check``. A driver that makes
         more than keys, such as files, removes that too.
         """
+        self.check_writable()
         keys = (await self.load()).keys
         for part in cut_anywhere(dict.fromkeys(keys), Limits(self.max_txn_ops, self.max_txn_bytes)):
             await self.apply(Batch(part))
@@ -122,12 +154,18 @@ class Backend(LoggingConfigurable, metaclass=_MetaBackend):
 class SupportsWatch(Protocol):
     """A backend that reports changes of its table. Optional: a backend that has the method supports it."""
 
-    def watch(self) -> AsyncGenerator[None]:
+    def watch(self) -> AsyncGenerator[Told | None]:
         """Yield once when the watch has begun, then after each change of the table, whoever made it.
 
-        One yield may stand for several changes in quick succession. The lease is not part of the table. The core may
-        call other methods meanwhile. The watch ends by ``aclose()``, or raises
+        The first yield is None, and so is each one that does not say what has changed: then whoever wants to know
+        loads, by the same object. Any other is all that has changed since the yield before: each key that has, with
+        its value now, or with None if it is gone. It has whole
+        commits: never a part of what one :meth:`~Backend.apply` has changed. One yield
+        may stand for several commits in quick succession. The lease is not part of the table.
+
+        The core may call other methods meanwhile. The watch ends by ``aclose()``, or raises
         :class:`~jhub_kvproxy.errors.BackendUnavailable` if it may have missed changes: the core then starts a new one.
+        It notices within the time limit of a call when its connection is dead, also if nothing says so.
         """
 
 
@@ -142,7 +180,9 @@ class SupportsLease(Protocol):
         :meth:`~Backend.apply` of this object makes its changes only while the object has the lease, which the store
         checks in the same transaction. Otherwise `apply` raises :class:`~jhub_kvproxy.errors.LeaseLost` and changes
         nothing. `acquire_lease` raises :class:`~jhub_kvproxy.errors.LeaseHeld`, which says who and since when, and with
-        which `ttl` if the driver knows it, if another object has the lease, in this process or another.
+        which `ttl` if the driver knows it, if another object has the lease, in this process or another. After `ttl`
+        seconds without a call it is free, also if the process that has it is stopped in the middle of a call, and goes
+        on later.
         """
 
     async def release_lease(self) -> None:

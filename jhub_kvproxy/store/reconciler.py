@@ -23,7 +23,8 @@ from .lease import Lease
 _SHOWN = 5
 _ANY = 1 << 30
 _LISTING = 1.0  # seconds that Traefik takes at most to list all keys
-_REVISION_BYTES = 256  # of the revision's key and value, generously
+_WRITTEN_ANYWAY = 2  # the revision, and the sum
+_REVISION_BYTES = 256  # of their keys and values, generously
 
 Wanted = Mapping[str, Route | None]
 
@@ -69,6 +70,8 @@ class Reconciler:
         self._is_listed_at_once = is_listed_at_once
         self._is_truth = False
         self._told: Revision | None = None
+        #: The largest number that a commit of ours had, whatever became of it.
+        self._used = self.revision.number
         #: Whether the listeners must be told the whole table next.
         self._is_table_new = True
 
@@ -90,7 +93,7 @@ class Reconciler:
         """Commit a revision that is newer than the one with the text `served`, if the present one is not."""
         await self.ensure()
         if Revision.read(served).rank > Revision.read(self.revision.text).rank:
-            self.revision = self.revision.found(served)
+            self.revision = self.revision.found(served, self._used)
             await self._apply({}, {})
 
     async def put(self, wanted: Wanted, is_touched: bool) -> dict[str, BatchRejected]:
@@ -175,12 +178,14 @@ class Reconciler:
     @property
     def _limits(self) -> Limits:
         ops, size = self._backend.max_txn_ops, self._backend.max_txn_bytes
-        return Limits(ops and ops - 1, size and size - _REVISION_BYTES)
+        return Limits(ops and ops - _WRITTEN_ANYWAY, size and size - _REVISION_BYTES)
 
     async def _apply(self, changes: Changes, routes: Wanted) -> None:
         """Commit `changes` of keys, which are those of `routes`, and a new revision with them."""
         self.in_doubt = True
-        revision = self.revision.next()
+        # A commit that failed may have been made, and its number stands for what it had.
+        revision = self.revision.next(self._used)
+        self._used = revision.number
         try:
             if not await self._lease.hold():
                 raise LeaseLost(
@@ -188,7 +193,7 @@ class Reconciler:
                     "is slow: raise KVProxy.lease_seconds."
                 )
             with metrics.store_call("apply"):
-                await self._backend.apply(Batch({**changes, self.table.revision_key: revision.text}))
+                await self._backend.apply(Batch({**changes, **self.table.seal, self.table.revision_key: revision.text}))
         except BatchRejected:
             self.in_doubt = False
             raise
@@ -232,13 +237,14 @@ class Reconciler:
             self._report(damaged)
             drift = await in_thread(self.table.drift, keys)
         if not is_truth and stored not in ("", self.revision.text):
-            self.revision = self.revision.found(stored)
+            self.revision = self.revision.found(stored, self._used)
         self._is_truth = is_truth  # what was taken over is so once it is whole
         try:
             await self._repair(drift, keys, self._limits)
             if drift and is_truth:
                 metrics.drift_repaired(len(drift))
-            if not drift and keys.get(self.table.revision_key) != self.revision.text:
+            written = {self.table.revision_key: self.revision.text, **self.table.seal}
+            if not drift and any(keys.get(key) != value for key, value in written.items()):
                 await self._apply({}, {})
         except BaseException:
             self.in_doubt = True  # a part of it may be repaired

@@ -12,9 +12,11 @@ from traitlets.utils.importstring import import_item
 from .._version import __version__
 from ..did_you_mean import did_you_mean
 from ..errors import BackendNotFound
-from .contract import CONTRACT, Backend
+from .contract import ACCEPTED, CONTRACT, Backend
 
 GROUP = "jhub_kvproxy.backends"
+#: The release that takes no version of the contract before the present one.
+_WITHOUT_OLDER = "jhub-kvproxy 0.3.0"
 
 
 def installed_backends() -> dict[str, EntryPoint]:
@@ -42,12 +44,11 @@ def find_backend(name: str) -> type[Backend]:
 
 
 def of_this_contract(backend: type[Backend]) -> type[Backend]:
-    """`backend`, if it is written to our version of the contract; otherwise raises :class:`BackendNotFound`."""
+    """`backend`, if it is written to a version of the contract that we know, or raises :class:`BackendNotFound`."""
     stated = getattr(backend, "contract", None)
-    if stated == CONTRACT:
+    if stated in ACCEPTED:
         return backend
-    found = _distribution_of(backend)
-    package, came_from = (found.name, f"{found.name} {found.version}") if found else (None, backend.__module__)
+    package, came_from = _origin(backend)
     if not isinstance(stated, int):
         has, ours, behind = "states no version", f"needs version {CONTRACT}", package
     elif stated < CONTRACT:
@@ -56,8 +57,29 @@ def of_this_contract(backend: type[Backend]) -> type[Backend]:
         has, ours, behind = f"has version {stated}", f"has {CONTRACT}", "jhub-kvproxy"
     raise BackendNotFound(
         f"{backend.__name__} ({came_from}) {has} of the contract for backends, and jhub-kvproxy {__version__} {ours}. "
-        + (f"Upgrade {behind}: pip install --upgrade {behind}" if behind else "Upgrade the backend.")
+        + _upgrade(behind)
     )
+
+
+def older_contract(backend: type[Backend]) -> str | None:
+    """A warning for the log if `backend` is written to an older version of the contract, which is taken for now."""
+    if backend.contract == CONTRACT:
+        return None
+    package, came_from = _origin(backend)
+    return (
+        f"{backend.__name__} ({came_from}) has version {backend.contract} of the contract for backends. "
+        f"{_WITHOUT_OLDER} drops that version. " + _upgrade(package)
+    )
+
+
+def _origin(backend: type[Backend]) -> tuple[str | None, str]:
+    """The package that brings `backend`, if that registers one, and where `backend` comes from, in words."""
+    found = _distribution_of(backend)
+    return (found.name, f"{found.name} {found.version}") if found else (None, backend.__module__)
+
+
+def _upgrade(package: str | None) -> str:
+    return f"Upgrade {package}: pip install --upgrade {package}" if package else "Upgrade the backend."
 
 
 def _distribution_of(backend: type[Backend]) -> Distribution | None:

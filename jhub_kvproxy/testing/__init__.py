@@ -6,15 +6,19 @@
 
 import pytest
 
-_SUITES = ("concurrency", "errors", "lease", "lifecycle", "prefixes", "stateful", "kit", "table", "traefik", "watch")
+_SUITES = (
+    *("broken_calls", "concurrency", "dead_watches", "errors", "far", "kit", "lease", "lifecycle", "outages"),
+    *("prefixes", "races", "reading", "stateful", "stopped", "table", "traefik", "watch"),
+)
 pytest.register_assert_rewrite(*(f"{__name__}._{suite}" for suite in _SUITES))
 
 from ._kit import Kit, in_time, until
 from ._traefik import Site, TraefikSuite
 from .block import Block, longest_block
 from .faults import FlakyBackend, FussyBackend, SlowBackend, flaky, fussy, slow
+from .line import Line
 from .memory import MemoryBackend
-from .suite import BackendSuite
+from .suite import BackendSuite, OutageSuite
 
 __all__ = [
     "BackendSuite",
@@ -22,7 +26,9 @@ __all__ = [
     "FlakyBackend",
     "FussyBackend",
     "Kit",
+    "Line",
     "MemoryBackend",
+    "OutageSuite",
     "Site",
     "SlowBackend",
     "TraefikSuite",

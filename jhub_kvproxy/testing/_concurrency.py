@@ -81,6 +81,25 @@ class ConcurrencyTests(Suite):
         )
         _assert_is_whole(keys_now.values(), len(keys))
 
+    @asynchronous
+    async def test_what_a_load_did_not_return_is_not_made_later(self, kit: Kit) -> None:
+        """Cancel `apply` at many moments, and then load twice, with time in between."""
+        other = await kit.opened(kit.prefix + "-other")
+        await kit.backend.apply(batch_of(0, "routes/a"))
+        for number in range(1, _ROUNDS):
+            task = asyncio.ensure_future(kit.backend.apply(batch_of(number, "routes/a")))
+            for _ in range(number // 2):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError, BackendError):
+                await task
+            before = (await kit.backend.load()).keys
+            await asyncio.sleep(0.02)
+            await other.apply(batch_of(number, "routes/b"))
+            assert (await kit.backend.load()).keys == before, (
+                "Changes of an apply() that was cancelled, and that load() did not return, must not be made later."
+            )
+
 
 async def _read_while_writing(
     kit: Kit, keys: list[str], others: dict[str, str] | None = None, reads_at_least: int = 20

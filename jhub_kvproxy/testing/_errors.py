@@ -46,3 +46,18 @@ class ErrorTests(Suite):
             assert not where, (
                 f"No log, error, repr or file may contain the value of {type(kit.backend).__name__}.{name}."
             )
+
+    @asynchronous
+    async def test_who_has_no_permission_is_told_so(self, kit: Kit) -> None:
+        """And gets no empty table. For suites that have :meth:`forbid`."""
+        await kit.backend.apply(batch_of(1, "routes/a"))
+        await self.forbid(kit.backend)
+        for call, rule in (
+            (kit.backend.load, "load() must raise an error when the store forbids to read, and return no empty table."),
+            (kit.new().open, "open() must find out whether the store permits what the driver needs."),
+        ):
+            try:
+                returned = await call()
+            except BackendError:
+                continue
+            pytest.fail(f"{rule} It returned {returned!r}.")

@@ -143,6 +143,13 @@ class Suite:
         """
         raise NotImplementedError(f"{type(self).__name__} needs a coroutine method `read_raw(self, backend)`.")
 
+    async def forbid(self, backend: Any) -> None:
+        """Write this method if the store has permissions: take all those from the user of `backend`, who stays a user.
+
+        The user must be one whom only this test has.
+        """
+        pytest.skip(f"{type(self).__name__} has no method `forbid(self, backend)`.")
+
     @pytest_asyncio.fixture(loop_scope="function")
     async def kit(self, backend: Backend) -> AsyncIterator[Kit]:
         """The store, with ``backend`` opened. All objects are closed when the test ends."""

@@ -33,7 +33,7 @@ class Lessee(Protocol):
 class LeaseTests(Suite):
     """`acquire_lease` and `release_lease`, for backends that have them."""
 
-    #: The shortest lease that the store can keep, in seconds. Three tests wait until one has expired.
+    #: The shortest lease that the store can keep, in seconds. Four tests wait until one has expired.
     shortest_lease: ClassVar[float] = 1.0
 
     @asynchronous

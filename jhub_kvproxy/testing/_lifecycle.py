@@ -98,6 +98,18 @@ class LifecycleTests(Suite):
         await kit.holds({"routes/a": "1"}, rule, other)
 
     @asynchronous
+    async def test_open_makes_again_what_another_has_removed(self, kit: Kit) -> None:
+        other = await kit.opened()
+        await kit.backend.apply(batch_of(1, "routes/a", "routes/b"))
+        await other.remove()
+        await other.close()
+        await kit.backend.open()
+        rule = "After remove() by another object, a second open() must make what is needed; the table is empty then."
+        await kit.holds({}, rule)
+        await kit.backend.apply(batch_of(2, "routes/a"))
+        await kit.holds({"routes/a": "2"}, rule)
+
+    @asynchronous
     async def test_nothing_is_left_after_close(self, kit: Kit) -> None:
         await _use(kit.new())  # whatever a driver makes once in a process exists now
         gc.collect()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
-from ..errors import BatchRejected
+import pytest
+
+from ..errors import BackendError, BatchRejected
 from ..store.contract import Batch
 from ._data import RECORD, difficult_keys, difficult_values
+from ._errors import secret_traits
 from ._kit import Kit, Suite, asynchronous, batch_of
 
 #: A route has up to seven keys, and a batch holds the revision beside it.
@@ -154,3 +158,32 @@ class TableTests(Suite):
                 loaded = (await kit.backend.load()).keys
                 assert len(loaded) == 1 + len(batch.changes), "apply() must make all changes, or raise BatchRejected."
                 await kit.fill(dict.fromkeys(batch.changes))
+
+    @asynchronous
+    async def test_a_text_that_the_store_cannot_hold_is_refused_alone(self, kit: Kit) -> None:
+        """Another batch may be taken, so it is BatchRejected, and nothing of this one is made."""
+        await kit.backend.apply(batch_of(0, "routes/before"))
+        for char in self.unsupported_characters:
+            for batch in (Batch({"routes/a": "1", f"routes/{char}": "1"}), Batch({"routes/a": "1", "routes/b": char})):
+                with pytest.raises(BatchRejected):
+                    await kit.backend.apply(batch)
+        await kit.holds({"routes/before": "0"}, "A batch that is refused must change nothing.")
+
+    @asynchronous
+    async def test_a_table_that_cannot_be_read_is_not_empty(self, kit: Kit) -> None:
+        """Who is not open, or has a wrong secret, gets an error, or the table."""
+        await kit.backend.apply(batch_of(1, "routes/a"))
+        closed = await kit.opened()
+        await closed.close()
+        strangers = [kit.new(**{name: "wrong"}) for name in secret_traits(kit.backend)]
+        for stranger in strangers:
+            with suppress(BackendError):
+                await stranger.open()
+        for backend in (kit.new(), closed, *strangers):
+            try:
+                table = (await backend.load()).keys
+            except BackendError:
+                continue
+            assert table == {"routes/a": "1"}, (
+                "load() must raise an error when the table cannot be read, and never return an empty one."
+            )

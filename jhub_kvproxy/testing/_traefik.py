@@ -31,7 +31,9 @@ _NOT_LIVE = "When add_route() or delete_route() returns, Traefik must serve the 
 class Site:
     """A public port, proxies on the store under test that serve it, and users' servers behind them."""
 
-    def __init__(self, backend: Backend, directory: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, backend: Backend, directory: Path, stack: AsyncExitStack, delivery: str) -> None:
+        #: ``KVProxy.delivery``: how the routes get to Traefik.
+        self.delivery = delivery
         self.port = free_port()
         #: A client of the public port: ``await client.server(path)`` is the name of the server that answers, or None.
         self.client = Client(self.port)
@@ -47,7 +49,7 @@ class Site:
         config.KVProxy.backend_class = type(self._backend)
         config.KVProxy.prefix = prefix or self._backend.prefix
         config.KVProxy.runtime_dir = str(self._run)
-        config.KVProxy.delivery = "store"
+        config.KVProxy.delivery = self.delivery
         log = logging.getLogger(f"{__name__}.{self.port}")
         proxy = KVProxy(public_url=f"http://127.0.0.1:{self.port}/", config=config, log=log)
         self._stack.push_async_callback(proxy.stop)
@@ -70,23 +72,24 @@ class Site:
 
 
 class TraefikSuite(Suite):
-    """Tests that a real Traefik serves what the driver stores, through a real KVProxy with ``delivery = "store"``.
+    """Tests that a real Traefik serves what the driver stores, through a real KVProxy.
 
-    They are for a backend that SupportsTraefik; one that does not has BackendSuite alone.
+    With ``delivery = "push"``, and also with ``"store"`` if the backend SupportsTraefik.
     They need Traefik beside Python or on PATH; ``jhub-kvproxy[testing]`` installs one.
     """
 
-    @pytest_asyncio.fixture(loop_scope="function")
-    async def site(self, backend: Backend, tmp_path: Path) -> AsyncIterator[Site]:
+    @pytest_asyncio.fixture(loop_scope="function", params=["push", "store"])
+    async def site(self, backend: Backend, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
         """A public port for proxies on the store of ``backend``."""
+        if request.param == "store":
+            _require_traefik(backend)
         async with AsyncExitStack() as stack:
-            yield Site(backend, tmp_path, stack)
+            yield Site(backend, tmp_path, stack, request.param)
 
     @asynchronous
     async def test_the_provider_config_names_the_provider_and_no_secret(self, kit: Kit) -> None:
         markers = {name: f"marker-{name}" for name in secret_traits(kit.backend)}
-        backend = kit.new(**markers)
-        assert isinstance(backend, SupportsTraefik), "TraefikSuite is for a backend that SupportsTraefik."
+        backend = _require_traefik(kit.new(**markers))
         config, secrets = backend.traefik_provider_config(), backend.traefik_provider_secrets()
         for what in (config, secrets):
             tomli_w.dumps(what)
@@ -192,7 +195,7 @@ class TraefikSuite(Suite):
         """Also a prefix inside another one, and a prefix that looks like a pattern."""
         ends = ("/traefik", "*")
         async with AsyncExitStack() as stack:
-            sites = {"": site} | {end: Site(backend, tmp_path, stack) for end in ends}
+            sites = {"": site} | {end: Site(backend, tmp_path, stack, site.delivery) for end in ends}
             proxies = {end: await sites[end].started(backend.prefix + end) for end in sites}
             for end, proxy in proxies.items():
                 await proxy.add_route("/user/a/", await site.server(f"server {end}"), {})
@@ -202,6 +205,12 @@ class TraefikSuite(Suite):
             for end, other in sites.items():
                 expected = f"server {end}" if end else None
                 assert await other.client.server("/user/a/") == expected, "Each prefix has routes of its own."
+
+
+def _require_traefik(backend: Backend) -> SupportsTraefik:
+    if not isinstance(backend, SupportsTraefik):
+        pytest.skip(f"Traefik does not read the store of {type(backend).__name__} by itself.")
+    return backend
 
 
 async def _is_served(site: Site, path: str) -> bool:

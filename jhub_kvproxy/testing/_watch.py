@@ -9,10 +9,14 @@ from itertools import count
 
 import pytest
 
-from ..store.contract import Backend, SupportsLease, SupportsWatch
+from ..aio import cancel
+from ..errors import BackendUnavailable
+from ..store.contract import Backend, Batch, SupportsLease, SupportsWatch, Told
 from ._kit import Kit, Suite, asynchronous, batch_of, ended, in_time, until
 
-Watch = AsyncGenerator[None]
+Watch = AsyncGenerator[Told | None]
+
+_COMMITS = 60
 
 
 class WatchTests(Suite):
@@ -119,6 +123,108 @@ class WatchTests(Suite):
                 await next_change(watch, "A watch must go on when another ends.")
 
     @asynchronous
+    async def test_a_watch_tells_what_has_changed_and_nothing_else(self, kit: Kit) -> None:
+        """If it tells; what it tells of one commit comes at once."""
+        other = await kit.opened()
+        await other.apply(batch_of(1, "routes/a", "routes/b", "routes/c", "routes/d"))
+        batches: list[dict[str, str | None]] = [
+            {"routes/a": "2"},
+            {"routes/a": "3", "routes/b": None, "routes/c": "3"},
+            {"routes/e": "1", "traefik/http/routers/e/rule": "1"},
+            {"routes/a": None, "routes/c": None, "routes/e": None, "traefik/http/routers/e/rule": None},
+        ]
+        async with watching(kit.backend) as watch:
+            follower = _Follower(kit.backend)
+            await follower.load()
+            for changes in batches:
+                await other.apply(Batch(changes))
+                told = await next_change(watch, "watch() must yield after a change by another object.")
+                assert told is None or dict(told) == changes, (
+                    "A yield of watch() must be None, or all keys that have changed since the yield before, no others, "
+                    "with their values now, or None for a key that is gone."
+                )
+                await follower.take(told)
+                await kit.holds(follower.table, "What watch() tells must lead to the table.")
+
+    @asynchronous
+    async def test_a_watch_tells_also_of_what_changed_back(self, kit: Kit) -> None:
+        """Who follows it may have loaded in between."""
+        other = await kit.opened()
+        await other.apply(batch_of(1, "routes/a"))
+        async with watching(kit.backend) as watch:
+            follower = _Follower(kit.backend)
+            for number in range(3):
+                await other.apply(batch_of(2, "routes/a", "routes/b"))
+                await follower.load()
+                await other.apply(Batch({"routes/a": "1", "routes/b": None, "routes/c": f"{number}"}))
+                expected = {"routes/a": "1", "routes/c": f"{number}"}
+                await kit.holds(expected)
+                rule = "watch() must yield for a key that has changed and changed back: it was loaded in between."
+                await follower.take(await next_change(watch, rule))
+                while follower.table != expected:
+                    await follower.take(await next_change(watch, rule))
+
+    @asynchronous
+    async def test_who_follows_a_watch_sees_whole_commits(self, kit: Kit) -> None:
+        """A writer swaps the values of two keys in each batch, and makes and deletes others."""
+        other = await kit.opened()
+        left, right = "routes/!left", "routes/~right"
+        expected = {left: "1", right: "2"}
+        await other.apply(Batch(dict(expected)))
+
+        is_last = False
+
+        async def write() -> None:
+            nonlocal is_last
+            for number in range(_COMMITS):
+                changes: dict[str, str | None] = {left: expected[right], right: expected[left]}
+                for key in (f"routes/{number % 7}", f"routes/{number % 11}x"):
+                    changes[key] = None if key in expected else str(number)
+                for key, value in changes.items():
+                    if value is None:
+                        del expected[key]
+                    else:
+                        expected[key] = value
+                is_last = number == _COMMITS - 1
+                await other.apply(Batch(changes))
+                await asyncio.sleep(0.01 * (number % 3))
+
+        async with watching(kit.backend) as watch:
+            follower = _Follower(kit.backend)
+            await follower.load()
+            writing = asyncio.create_task(write())
+            try:
+                while not (is_last and follower.table == expected):
+                    told = await next_change(watch, "What watch() tells must lead to the table when changes end.")
+                    await follower.take(told)
+                    assert {follower.table[left], follower.table[right]} == {"1", "2"}, (
+                        "A yield of watch() must have whole commits; this one has a part."
+                    )
+                await writing
+            finally:
+                await cancel([writing])
+
+    @asynchronous
+    async def test_close_ends_a_watch_by_an_error(self, kit: Kit) -> None:
+        async with watching(kit.backend) as waiting, watching(kit.backend) as idle:
+            coming = asyncio.create_task(_next(waiting))
+            await kit.backend.load()
+            await kit.backend.close()
+            rule = "A watch that is open must raise BackendUnavailable when its backend is closed."
+            for call in (coming, anext(idle)):
+                try:
+                    await in_time(call, rule)
+                except BackendUnavailable:
+                    continue
+                except StopAsyncIteration:
+                    pass
+                pytest.fail(rule)
+        await kit.backend.open()
+        async with watching(kit.backend) as watch:
+            await kit.backend.apply(batch_of(1, "routes/a"))
+            await next_change(watch, "After close() and open(), watch() must work as before.")
+
+    @asynchronous
     async def test_a_watch_ends_by_aclose(self, kit: Kit) -> None:
         """Before it has begun, at a yield, and while it waits."""
         before = asyncio.all_tasks()
@@ -141,22 +247,44 @@ async def watching(backend: Backend) -> AsyncIterator[Watch]:
     """A watch that has begun; it ends when the block ends."""
     watch = _watch(backend)
     try:
-        await next_change(watch, "watch() must yield once when it has begun.")
+        first = await next_change(watch, "watch() must yield once when it has begun.")
+        assert first is None, "The first yield of watch() must be None."
         yield watch
     finally:
         await in_time(watch.aclose(), "watch() must end by aclose().")
 
 
-async def next_change(watch: Watch, rule: str) -> None:
-    """Wait for the next yield of `watch`; AssertionError with the text `rule` if none comes."""
+async def next_change(watch: Watch, rule: str) -> Told | None:
+    """The next yield of `watch`; AssertionError with the text `rule` if none comes."""
     try:
-        await in_time(anext(watch), rule)
+        return await in_time(anext(watch), rule)
     except StopAsyncIteration:
         raise AssertionError("watch() must not end by itself.") from None
 
 
 async def _next(watch: Watch) -> None:
     await anext(watch)
+
+
+class _Follower:
+    """Knows the table by a watch: it makes the changes that the watch tells, and loads if it does not tell."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.table: dict[str, str] = {}
+
+    async def load(self) -> None:
+        self.table = dict((await self._backend.load()).keys)
+
+    async def take(self, told: Told | None) -> None:
+        if told is None:
+            await self.load()
+            return
+        for key, value in told.items():
+            if value is None:
+                self.table.pop(key, None)
+            else:
+                self.table[key] = value
 
 
 def _watch(backend: Backend) -> Watch:

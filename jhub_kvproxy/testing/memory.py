@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from traitlets import Unicode
 
-from ..errors import LeaseHeld, LeaseLost
-from ..store.contract import Backend, Batch, Snapshot
+from ..errors import BackendUnavailable, LeaseHeld, LeaseLost
+from ..store.contract import Backend, Batch, Snapshot, Told
 
 
 @dataclass(slots=True)
@@ -25,10 +25,42 @@ class _Lease:
     expiry: float
 
 
+class _Watch:
+    """What one watch has not told yet."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, str | None] | None = {}
+        self._is_closed = False
+        self._news = asyncio.Event()
+
+    def tell(self, changes: Mapping[str, str | None]) -> None:
+        if self._changes is not None:
+            self._changes |= changes
+        self._news.set()
+
+    def set(self) -> None:
+        """Something has changed."""
+        self._changes = None
+        self._news.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._news.set()
+
+    async def told(self) -> Told | None:
+        """Wait for changes; what has changed since the last call."""
+        await self._news.wait()
+        if self._is_closed:
+            raise BackendUnavailable("This store in memory was closed.")
+        self._news.clear()
+        changes, self._changes = self._changes, {}
+        return changes
+
+
 @dataclass(slots=True)
 class _Table:
     keys: dict[str, str] = field(default_factory=dict)
-    watchers: set[asyncio.Event] = field(default_factory=set)
+    watchers: set[_Watch] = field(default_factory=set)
     lease: _Lease | None = None
 
 
@@ -38,7 +70,7 @@ class MemoryBackend(Backend):
     It has all optional powers but that Traefik reads the table by itself: ``KVProxy.delivery`` must be "push".
     """
 
-    contract = 1
+    contract = 2
 
     #: The tables, by the store's name and the prefix.
     tables: ClassVar[dict[tuple[str, str], _Table]] = {}
@@ -47,44 +79,53 @@ class MemoryBackend(Backend):
 
     _token: str | None = None
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._watches: set[_Watch] = set()
+
     @property
     def _table(self) -> _Table:
         return self.tables.setdefault((self.name, self.prefix), _Table())
 
     async def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         await asyncio.sleep(0)  # let other tasks run, as with every store
         table = self._table
         if self._token and not self._is_ours(table.lease):
             raise LeaseLost(f"This writer no longer has the lease of {self.prefix!r} in memory; acquire it again.")
-        if all(table.keys.get(key) == value for key, value in batch.changes.items()):
-            return
-        for key, value in batch.changes.items():
+        changes = {key: value for key, value in batch.changes.items() if table.keys.get(key) != value}
+        for key, value in changes.items():
             if value is None:
                 table.keys.pop(key, None)
             else:
                 table.keys[key] = value
-        for watcher in table.watchers:
-            watcher.set()
+        if changes:
+            for watch in table.watchers:
+                watch.tell(changes)
 
     async def load(self) -> Snapshot:
         await asyncio.sleep(0)
         return Snapshot(dict(self._table.keys))
 
-    async def watch(self) -> AsyncGenerator[None]:
-        table, changed = self._table, asyncio.Event()
-        table.watchers.add(changed)
+    async def watch(self) -> AsyncGenerator[Told | None]:
+        table, watch = self._table, _Watch()
+        table.watchers.add(watch)
+        self._watches.add(watch)
         try:
+            yield None
             while True:
-                changed.clear()
-                yield
-                await changed.wait()
+                yield await watch.told()
         finally:
-            table.watchers.discard(changed)
+            table.watchers.discard(watch)
+            self._watches.discard(watch)
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         self._token = self._token or secrets.token_hex(8)
         lease, now = self._table.lease, time.monotonic()
         since = datetime.now(UTC)

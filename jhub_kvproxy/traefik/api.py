@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import reprlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from ..errors import TraefikError
 from ..routing import records
 from .binary import check_version
+from .endpoint import Endpoint
 
 # An answer takes a millisecond; a replica that needs this long is as good as down.
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
@@ -24,44 +22,23 @@ _TIMEOUT = aiohttp.ClientTimeout(total=3)
 _ABSENT = object()
 
 
-class NoAnswer(TraefikError):
-    """No program answers at the URL, or none in time."""
-
-
-class TraefikAPI:
+class TraefikAPI(Endpoint):
     """The API of one replica.
 
     Methods raise :class:`~jhub_kvproxy.errors.TraefikError` when the answer is not one of Traefik's, and
-    :class:`NoAnswer` when there is none. The caller owns `session`. With `address`, an IP address, requests go there,
-    with the host name of `url`.
+    :class:`~jhub_kvproxy.traefik.endpoint.NoAnswer` when there is none. For `address` see
+    :class:`~jhub_kvproxy.traefik.endpoint.Endpoint`.
     """
 
-    def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
-        self.move(url, username, password, address=address)
+    program, kind, example = "Traefik", "a Traefik API", "http://127.0.0.1:8099"
+    credential = "KVProxy.traefik_api_username and KVProxy.traefik_api_password"
 
-    def move(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
+    def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
+        super().__init__(url, _headers(username, password), address=address)
+
+    def move(self, url: str, username: str, password: str) -> None:
         """From now on, ask at this URL, with this credential."""
-        self.url = url.rstrip("/")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise TraefikError(f"{url!r} is not the URL of a Traefik API; write it like http://127.0.0.1:8099.")
-        if "@" in parts.netloc:
-            raise TraefikError(
-                f"The URL of Traefik's API at {parts.netloc.rpartition('@')[2]} has a user name in it, which would be "
-                "in every log; set KVProxy.traefik_api_username and KVProxy.traefik_api_password."
-            )
-        credential = base64.b64encode(f"{username}:{password}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {credential}"} if password else {}
-        #: Names the replica in the log. No other has this name.
-        self.name = f"{self.url} at {address}" if address else self.url
-        self._place = self.url
-        #: The host name that the server's certificate must have; None: that of the URL.
-        self._host: str | None = None
-        if address:
-            port = f":{parts.port}" if parts.port else ""
-            self._place = parts._replace(netloc=f"[{address}]{port}" if ":" in address else address + port).geturl()
-            self._host = parts.hostname
-            self._headers["Host"] = f"{parts.hostname}{port}"
+        self._point(url, _headers(username, password), "")
 
     async def version(self, session: aiohttp.ClientSession) -> str:
         """Traefik's version, such as ``3.7.15``."""
@@ -105,19 +82,6 @@ class TraefikAPI:
                 return name, ""
         raise self._strange(path, router)
 
-    async def exchange(
-        self, session: aiohttp.ClientSession, method: str, path: str, *, data: Any = None, timeout: float
-    ) -> tuple[int, bytes]:
-        """Send a request for `path` with the body `data`; return status and body of the answer.
-
-        The answer must come within `timeout` seconds. A credential that is refused is a
-        :class:`~jhub_kvproxy.errors.TraefikError` here too.
-        """
-        limit = aiohttp.ClientTimeout(timeout)
-        async with self._ask(session, method, path, data=data, timeout=limit) as answer:
-            self._check_credential(answer)
-            return answer.status, await answer.read()
-
     async def _get(self, session: aiohttp.ClientSession, path: str, *, absent: object = None) -> Any:
         """The JSON at `path`, parsed. `absent` is returned if the answer is 404, which is an error without it."""
         async with self._ask(session, "GET", path, timeout=_TIMEOUT) as answer:
@@ -137,33 +101,10 @@ class TraefikAPI:
             f"{self.name} does not answer as Traefik does ({path}: {reprlib.repr(answer)}); is it Traefik's API?"
         )
 
-    def _check_credential(self, answer: aiohttp.ClientResponse) -> None:
-        if answer.status in (401, 403):
-            hint = "" if self._headers.get("Authorization") else "; KVProxy.traefik_api_password is not set"
-            raise TraefikError(f"Traefik at {self.name} refuses our credential ({answer.status}{hint})")
 
-    @asynccontextmanager
-    async def _ask(
-        self, session: aiohttp.ClientSession, method: str, path: str, **options: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        try:
-            async with session.request(
-                method, self._place + path, headers=self._headers, server_hostname=self._host, **options
-            ) as answer:
-                yield answer
-        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
-            raise TraefikError(f"Traefik at {self.name} cannot be understood: {error}") from error
-        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            raise NoAnswer(f"Traefik at {self.name} cannot be reached: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    # The address is in the name of the replica, and aiohttp calls all of it SSL.
-    if type(error) is aiohttp.ClientConnectorError and error.os_error.errno:
-        return os.strerror(error.os_error.errno).lower()
-    return str(error) or type(error).__name__
+def _headers(username: str, password: str) -> dict[str, str]:
+    credential = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {credential}"} if password else {}
 
 
 async def check_versions(apis: Sequence[TraefikAPI]) -> None:

@@ -9,17 +9,12 @@ from .dynamic import base_config
 from .entry import entry_address, front_of
 from .front import Front
 from .launching import IDENTITY_FILE, table_dynamic
+from .life_cycle import DRAINING
 from .plugin_files import plugin_static
 from .prometheus import metrics_config
 from .settings import StoreProvider, TraefikSettings
 from .static import merges, static_config
 from .upstream import ClientFiles, upstream_dynamic, upstream_static
-
-# A load balancer has this long to notice that the replica is about to end (/_chp_healthz answers 503), and
-# then what is under way has this long to end.
-_LIFE_CYCLE = {
-    "entryPoints": {"public": {"transport": {"lifeCycle": {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}}}}
-}
 
 
 def external_static(
@@ -37,7 +32,7 @@ def external_static(
         trusted_ips=settings.trusted_proxies,
         log_level=settings.traefik_log_level,
         extra=merges(
-            _LIFE_CYCLE,
+            DRAINING,
             upstream_static(settings.limits, has_plugin=store is None),
             front.static(host, port),
             metrics_config(settings.traefik_metrics, settings.traefik_metrics_labels),

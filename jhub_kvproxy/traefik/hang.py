@@ -11,8 +11,9 @@ import aiohttp
 
 from ..errors import TraefikError
 from ..notice import Notice
-from .api import NoAnswer, TraefikAPI
+from .api import TraefikAPI
 from .descriptors import Shortage
+from .endpoint import NoAnswer
 
 _INTERVAL = 5.0
 # Traefik hangs if it has not answered so many questions in a row, for at least so many seconds.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .launch_files import LaunchFiles
+from .life_cycle import draining_seconds
 from .ports import check_free
 from .prometheus import METRICS, address_of
 from .renewal import Renewal
@@ -34,6 +35,11 @@ class Launch:
     redirect_port: int = 0
     #: Keeps `files` up to date with the admin's certificates.
     renewal: Renewal | None = None
+
+    @property
+    def draining_seconds(self) -> float:
+        """How long Traefik takes to end, at most."""
+        return draining_seconds(self.static("", self.public_port))
 
     async def check_ports(self) -> None:
         """Raises :class:`~jhub_kvproxy.errors.TraefikError` when users' port, or another, is taken."""

@@ -35,8 +35,12 @@ INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.interna
 IDENTITY_FILE = "internal-identity.pem"
 
 
-async def launch_of(settings: TraefikSettings, store: StoreProvider | None, log: Any) -> Launch:
+async def launch_of(
+    settings: TraefikSettings, store: StoreProvider | None, log: Any, *, base_static: Mapping[str, Any] | None = None
+) -> Launch:
     """How to start a Traefik that reads the `store` by itself (None: that has our plugin).
+
+    `base_static` is a part of the static configuration, over which the admin's comes.
 
     Raises :class:`~jhub_kvproxy.errors.TraefikError`.
     """
@@ -97,6 +101,7 @@ async def launch_of(settings: TraefikSettings, store: StoreProvider | None, log:
             trusted_ips=settings.trusted_proxies,
             log_level=settings.traefik_log_level,
             extra=merges(
+                base_static or {},
                 upstream_static(settings.limits, has_plugin=store is None),
                 absolute_paths(front.static(host, public_port, shift=public_port - port), here),
                 metrics_config(settings.traefik_metrics, settings.traefik_metrics_labels, public_port - port),

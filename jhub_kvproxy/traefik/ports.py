@@ -27,13 +27,18 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") -> None:
-    """Raises :class:`TraefikError` when Traefik could not listen there, which `option` demands."""
+async def check_free(
+    host: str, port: int, option: str = "JupyterHub.bind_url", who: str = "Traefik", host_option: str = ""
+) -> None:
+    """Raises :class:`TraefikError` when `who` could not listen there, which `option` demands.
+
+    `host_option` is what sets the host, if that is another option.
+    """
     where = f"port {port} of {host or 'this machine'}"
     try:
         addresses = await listening_addresses(host, port)
     except OSError as error:
-        raise TraefikError(f"Traefik cannot listen on {where}: {error}. Set {option}.") from error
+        raise TraefikError(f"{who} cannot listen on {where}: {error}. Set {host_option or option}.") from error
     for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as probe:
@@ -45,9 +50,9 @@ async def check_free(host: str, port: int, option: str = "JupyterHub.bind_url") 
             if error.errno == errno.EAFNOSUPPORT:
                 continue
             why = {
-                errno.EADDRINUSE: "another program listens there; end it, or choose another port",
+                errno.EADDRINUSE: f"another program listens there; end it, or choose another port with {option}",
                 errno.EACCES: "only root may; allow it with setcap cap_net_bind_service=+ep on Traefik's binary, "
-                "or choose a port above 1023",
-                errno.EADDRNOTAVAIL: "this machine has no such address; choose another",
-            }.get(error.errno or 0, str(error))
-            raise TraefikError(f"Traefik cannot listen on {where}: {why} with {option}.") from error
+                f"or choose a port above 1023 with {option}",
+                errno.EADDRNOTAVAIL: f"this machine has no such address; choose another with {host_option or option}",
+            }.get(error.errno or 0, f"{error}. Look at {option}")
+            raise TraefikError(f"{who} cannot listen on {where}: {why}.") from error

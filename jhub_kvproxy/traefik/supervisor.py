@@ -60,6 +60,7 @@ class Supervisor:
         self._cannot_write = Notice(log, _REMINDER)
         self._tasks = Tasks(log)
         self._api: TraefikAPI | None = None
+        self._stop_timeout = _STOP_TIMEOUT
 
     @property
     def api(self) -> TraefikAPI:
@@ -90,6 +91,7 @@ class Supervisor:
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when that cannot be. Whatever it raises, a Traefik that ran
         before is left alone, unless it was already being replaced.
         """
+        self._stop_timeout = launch.draining_seconds + _STOP_TIMEOUT
         try:
             await self._claim()
             await self._find_or(self._start_new, launch)
@@ -120,7 +122,7 @@ class Supervisor:
         try:
             await self._tasks.close()
         finally:
-            await in_thread(self._instance.stop, _STOP_TIMEOUT, keep_files=keep_files)
+            await in_thread(self._instance.stop, self._stop_timeout, keep_files=keep_files)
 
     async def leave(self) -> None:
         """Watch Traefik no more, and let it run."""
@@ -290,8 +292,8 @@ class Supervisor:
     async def _until_it_is_ours(self) -> None:
         """Wait until no other hub has it, or this one has the lease again."""
         self._log.warning(
-            "Another hub, whose lease is newer, has taken over Traefik (pid %d): this hub leaves it alone until it has "
-            "the lease again. Hubs that are to run side by side need a KVProxy.runtime_dir each, and not %s.",
+            "Another hub or agent has taken over Traefik (pid %d): it is left alone until it is ours again. Those that "
+            "are to run side by side need a KVProxy.runtime_dir each, and not %s.",
             self._pid,
             self._runtime.path,
         )

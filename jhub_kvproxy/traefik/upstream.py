@@ -18,7 +18,7 @@ LONGEST_DIAL = 30.0
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """In seconds; 0: none. What they mean is told by :class:`~jhub_kvproxy.hub.options.upstream.UpstreamOptions`."""
+    """In seconds; 0: none. What they mean is told by :class:`~jhub_kvproxy.options.upstream.UpstreamOptions`."""
 
     timeout: float
     header_timeout: float

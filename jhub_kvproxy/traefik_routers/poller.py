@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
@@ -11,6 +11,7 @@ from ..errors import TraefikError
 from ..push.keepers import Keepers
 from ..push.readiness import Readiness
 from ..push.replica import Replica, Standing
+from ..traefik.api import TraefikAPI
 
 # The first look comes at once, for the small tables; a large one takes Traefik seconds, and asking costs it too.
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.25, 1.1
@@ -44,15 +45,16 @@ class Poller(Keepers):
                 backoff.reset()
 
     async def _look(self, replica: Replica, session: aiohttp.ClientSession) -> None:
+        api = cast(TraefikAPI, replica.api)
         replica.asked()
         errors = None
         try:
             if replica.standing is Standing.DOWN or replica.revision is None:
                 # It may have come back as another version, with another configuration.
                 await self._check_version(replica, session)
-            revision = await replica.api.revision(session, self._provider)
+            revision = await api.revision(session, self._provider)
             if revision != replica.revision or replica.standing is Standing.DOWN:
-                errors = await replica.api.errors(session)
+                errors = await api.errors(session)
         except TraefikError as error:
             self._readiness.failed(replica, str(error))
         else:

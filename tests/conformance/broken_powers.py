@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing, suppress
 
+from jhub_kvproxy import BackendUnavailable, difference
 from jhub_kvproxy.testing import MemoryBackend
 
 
@@ -11,13 +13,12 @@ class LosesWhatComesBetween(MemoryBackend):
     """Listens only while somebody waits."""
 
     async def watch(self):
-        yield
+        yield None
         while True:
-            changed = asyncio.Event()
-            self._table.watchers.add(changed)
-            await changed.wait()
-            self._table.watchers.discard(changed)
-            yield
+            async with aclosing(super().watch()) as watch:
+                await anext(watch)
+                told = await anext(watch)
+            yield told
 
 
 class TellsOfItselfOnly(MemoryBackend):
@@ -34,6 +35,73 @@ class TellsOfItselfOnly(MemoryBackend):
             self._changed.set()
 
 
+class TellsHalf(MemoryBackend):
+    """One change at a time."""
+
+    async def watch(self):
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                for change in [None] if told is None else told.items():
+                    yield change and dict([change])
+
+
+class TellsOfNoDelete(MemoryBackend):
+    async def watch(self):
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                yield told and {key: value for key, value in told.items() if value is not None}
+
+
+class TellsOfEverything(MemoryBackend):
+    async def watch(self):
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                yield told and {**self._table.keys, **told}
+
+
+class TellsAtOnce(MemoryBackend):
+    async def watch(self):
+        yield dict(self._table.keys)
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                yield told
+
+
+class ComparesWithItsLastLook(MemoryBackend):
+    """And knows nothing of what was loaded meanwhile."""
+
+    async def watch(self):
+        before = dict(self._table.keys)
+        async with aclosing(super().watch()) as watch:
+            async for told in watch:
+                now = dict(self._table.keys)
+                yield None if told is None else difference(before, now)
+                before = now
+
+
+class LeavesItsWatchesOpen(MemoryBackend):
+    async def close(self):
+        await self.release_lease()
+
+
+class EndsItsWatchesQuietly(MemoryBackend):
+    async def watch(self):
+        with suppress(BackendUnavailable):
+            async with aclosing(super().watch()) as watch:
+                async for told in watch:
+                    yield told
+
+
+class WritesThoughItOnlyReads(MemoryBackend):
+    def check_writable(self):
+        pass
+
+
+class MakesItsTableThoughItOnlyReads(MemoryBackend):
+    async def open(self):
+        self._table.keys.setdefault("routes/made", "1")
+
+
 class TellsOfLeases(MemoryBackend):
     async def acquire_lease(self, holder, ttl):
         await super().acquire_lease(holder, ttl)
@@ -44,8 +112,8 @@ class TellsOfLeases(MemoryBackend):
 class WatchesInATask(MemoryBackend):
     async def watch(self):
         self._tasks = [asyncio.create_task(asyncio.sleep(3600))]
-        async for _ in super().watch():
-            yield
+        async for told in super().watch():
+            yield told
 
 
 class IgnoresFencing(MemoryBackend):

@@ -216,6 +216,39 @@ class LeavesTheTable(MemoryBackend):
         pass
 
 
+class IsOpenedOnce(MemoryBackend):
+    """A second open() does not look whether what the first one made is still there."""
+
+    _is_open = False
+
+    async def open(self):
+        if not self._is_open:
+            self._is_open = True
+            self.tables.setdefault((self.name, self.prefix), type(self._table)())
+
+    async def close(self):
+        self._is_open = False
+
+    async def remove(self):
+        self.tables.pop((self.name, self.prefix), None)
+
+    async def load(self):
+        if (self.name, self.prefix) not in self.tables:
+            raise BackendUnavailable("gone")
+        return await super().load()
+
+
+class CommitsLate(MemoryBackend):
+    """When its caller has gone."""
+
+    async def apply(self, batch):
+        async def later():
+            await asyncio.sleep(0.01)
+            await MemoryBackend.apply(self, batch)
+
+        await asyncio.shield(asyncio.ensure_future(later()))
+
+
 class ShowsItsPassword(MemoryBackend):
     password = Unicode(config=True)
 

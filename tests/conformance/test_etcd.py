@@ -6,15 +6,22 @@ from uuid import uuid4
 
 import pytest
 
-from jhub_kvproxy.testing import BackendSuite, TraefikSuite
+from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
 from jhub_kvproxy_backends.etcd import EtcdBackend
 
 
-class TestEtcd(BackendSuite, TraefikSuite):
+class TestEtcd(BackendSuite, OutageSuite, TraefikSuite):
     @pytest.fixture
     def backend(self, etcd):
         self.etcd = etcd
         return EtcdBackend(urls=[etcd.url], prefix=f"hub-{uuid4().hex}")
+
+    @pytest.fixture
+    def address(self, etcd):
+        return "127.0.0.1", etcd.port
+
+    def through(self, host, port):
+        return {"urls": [f"http://{host}:{port}"], "timeout": self.time_limit}
 
     async def read_raw(self, backend):
         below = f"{backend.root}/"

@@ -5,11 +5,13 @@ from uuid import uuid4
 import pytest
 
 from jhub_kvproxy.errors import KVProxyError
-from jhub_kvproxy.testing import BackendSuite, MemoryBackend
+from jhub_kvproxy.testing import BackendSuite, MemoryBackend, TraefikSuite
 from jhub_kvproxy.traefik_routers.provider import store_provider
 
 
-class TestMemory(BackendSuite):
+class TestMemory(BackendSuite, TraefikSuite):
+    stopped_holder_blocks = "The table is in the memory of one process."
+
     @pytest.fixture
     def backend(self):
         return MemoryBackend(name=uuid4().hex, prefix="hub")

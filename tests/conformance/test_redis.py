@@ -4,20 +4,28 @@ from uuid import uuid4
 
 import pytest
 
-from jhub_kvproxy.testing import BackendSuite, TraefikSuite
+from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
 from jhub_kvproxy_backends.redis import RedisBackend
 
 
-class TestRedis(BackendSuite, TraefikSuite):
+class TestRedis(BackendSuite, OutageSuite, TraefikSuite):
     @pytest.fixture
     def backend(self, redis_server):
-        return RedisBackend(url=redis_server.url, prefix=f"hub-{uuid4().hex}")
+        name = f"hub-{uuid4().hex}"
+        with redis_server.client() as self._client:
+            self._client.acl_setuser(name, enabled=True, nopass=True, keys=["*"], channels=["*"], categories=["+@all"])
+            yield RedisBackend(url=redis_server.url, prefix=name, username=name, password="x")
+            self._client.acl_deluser(name)
 
-    @pytest.fixture(autouse=True)
-    def _server(self, redis_server):
-        self._client = redis_server.client()
-        yield
-        self._client.close()
+    async def forbid(self, backend):
+        self._client.acl_setuser(backend.username, categories=["-@all", "+@connection"])
+
+    @pytest.fixture
+    def address(self, redis_server):
+        return "127.0.0.1", redis_server.port
+
+    def through(self, host, port):
+        return {"url": f"redis://{host}:{port}", "timeout": self.time_limit}
 
     async def read_raw(self, backend):
         root = backend.root

@@ -10,17 +10,24 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conformance.mutants import CAUGHT
+from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
+from tests.conformance import more_mutants, mutants
+from tests.conformance.faults import FAULTS
 
 ROOT = Path(__file__).parents[2]
-FILE = "tests/conformance/mutants.py"
+FILES = {"tests/conformance/mutants.py": mutants.CAUGHT, "tests/conformance/more_mutants.py": more_mutants.CAUGHT}
+CAUGHT = {mutant: caught for file in FILES.values() for mutant, caught in file.items()}
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """What pytest says of each mutant's test, in a process of its own and with pytest-asyncio in its mode `strict`."""
     report = tmp_path_factory.mktemp("kit") / "report.xml"
-    tests = [f"{FILE}::Test{mutant.__name__}::test_{test}" for mutant, (test, _) in CAUGHT.items()]
+    tests = [
+        f"{file}::Test{mutant.__name__}::test_{test}"
+        for file, caught in FILES.items()
+        for mutant, (test, _) in caught.items()
+    ]
     options = [
         "-q",
         "-p",
@@ -50,3 +57,11 @@ def outcomes(tmp_path_factory):
 def test_the_kit_catches_a_driver_that(mutant, outcomes):
     _, message = CAUGHT[mutant]
     assert message in outcomes[mutant.__name__]
+
+
+def test_each_fault_has_its_test():
+    suites = (BackendSuite, OutageSuite, TraefikSuite)
+    named = [test for test in FAULTS.values() if not test.startswith(("cannot be told: ", "is no fault: "))]
+    missing = [test for test in named if not any(hasattr(suite, f"test_{test}") for suite in suites)]
+    assert not missing
+    assert len(FAULTS) == 48

@@ -18,6 +18,7 @@ from jupyterhub.utils import utcnow
 from jhub_kvproxy import KVProxyError
 from jhub_kvproxy.activity.tracker import Activity
 from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy.traefik.discovery import Discovery
 from jhub_kvproxy.traefik.ports import is_free
 from servers.ports import free_port
 from servers.process import Process
@@ -224,11 +225,15 @@ async def test_nothing_is_left_when_the_proxy_has_stopped(site):
     assert proxy.control.activity._here._closed._socket is None
 
 
+def no_agents():
+    return Discovery([], None, logging.getLogger())
+
+
 async def test_connections_of_other_users_do_not_count():
     routes = SimpleNamespace(name="p.a", routespec="/a/", target="")
     async with user_server("a") as url:
         routes.target = url
-        activity = Activity(frozenset([os.getuid() + 1]), [], "", logging.getLogger())
+        activity = Activity(frozenset([os.getuid() + 1]), no_agents, logging.getLogger())
         activity.start()
         try:
             await activity.refresh({"p.a": routes})

@@ -1,4 +1,4 @@
-"""Agents, which tell of the use of routes through Traefiks elsewhere (``KVProxy.activity_urls``)."""
+"""Agents, which tell of the use of routes through Traefiks elsewhere (``KVProxy.agent_urls``)."""
 
 from __future__ import annotations
 
@@ -17,28 +17,35 @@ from aiohttp import web
 from traitlets import TraitError
 
 from jhub_kvproxy import KVProxyError
-from jhub_kvproxy.activity.agent import Agent
 from jhub_kvproxy.activity.tracker import Activity
+from jhub_kvproxy.agent.agent import ActivityAgent
+from jhub_kvproxy.agent.settings import AgentSettings
 from servers.ports import free_port, takes_connections
 from tests.activity import a_tick_ago, later, used, websocket
 from tests.hub import until
 from tests.servers import serving
+from tests.unit.test_activity_faults import found_at
 
 TOKEN = "s3cret-token"
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "idle-culling.md"
-COMMAND = re.findall(r"^\$ python (-m jhub_kvproxy.activity .*)$", PAGE.read_text(), re.MULTILINE)[0]
+COMMAND = re.findall(r"^\$ jhub-kvproxy (agent .*)$", PAGE.read_text(), re.MULTILINE)[0]
 
 
 def command(port):
     """As the page shows it."""
-    return [sys.executable, *COMMAND.replace("10.0.0.1", "127.0.0.1").replace("8098", str(port)).split()]
+    return [
+        sys.executable,
+        "-m",
+        "jhub_kvproxy",
+        *COMMAND.replace("10.0.0.1", "127.0.0.1").replace("8098", str(port)).split(),
+    ]
 
 
 @asynccontextmanager
 async def agent():
     """The port of an agent in a process of its own, which must end with status 0 when it is told to."""
     port = free_port()
-    environ = {**os.environ, "KVPROXY_ACTIVITY_TOKEN": TOKEN}
+    environ = {**os.environ, "KVPROXY_AGENT_TOKEN": TOKEN}
     process = subprocess.Popen(command(port), env=environ)
     try:
         await until(lambda: takes_connections(port), "the agent does not start")
@@ -52,7 +59,7 @@ async def agent():
 
 async def blind(site, **traits):
     """A proxy whose own kernel tells it nothing, as if its Traefik ran elsewhere."""
-    proxy = await site.started(activity=True, delivery="store", activity_token=TOKEN, **traits)
+    proxy = await site.started(activity=True, delivery="store", agent_token=TOKEN, **traits)
     here = proxy.control.activity._here
     here._owners = here._owners_of_closed = frozenset([os.getuid() + 1])
     return proxy
@@ -60,7 +67,7 @@ async def blind(site, **traits):
 
 async def test_an_agent_tells_of_requests_and_of_open_websockets(site):
     async with agent() as port:
-        proxy = await blind(site, activity_urls=[f"http://localhost:{port}"])
+        proxy = await blind(site, agent_urls=[f"http://localhost:{port}"])
         for name in ("a", "b"):
             await proxy.add_route(f"/user/{name}/", await site.server(name), {})
         added = await used(proxy, "/user/b/")
@@ -78,7 +85,7 @@ async def test_an_agent_tells_of_requests_and_of_open_websockets(site):
 async def test_the_latest_of_several_agents_counts_and_a_dead_one_is_named_once(site, caplog):
     dead = f"http://127.0.0.1:{free_port()}"
     async with agent() as port:
-        proxy = await blind(site, activity_urls=[dead, f"http://127.0.0.1:{port}"])
+        proxy = await blind(site, agent_urls=[dead, f"http://127.0.0.1:{port}"])
         await proxy.add_route("/user/a/", await site.server("a"), {})
         for _ in range(2):
             before = await a_tick_ago()
@@ -86,12 +93,13 @@ async def test_the_latest_of_several_agents_counts_and_a_dead_one_is_named_once(
             await later(proxy, before)
         said = [each.getMessage() for each in caplog.records if dead in each.getMessage()]
         assert len(said) == 1
-        assert said[0].startswith(f"The activity of the Traefik at {dead} is not known: ")
+        assert said[0].startswith(f"The activity of one Traefik is not known. The agent at {dead} ")
 
 
 async def test_an_agent_answers_nobody_else(site):
-    instance, port = Agent(TOKEN, logging.getLogger()), free_port()
-    await instance.start("127.0.0.1", port)
+    port = free_port()
+    instance = ActivityAgent(AgentSettings(hubs=("jupyterhub",), token=TOKEN, port=port), logging.getLogger())
+    await instance.start()
     url = f"http://127.0.0.1:{port}/activity"
     try:
         async with aiohttp.ClientSession() as session:
@@ -112,34 +120,25 @@ async def test_an_agent_answers_nobody_else(site):
         await instance.close()
 
 
-@pytest.mark.parametrize(("answer", "why"), [(b"[1]", "does not answer as an agent"), (None, "it answers 404")])
+@pytest.mark.parametrize(("answer", "why"), [(b"[1]", "does not answer as an agent"), (None, "answers 404")])
 async def test_what_is_no_agent_is_named(answer, why, caplog):
     async def odd(_):
         return web.Response(body=answer) if answer else web.Response(status=404)
 
     async with serving(odd) as url:
-        activity = Activity(None, [url], TOKEN, logging.getLogger())
+        activity = Activity(None, found_at(url), logging.getLogger())
         activity.start()
         await activity.refresh({})
         await activity.close()
     assert why in caplog.text
 
 
-async def test_an_agent_without_a_token_does_not_start():
-    environ = {name: value for name, value in os.environ.items() if name != "KVPROXY_ACTIVITY_TOKEN"}
-    result = subprocess.run(command(8098), env=environ, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (
-        1,
-        "Set KVPROXY_ACTIVITY_TOKEN in the environment, to what the hub has there.\n",
-    )
-
-
 async def test_a_hub_without_a_token_does_not_start(site, monkeypatch):
-    monkeypatch.delenv("KVPROXY_ACTIVITY_TOKEN", raising=False)
-    with pytest.raises(KVProxyError, match="set KVPROXY_ACTIVITY_TOKEN in the environment"):
-        await site.proxy(activity=True, activity_urls=["http://127.0.0.1:8098"]).control.open()
+    monkeypatch.delenv("KVPROXY_AGENT_TOKEN", raising=False)
+    with pytest.raises(KVProxyError, match="set KVPROXY_AGENT_TOKEN in the environment"):
+        await site.proxy(activity=True, agent_urls=["http://127.0.0.1:8098"]).control.open()
 
 
 async def test_a_url_that_is_none_is_refused(site):
     with pytest.raises(TraitError, match=r"write it like http://10\.0\.0\.1:8098"):
-        site.proxy(activity=True, activity_urls=["10.0.0.1:8098"])
+        site.proxy(activity=True, agent_urls=["10.0.0.1:8098"])

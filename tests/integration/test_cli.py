@@ -109,7 +109,7 @@ STRANGER = """
     from jhub_kvproxy import Backend, Snapshot
 
     class MineBackend(Backend):
-        contract = 1
+        contract = 2
         provider = "http"
         lists_at_once = True
         max_txn_ops = 7
@@ -131,7 +131,7 @@ def test_backends_of_strangers(tmp_path):
     install(tmp_path, "torn", "import no_such_module", {"torn": "torn:TornBackend"})
     install(tmp_path, "cut", "def", {"cut": "cut:CutBackend"})
     install(tmp_path, "other", "OtherBackend = str", {"other": "other:OtherBackend"})
-    later = STRANGER.replace("contract = 1", "contract = 99").replace("MineBackend", "LaterBackend")
+    later = STRANGER.replace("contract = 2", "contract = 99").replace("MineBackend", "LaterBackend")
     install(tmp_path, "later", later, {"later": "later:LaterBackend"})
     needs = [
         "Provides-Extra: in-need",
@@ -174,7 +174,9 @@ def test_options_of_the_proxy():
     assert max(map(len, result.out.splitlines())) <= 80
     assert "Hush4Ever" not in result.out
     options = {option["name"]: option for option in run("options", "kvproxy", "--json").json["options"]}
-    assert list(options) == sorted(f"KVProxy.{name}" for name in KVProxy.class_trait_names(config=True))
+    assert list(options) == sorted(
+        f"KVProxy.{name}" for name in KVProxy.class_trait_names(config=True, renamed_to=None)
+    )
     for name, option in options.items():
         assert f"c.{name} = " in result.out
         assert " ".join(option["help"].split()) in " ".join(result.out.split())
@@ -210,6 +212,12 @@ def test_an_unknown_backend_has_no_options():
     result = run("options", "mine.MyBackend")
     assert (result.status, result.out) == (1, "")
     assert "'mine.MyBackend' cannot be imported: No module named 'mine'." in result.err
+
+
+def test_options_of_the_agent():
+    told = run("options", "agent", "--json").json
+    assert told["class"] == "Agent"
+    assert "Agent.traefik_api_url" in [option["name"] for option in told["options"]]
 
 
 def test_what_the_documentation_shows_is_what_is_seen(tmp_path):

@@ -74,13 +74,28 @@ FAULTY = """
             await super().open()
             self.log.warning("Something is %s.", "odd")
 
+    class NamelessBackend(Scratch):
+        provider = ""
+
+    class LackingBackend(Scratch):
+        def traefik_provider_config(self):
+            return {}
+
     class ComplainingBackend(Scratch):
         async def open(self):
             await super().open()
             self.log.error("Something is wrong.")
 """
+ROOMY = """
+    from jhub_kvproxy_backends.toml import TomlBackend
+
+    class RoomyBackend(TomlBackend):
+        def traefik_provider_config(self):
+            return {"file": {"directory": "elsewhere/traefik"}}
+"""
 FAULTS = {name: f"faulty:{name.title()}Backend" for name in ("slow", "unreadable", "forgetful", "clinging", "silent")}
 FAULTS |= {name: f"faulty:{name.title()}Backend" for name in ("generous", "strict", "warning", "complaining")}
+FAULTS |= {name: f"faulty:{name.title()}Backend" for name in ("nameless", "lacking")}
 
 
 @pytest.fixture
@@ -95,10 +110,10 @@ def faulty(tmp_path: Path) -> Path:
     return here
 
 
-def start_with(name: str, directory: Path, **options: Any) -> subprocess.Popen[str]:
+def start_with(name: str, directory: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(directory.parent / "installed"), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "80"}
-    return start("check", f"--KVProxy.backend_class={name}", cwd=directory, env=environment, **options)
+    return start("check", f"--KVProxy.backend_class={name}", *words, cwd=directory, env=environment, **options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -175,3 +190,33 @@ def test_a_store_that_fails_half_way_is_told_and_cleaned(name, steps, sentence, 
     assert [step for step in result.steps if " store" not in step] == [*GOOD[:3], *steps, "ok traefik"]
     assert result.out.count(sentence) == 1
     assert tree(faulty) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nameless", "Traefik cannot read the store of NamelessBackend by itself"),
+        ("lacking", "LackingBackend.traefik_provider_config() has no file, so Traefik cannot read its store"),
+    ],
+)
+def test_a_store_that_traefik_cannot_read_is_said_at_once(name, why, faulty):
+    words = [
+        "--KVProxy.delivery=store",
+        "--KVProxy.should_start=False",
+        "--KVProxy.traefik_api_urls=http://127.0.0.1:1",
+    ]
+    result = ended(start_with(name, faulty, *words))
+    assert result.status == 1
+    assert result.steps == ["ok config", *GOOD[1:-1], "FAILED traefik"]
+    assert why in " ".join(result.out.split())
+    assert "bug" not in result.out
+
+
+def test_a_database_with_a_table_is_not_called_empty(faulty):
+    """Traefik's own directory may be missing, as on a machine where no hub has run."""
+    install(faulty.parent / "more", "roomy-stores", ROOMY, {"roomy": "roomy:RoomyBackend"})
+    path = os.pathsep.join([str(faulty.parent / "more"), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "80"}
+    result = ended(start("check", "--KVProxy.backend_class=roomy", cwd=faulty, env=environment))
+    assert result.steps == GOOD
+    assert "'jupyterhub' holds 1 route, and may be changed." in result.out

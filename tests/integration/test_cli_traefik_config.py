@@ -36,8 +36,9 @@ def test_the_static_configuration_is_the_hubs(hub):
     public = static["entryPoints"]["public"]
     assert (public["address"], public["http"]["tls"]) == ("10.0.0.1:8443", {})
     assert public["forwardedHeaders"]["trustedIPs"] == ["10.0.0.9"]
-    assert public["transport"]["lifeCycle"] == {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
-    assert static["entryPoints"]["api"] == {"address": ":9099"}
+    life_cycle = {"requestAcceptGraceTimeout": "10s", "graceTimeOut": "30s"}
+    assert public["transport"]["lifeCycle"] == life_cycle
+    assert static["entryPoints"]["api"] == {"address": ":9099", "transport": {"lifeCycle": life_cycle}}
     assert static["providers"]["etcd"]["rootKey"] == "jupyterhub/traefik"
     assert static["accessLog"] == {}
     assert run("traefik-config", "--api-address", "10.0.0.2:1", cwd=hub).out.count("10.0.0.2:1") == 1
@@ -113,3 +114,14 @@ def test_what_cannot_be_is_said_in_a_sentence(hub, words, status, sentence):
     assert (result.status, result.out) == (status, "")
     assert sentence in result.err
     assert result.err.count("\n") == status
+
+
+def test_for_an_agent_the_api_is_on_loopback_and_there_is_no_provider_but_files(tmp_path):
+    config = 'c.KVProxy.should_start = False\nc.KVProxy.delivery = "agent"\nc.KVProxy.backend_class = "etcd"\n'
+    (tmp_path / "jupyterhub_config.py").write_text(config)
+    static = tomllib.loads(run("traefik-config", cwd=tmp_path).out)
+    assert static["entryPoints"]["api"]["address"] == "127.0.0.1:8099"
+    assert static["experimental"]["localPlugins"]
+    assert "etcd" not in static["providers"]
+    words = "traefik-config", "--Agent.traefik_api_url=http://127.0.0.1:9000"
+    assert tomllib.loads(run(*words, cwd=tmp_path).out)["entryPoints"]["api"]["address"] == "127.0.0.1:9000"

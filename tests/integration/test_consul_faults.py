@@ -6,11 +6,11 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected
+from jhub_kvproxy.testing import Line
 from servers.consul import ConsulServer
 from tests.drivers import numbered
 from tests.hub import until
@@ -50,7 +50,7 @@ async def test_a_newer_consul_takes_more_operations(new_consul):
     async with standing_in(nothing_there) as (url, got):
         backend = new_consul(url=url)
         await backend.open()
-        assert backend.max_txn_ops == 126
+        assert backend.max_txn_ops == 125
         assert [len(operations) for operations in got] == [128]
 
 
@@ -198,58 +198,18 @@ async def test_a_transaction_that_is_rolled_back_is_an_error(new_consul):
             await backend.load()
 
 
-class Relay:
-    """A way to Consul on which one transaction can be held up, even after its client has given up."""
-
-    def __init__(self, url):
-        self._target = url
-        self._is_holding = False
-        self._may_go_on = asyncio.Event()
-        self._late = asyncio.get_running_loop().create_future()
-
-    def hold_next_transaction(self):
-        self._is_holding = True
-
-    async def release(self):
-        """Bring it to Consul; returns the status of the answer."""
-        self._may_go_on.set()
-        return await self._late
-
-    async def handle(self, request):
-        body = await request.read()
-        is_held = self._is_holding and request.path == "/v1/txn"
-        if is_held:
-            self._is_holding = False
-            await self._may_go_on.wait()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(request.method, f"{self._target}{request.path_qs}", data=body) as answer,
-        ):
-            if is_held:
-                self._late.set_result(answer.status)
-            headers = {name: value for name, value in answer.headers.items() if name.startswith("X-Consul-")}
-            return web.Response(status=answer.status, headers=headers, body=await answer.read())
-
-
-async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(new_consul, consul):
-    """As by an agent that was frozen: it still has what it was sent."""
-    relay = Relay(consul.url)
-    async with serving(relay.handle) as url:
-        backend = new_consul(url=url, timeout=1.0)
-        other = new_consul(prefix=backend.prefix)
-        for opened in (backend, other):
-            await opened.open()
-        await backend.apply(numbered(1, "before"))
-        relay.hold_next_transaction()
+async def test_a_change_that_is_late_leaves_nothing(new_consul, consul):
+    """What keeps it out goes with the table."""
+    async with Line("127.0.0.1", consul.port) as line:
+        backend = new_consul(url=f"http://{line.host}:{line.port}", timeout=1.0)
+        await backend.open()
+        line.hold_request(b"/v1/txn")
         with pytest.raises(BackendUnavailable):
             await backend.apply(numbered(1, "late"))
-        assert (await backend.load()).keys == {"routes/0": "before"}
-        assert await relay.release() == 409
-        assert (await backend.load()).keys == {"routes/0": "before"}
-        for number, writer in enumerate((other, backend, other)):
-            await writer.apply(numbered(1, str(number)))
-            assert (await other.load()).keys == {"routes/0": str(number)}
-        await other.remove()
+        assert (await backend.load()).keys == {}
+        await line.deliver()
+        assert (await backend.load()).keys == {}
+        await backend.remove()
         assert consul.read(f"{backend.root}/") == {}
 
 

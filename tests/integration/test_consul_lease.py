@@ -162,7 +162,7 @@ async def test_a_datacenter_of_its_own(datacenters, new_consul):
     await backend.apply(numbered(2))
     assert (await backend.load()).keys == numbered(2).changes
     assert here.read("hub") == {}
-    assert len(there.read(backend.root)) == 2
+    assert len(there.read(f"{backend.root}/routes/")) == 2
     watch = backend.watch()
     await anext(watch)
     there.write({f"{backend.root}/routes/0": b"2"})

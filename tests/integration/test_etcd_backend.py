@@ -8,9 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
+from jhub_kvproxy import BackendRejected, Batch, BatchRejected, LeaseLost
 from jhub_kvproxy.routing.routes import Route
-from jhub_kvproxy_backends._etcd_client import EtcdClient
 from servers.etcd import EtcdServer, encode
 from tests.drivers import keys_of, numbered, opened
 from tests.site import writer_for
@@ -105,22 +104,6 @@ async def test_what_is_not_text_is_refused(backend, etcd):
         await backend.load()
     with pytest.raises(BatchRejected):
         await backend.apply(Batch({"routes/x": "\ud800"}))
-
-
-async def test_a_watch_that_lost_changes_says_so(backend, etcd, monkeypatch):
-    stream = EtcdClient.stream
-
-    def late(client, path, message):
-        etcd.write({f"{backend.root}/routes/a": "1"})
-        etcd.write({f"{backend.root}/routes/a": "2"})
-        revision = etcd.ask("/v3/kv/range", {"key": encode("a")})["header"]["revision"]
-        etcd.ask("/v3/kv/compaction", {"revision": revision})
-        return stream(client, path, message)
-
-    monkeypatch.setattr(EtcdClient, "stream", late)
-    with pytest.raises(BackendUnavailable, match="compaction"):
-        async for _ in backend.watch():
-            pass
 
 
 async def test_a_watch_of_large_changes(backend):

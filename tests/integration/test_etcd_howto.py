@@ -44,7 +44,7 @@ def _path() -> str:
 
 
 async def test_what_the_page_shows(tmp_path, monkeypatch):
-    user, enable, traefik, look, remove = texts(PAGE, "console")
+    user, enable, traefik, _, look, remove = texts(PAGE, "console")
     monkeypatch.setenv("KVPROXY_ETCD_PASSWORD", PASSWORD)
     public, api = free_port(), free_port()
     client = Client(public)

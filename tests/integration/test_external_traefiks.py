@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
+from jhub_kvproxy.push.replica import Standing
 from servers.ports import free_port
 from servers.traefik import Traefik
 from tests.hub import until
@@ -26,7 +27,7 @@ async def test_replicas_that_others_start(site, tmp_path):
             should_start=False, traefik_api_urls=urls, traefik_api_username="admin", traefik_api_password="pass"
         )
         assert await proxy.get_all_routes() == {}
-        await until(lambda: all_answer(proxy), "the replicas did not start")
+        await until(lambda: all_serve(proxy), "the replicas did not start")
         server = await site.server("a")
         await proxy.add_route("/user/a/", server, {})
         for _, port, _ in replicas:
@@ -57,14 +58,10 @@ async def test_replicas_must_be_named(site):
     assert "s3cret" not in str(refused.value)
 
 
-async def all_answer(proxy):
-    async with aiohttp.ClientSession() as session:
-        for replica in proxy.control.readiness._replicas:
-            try:
-                await replica.api.version(session)
-            except TraefikError:
-                return False
-    return True
+def all_serve(proxy):
+    """Whether changes of routes wait for all of them, because they serve the table."""
+    replicas = proxy.control.readiness.replicas
+    return all(replica.revision and replica.standing is Standing.AWAITED for replica in replicas)
 
 
 async def get_server(port, path):

@@ -58,7 +58,7 @@ async def test_a_traefik_that_was_started_again_has_nothing_to_say_until_it_has_
     supervisor = proxy.control.local.supervisors[0]
     killed = supervisor._pid
     with monkeypatch.context() as patch:
-        patch.setattr(proxy.control.delivery._pusher, "_may_push", lambda served: False)  # nobody tells it anything
+        patch.setattr(proxy.control.delivery._pusher, "may_push", lambda served: False)  # nobody tells it anything
         os.kill(killed, signal.SIGKILL)
         await until(lambda: is_up_without_a_table(site.port), "Traefik was not started again, or calls itself healthy")
         assert supervisor._pid != killed

@@ -6,18 +6,20 @@ That they may do what they need is tested with those pages (``test_etcd_howto``,
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from redis.exceptions import NoPermissionError
 
-from jhub_kvproxy import BackendError
+from jhub_kvproxy import BackendError, Batch
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
@@ -63,6 +65,17 @@ async def use_all(backend):
     await watch.aclose()
     await backend.acquire_lease("hub", 60)
     assert (await backend.load()).keys
+
+
+async def follow(backend, reader):
+    """All that an agent does with the store, where `backend` writes; and what it may not do."""
+    await reader.open()
+    async with asyncio.timeout(60), aclosing(reader.watch()) as watch:
+        assert await anext(watch) is None
+        await backend.apply(Batch({"routes/read": "1"}))
+        assert await anext(watch) == {"routes/read": "1"}
+    assert (await reader.load()).keys == (await backend.load()).keys
+    await reader.close()
 
 
 # etcd
@@ -112,9 +125,9 @@ class EtcdUser:
 @pytest.fixture
 def etcd_of_the_page(tmp_path):
     """An etcd with the users that the page makes, by its own commands, and what another hub keeps there."""
-    user, enable, traefik, *_ = texts(HOW_TO / "etcd.md", "console")
+    user, enable, traefik, agent, *_ = texts(HOW_TO / "etcd.md", "console")
     with EtcdServer(tmp_path / "etcd") as server:
-        for block, root in ((user, False), (enable, False), (traefik, True)):
+        for block, root in ((user, False), (enable, False), (traefik, True), (agent, True)):
             for line in block.splitlines():
                 command = shlex.split(line.removeprefix("$ "))
                 if command[1:3] == ["user", "add"]:
@@ -135,6 +148,20 @@ async def test_users_of_etcd_may_do_what_they_need_and_no_more(etcd_of_the_page)
     lease = server.ask("/v3/kv/range", {"key": encode("jupyterhub/lease")}, token=server._root_token())["kvs"][0][
         "lease"
     ]
+    login = {"username": "agent", "password": PASSWORD}
+    await follow(backend, EtcdBackend(urls=[server.url], prefix="jupyterhub", read_only=True, **login))
+    with pytest.raises(BackendError, match="readwrite"):
+        await EtcdBackend(urls=[server.url], prefix="jupyterhub", **login).open()
+    with pytest.raises(BackendError, match="true read other/"):
+        await EtcdBackend(urls=[server.url], prefix="other", read_only=True, **login).open()
+    agent = EtcdUser(server, "agent")
+    assert agent.may_read("jupyterhub/")
+    for key in ("jupyterhub/", "jupyterhub/routes/p", "jupyterhub/traefik/a", "jupyterhub/lease"):
+        assert not agent.may_write(key), key
+    for key in NOT_THE_HUBS:
+        assert not agent.may_read(key), key
+        assert not agent.may_write(key), key
+    assert not agent.may("/v3/lease/revoke", {"ID": lease}), "the hub's lease"
     hub, traefik = EtcdUser(server, "jupyterhub"), EtcdUser(server, "traefik")
     assert traefik.may_read("jupyterhub/traefik")
     assert not traefik.may_write("jupyterhub/traefik/a")
@@ -208,7 +235,7 @@ class ConsulToken:
 
 
 async def test_tokens_of_consul_may_do_what_they_need_and_no_more(tmp_path):
-    rules, traefiks_rules = texts(HOW_TO / "consul.md", "text")
+    rules, traefiks_rules, agents_rules = texts(HOW_TO / "consul.md", "text")
     node_rule = 'session "{}" {{\n  policy = "write"\n}}'
     with ConsulServer(tmp_path, acl=True) as server:
         node = server.ask("GET", "/v1/agent/self")["Config"]["NodeName"]
@@ -220,6 +247,18 @@ async def test_tokens_of_consul_may_do_what_they_need_and_no_more(tmp_path):
         others = {"jupyterhub2/traefik/a", "jupyterhub2/lease", "other/traefik/a", "a"}
         server.write(dict.fromkeys(others, b"x"))
         lease = server.ask("GET", "/v1/kv/jupyterhub/lease")[0]["Session"]
+        login = {"url": server.url, "token": server.token(agents_rules)}
+        await follow(backend, ConsulBackend(prefix="jupyterhub", read_only=True, **login))
+        with pytest.raises(BackendError, match="denies us"):
+            await ConsulBackend(prefix="jupyterhub", **login).open()
+        with pytest.raises(BackendError, match=r'"other/" \{ policy = "read" \}'):
+            await ConsulBackend(prefix="other", read_only=True, **login).open()
+        agent = ConsulToken(server, login["token"])
+        assert {key for key in agent.sees("") if not key.startswith("jupyterhub/")} == set()
+        for key in (*NOT_THE_HUBS, "jupyterhub/routes/p", "jupyterhub/lease", "jupyterhub/recent"):
+            assert not agent.may_write(key), key
+        assert agent.ask("PUT", f"/v1/session/destroy/{lease}")[0] == 403
+        assert agent.ask("PUT", "/v1/session/create", {})[0] == 403
         hub, traefik = ConsulToken(server, backend.token), ConsulToken(server, server.token(traefiks_rules))
         seen = traefik.sees("")
         assert seen
@@ -253,10 +292,17 @@ def acl(user):
 
 
 async def test_users_of_redis_may_do_what_they_need_and_no_more(tmp_path):
-    (hub_line, hub_password), (line, password) = acl("hub"), acl("traefik")
-    with RedisServer(tmp_path, "user default off", "user admin on >admin ~* &* +@all", hub_line, line) as server:
+    (hub_line, hub_password), (line, password), (agent_line, agent_password) = acl("hub"), acl("traefik"), acl("agent")
+    lines = "user default off", "user admin on >admin ~* &* +@all", hub_line, line, agent_line
+    with RedisServer(tmp_path, *lines) as server:
         backend = RedisBackend(url=f"{server.url}/1", prefix="jupyterhub", username="hub", password=hub_password)
         await use_all(backend)
+        login = {"url": f"{server.url}/1", "username": "agent", "password": agent_password}
+        await follow(backend, RedisBackend(prefix="jupyterhub", read_only=True, **login))
+        with pytest.raises(BackendError, match=r"\+watch"):
+            await RedisBackend(prefix="jupyterhub", **login).open()
+        with pytest.raises(BackendError, match="~other/table"):
+            await RedisBackend(prefix="other", read_only=True, **login).open()
         admin = server.client(1, username="admin", password="admin")
         for key in ("jupyterhub2/traefik/a", "jupyterhub2/table", "a"):
             admin.set(key, "x")
@@ -264,6 +310,8 @@ async def test_users_of_redis_may_do_what_they_need_and_no_more(tmp_path):
         traefik = server.client(1, username="traefik", password=password)
         served = "jupyterhub/traefik/http/routers/p.user.a/rule"
         assert traefik.mget([key for key in admin.keys("jupyterhub/traefik/*")])
+
+        agent = server.client(1, username="agent", password=agent_password)
 
         def refused(user, *command):
             with pytest.raises(NoPermissionError):
@@ -279,7 +327,12 @@ async def test_users_of_redis_may_do_what_they_need_and_no_more(tmp_path):
             for command in (("SET", key, "x"), ("DEL", key), ("GET", key), ("HGETALL", key), ("EXISTS", key)):
                 refused(hub, *command)
             refused(hub, "WATCH", key)
-        for user in (hub, traefik):
+            refused(agent, "HGETALL", key)
+        refused(agent, "MGET", "jupyterhub/lease")
+        for key in ("jupyterhub/table", "jupyterhub/table.recent", "jupyterhub/format", served):
+            for command in (("SET", key, "x"), ("DEL", key), ("HSET", key, "a", "b"), ("XADD", key, "*", "a", "b")):
+                refused(agent, *command)
+        for user in (hub, traefik, agent):
             for command in (
                 *(("CONFIG", "GET", "*"), ("CONFIG", "SET", "requirepass", "x"), ("ACL", "LIST"), ("CLIENT", "LIST")),
                 *(("FLUSHDB",), ("FLUSHALL",), ("KEYS", "*"), ("MONITOR",), ("EVAL", "return 1", 0), ("SAVE",)),

@@ -82,9 +82,9 @@ async def test_the_newer_of_two_hubs_keeps_a_traefik_and_the_older_says_so(site,
     await newer.add_route("/user/b/", server, {})
     assert await site.client.server("/user/b/") == "newer"
     owner.control.changes.timeout = 1
-    with pytest.raises(RouteNotReady, match="the newer table of another hub"):
+    with pytest.raises(RouteNotReady, match="the newer table of another hub or agent"):
         await owner.add_route("/user/a/", server, {})
-    assert "has a newer table, of another hub" in caplog.text
+    assert "has a newer table, of another hub or of an agent" in caplog.text
     assert await site.client.server("/user/b/") == "newer"
     await newer.add_route("/user/c/", server, {})
     assert await site.client.server("/user/c/") == "newer"

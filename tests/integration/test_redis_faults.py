@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from contextlib import suppress
 
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
+from jhub_kvproxy.testing import Line, in_time
 from tests.hub import until
 
 RULE = "traefik/http/routers/{}/rule"
@@ -104,98 +103,22 @@ async def test_a_redis_that_loads_its_data_is_waited_for(start_redis, open_redis
     assert (await backend.load()).keys == BEFORE
 
 
-class Relay:
-    """A network between a client and the server at `port` that can break."""
-
-    def __init__(self, port):
-        self._target = port
-        self.requests, self.answers = [], []
-        #: Told of each request, and of EXEC by itself; when one returns True, the connection breaks in the place of
-        #: the answer, or the request waits for `release`.
-        self.breaks = self.holds = lambda request: False
-        self._released = asyncio.Event()
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-
-    async def release(self):
-        """Bring what waits to the server; returns when it has answered."""
-        before = len(self.answers)
-        self._released.set()
-        await until(lambda: len(self.answers) > before, "the server does not answer")
-
-    async def _serve(self, reader, writer):
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        is_broken = False
-
-        async def answer():
-            while (data := await server_reader.read(1 << 20)) and not is_broken:
-                self.answers.append(data)
-                writer.write(data)
-            writer.close()
-
-        answering = asyncio.create_task(answer())
-        with suppress(OSError):
-            while data := await reader.read(1 << 20):
-                for request in re.split(rb"(?=\*1\r\n\$4\r\nEXEC)", data):
-                    self.requests.append(request)
-                    is_broken = is_broken or self.breaks(request)
-                    if self.holds(request):
-                        await self._released.wait()
-                    server_writer.write(request)
-        server_writer.write_eof()
-        with suppress(OSError):
-            await answering
-        server_writer.close()
-
-
-async def test_a_change_whose_answer_is_lost_is_not_made_again(start_redis, open_redis):
-    server = start_redis()
-    async with Relay(server.port) as relay:
-        backend = await open_redis(relay)
-        relay.requests.clear()
-        relay.breaks = lambda request: b"EXEC" in request
-        with pytest.raises(BackendUnavailable, match="is not known"):
-            await backend.apply(Batch(BEFORE))
-        relay.breaks = lambda request: False
-        assert sum(b"EXEC" in request for request in relay.requests) == 1
-        await until(lambda: server.client().exists("hub/table"), "the change was not made")
-        assert (await backend.load()).keys == BEFORE
-
-
-async def test_a_change_that_is_late_is_not_made_after_the_table_was_read(start_redis, open_redis):
-    """As by a server that was frozen: it still has what it was sent."""
-    server = start_redis()
-    async with Relay(server.port) as relay:
-        backend = await open_redis(relay, timeout=1)
-        await backend.apply(Batch(BEFORE))
-        relay.holds = lambda request: b"EXEC" in request
-        with pytest.raises(BackendUnavailable, match="did not answer"):
-            await backend.apply(Batch({RULE.format(0): "late"}))
-        relay.holds = lambda request: False
-        assert (await backend.load()).keys == BEFORE
-        await relay.release()
-        assert (await backend.load()).keys == BEFORE
-        await accepted(backend)
+def through(line):
+    return {"url": f"redis://{line.host}:{line.port}"}
 
 
 async def test_a_permission_that_is_taken_away_within_a_change(start_redis, open_redis):
     """The one case in which Redis makes a part of a transaction; it is told, and can be made good."""
     server = start_redis("user hub on nopass ~* &* +@all")
-    async with Relay(server.port) as relay:
-        backend = await open_redis(relay, username="hub", password="x")
+    async with Line("127.0.0.1", server.port) as line:
+        backend = await open_redis(server, **through(line), username="hub", password="x")
         await backend.apply(Batch(BEFORE))
-        relay.answers.clear()
-        relay.holds = lambda request: b"EXEC" in request
+        line.hold_request(b"EXEC")
         applying = asyncio.create_task(backend.apply(Batch({**dict.fromkeys(BEFORE), "routes/b": "1"})))
-        await until(lambda: b"".join(relay.answers).count(b"QUEUED") == 4, "no change is sent")
+        await in_time(line.held(), "no change is sent")
+        await until(lambda: "5" in [c["multi"] for c in server.client().client_list()], "the commands do not come")
         server.client().execute_command("ACL", "SETUSER", "hub", "-del")
-        await relay.release()
+        await line.deliver()
         with pytest.raises(BackendUnavailable, match="Only a part of the change was made"):
             await applying
         server.client().execute_command("ACL", "SETUSER", "hub", "+del")
@@ -230,21 +153,20 @@ async def test_a_refusal_repeats_no_value(start_redis, open_redis):
 
 async def test_a_question_whose_answer_is_lost_is_asked_again(start_redis, open_redis):
     server = start_redis()
-    async with Relay(server.port) as relay:
-        backend = await open_redis(relay)
-        for word in (b"WATCH", b"HGETALL", b"MGET"):
-            broken = []
-
-            def breaks(request, word=word, broken=broken):
-                if word in request and not broken:
-                    broken.append(request)
-                    return True
-                return False
-
-            relay.breaks = breaks
-            await backend.apply(Batch(BEFORE))
-            assert (await backend.load()).keys == BEFORE
-            assert broken
+    async with Line("127.0.0.1", server.port) as line:
+        backend = await open_redis(server, **through(line))
+        await backend.apply(Batch(BEFORE))
+        for word, call in (
+            (b"WATCH", lambda: backend.apply(Batch(BEFORE))),
+            (b"HGETALL", backend.load),
+            (b"MGET", backend.load),
+        ):
+            line.hold_answer(word)
+            calling = asyncio.create_task(call())
+            await in_time(line.held(), "the question is not asked")
+            await line.cut()
+            await calling
+        assert (await backend.load()).keys == BEFORE
 
 
 async def test_a_frozen_redis_is_given_up_in_time(start_redis, open_redis):
@@ -267,25 +189,6 @@ async def test_a_frozen_redis_is_given_up_in_time(start_redis, open_redis):
     assert "did not answer" in str(results[0])
     assert (await backend.load()).keys == BEFORE
     await accepted(backend)
-
-
-async def test_a_redis_that_freezes_within_a_change(start_redis, open_redis):
-    server = start_redis()
-    async with Relay(server.port) as relay:
-        backend = await open_redis(relay, timeout=1)
-        await backend.apply(Batch(BEFORE))
-
-        def freeze(request):
-            if b"EXEC" in request:
-                server.freeze()
-            return False
-
-        relay.breaks = freeze
-        with pytest.raises(BackendUnavailable, match="did not answer"):
-            await backend.apply(Batch({RULE.format(0): "late"}))
-        relay.breaks = lambda request: False
-        server.thaw()
-        await accepted(backend)
 
 
 async def test_a_redis_that_is_down_at_first(start_redis, open_redis):

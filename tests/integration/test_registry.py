@@ -70,6 +70,20 @@ def test_ours_is_taken(mine, name):
     assert find_backend(name).contract == CONTRACT
 
 
+@pytest.mark.parametrize("name", ["mine", "mine.MineBackend"])
+def test_the_version_before_is_taken_with_a_warning(mine, name, caplog):
+    mine(CONTRACT - 1)
+    proxy = KVProxy(backend_class=name)
+    assert proxy.backend.contract == CONTRACT - 1
+    assert caplog.messages == [
+        f"MineBackend (mine 1.2) has version {CONTRACT - 1} of the contract for backends. "
+        "jhub-kvproxy 0.3.0 drops that version. Upgrade mine: pip install --upgrade mine"
+    ]
+    caplog.clear()
+    KVProxy(backend_class=MemoryBackend)
+    assert not caplog.messages
+
+
 class Future(MemoryBackend):
     contract = CONTRACT + 1
 

@@ -168,6 +168,7 @@ async def test_a_replica_that_stays_behind_is_named_and_then_holds_up_nobody(sit
         assert await ended[0].server(f"/user/{number}/") == "a"
     assert caplog.text.count("; route changes do not wait") == 1
     assert f"{urls[1]} serves revision {stale}, and has not taken in revision" in caplog.text
+    assert "start that Traefik again: it hears of no change" in caplog.text
     stuck()
     await until(lambda: "; route changes wait for it" in caplog.text, "it is not seen to have caught up")
     assert await ended[1].server("/user/4/") == "a"

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -18,16 +19,16 @@ import pytest
 from traitlets.config import PyFileConfigLoader
 
 from jhub_kvproxy.hub.proxy import KVProxy
-from jhub_kvproxy.traefik.certificate import self_signed
 from servers.process import Process
 from servers.programs import find
-from tests.command import run
-from tests.hub import until
+from tests.hub import kill_processes_of, until
 from tests.pages import HOW_TO, texts
 from tests.servers import user_server
+from tests.shell import run
 
 PAGE = HOW_TO / "three-replicas.md"
-PASSWORD = "a-password"
+TOKEN = "PUT-THE-TOKEN-HERE"
+AGENT = "kvproxy-agent"
 STORES = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis", "redis-sentinel"]}
 
 
@@ -47,9 +48,7 @@ class Machines:
         """`text` of the page, with the paths of `machine` and our addresses."""
         text = text.replace("10.0.0.", f"{self._network}.")
         # All machines are this one, so no address may stand for all of a machine's.
-        text = text.replace('":8000"', f'"{self.address(machine)}:8000"').replace(
-            '":8099"', f'"{self.address(machine)}:8099"'
-        )
+        text = text.replace("http://:8000", f"http://{self.address(machine)}:8000")
         return re.sub(r"/(etc|var)/", rf"{self.directory}/{machine}/\1/", text)
 
     def write(self, path: str, text: str, machine: int) -> Path:
@@ -64,18 +63,23 @@ class Machines:
         parser.optionxform = str
         parser.read_string(self.adapted(block(f"# /etc/systemd/system/{unit}.service"), machine).replace("\\\n", ""))
         service = parser["Service"]
-        variables = dict(
-            line.split("=", 1) for line in Path(service["EnvironmentFile"]).read_text().splitlines() if "=" in line
-        )
-        variables = {name: value.strip('"') for name, value in variables.items()}
+        variables = self._variables(block(f"# /etc/systemd/system/{unit}.service"), machine)
         program, *arguments = shlex.split(service["ExecStart"])
         arguments = [re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word) for word in arguments]
         name = Path(program).name
         home = self.directory / str(machine)
-        for path in re.findall(rf"{home}/var/[\w/]+", " ".join(arguments) + self._configuration(arguments)):
-            Path(path).mkdir(parents=True, exist_ok=True)
         directory = Path(service.get("WorkingDirectory", str(home)))
-        self._run(unit, machine, [find(name), *arguments], env=os.environ | variables, cwd=directory)
+        words = " ".join([*arguments, str(directory)])
+        for path in re.findall(rf"{home}/var/[\w/]+", words + self._configuration(arguments)):
+            Path(path).mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "jhub_kvproxy"] if name == "jhub-kvproxy" else [find(name)]
+        self._run(unit, machine, [*command, *arguments], env=os.environ | variables, cwd=directory)
+
+    def _variables(self, unit: str, machine: int) -> dict[str, str]:
+        """What the files in EnvironmentFile= of a unit have."""
+        files = re.findall(r"^EnvironmentFile=(.*)$", self.adapted(unit, machine), re.MULTILINE)
+        lines = [line for file in files for line in Path(file).read_text().splitlines()]
+        return dict(line.split("=", 1) for line in lines if "=" in line)
 
     def _configuration(self, arguments: list[str]) -> str:
         return "".join(Path(word).read_text() for word in arguments if Path(word).is_file())
@@ -89,6 +93,7 @@ class Machines:
     def end(self) -> None:
         for process in self._processes.values():
             process.kill()
+        kill_processes_of(self.directory)  # of agents
 
     def balance(self, file: Path) -> None:
         self._run("haproxy", 9, [find("haproxy"), "-f", str(file), "-db"])
@@ -115,35 +120,24 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 @pytest.fixture
 async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
-    """The hub's proxy, with the three replicas and the store that the test asks for running.
-
-    Behind the name of the store may stand that the hub pushes the routes.
-    """
-    kind, _, pushes = request.param.partition(", ")
-    monkeypatch.setenv("KVPROXY_TRAEFIK_API_PASSWORD", PASSWORD)
+    """The hub's proxy, with the three replicas and the store that the test asks for running."""
+    kind = request.param
+    monkeypatch.setenv("KVPROXY_AGENT_TOKEN", TOKEN)
     stores = {text.split('"')[1]: text for text in texts(PAGE, "python") if "backend_class" in text}
     [ours] = [text for text in texts(PAGE, "python") if "should_start" in text]
-    if pushes:
-        [further] = [text for text in texts(PAGE, "python") if "delivery" in text]
-        ours += further
+    file = machines.write(f"{machines.directory}/jupyterhub_config.py", stores[kind] + ours, 1)
     for machine in (1, 2, 3):
         machines.write("/etc/replica.env", f"ADDRESS=10.0.0.{machine}\n", machine)
         for name in ("redis", "sentinel"):
             more = "replicaof 10.0.0.1 6379\n" if name == "redis" and machine > 1 else ""
             machines.write(f"/etc/redis/{name}.conf", block(f"# /etc/redis/{name}.conf") + more, machine)
-        (machines.directory / str(machine) / "etc" / "traefik" / "dynamic").mkdir(parents=True)
-        for name, content in zip(("cert", "key"), self_signed(), strict=True):
-            (machines.directory / str(machine) / "etc" / "traefik" / f"default-{name}.pem").write_bytes(content)
-        file = machines.write(
-            "/hub/jupyterhub_config.py".replace("/hub", str(machines.directory)), stores[kind] + ours, 1
-        )
-        configure(machines, machine, kind, pushes=bool(pushes))
-        machines.start("traefik", machine)
-    # Before its store, a Traefik has its own files and no table.
+        machines.write("/etc/kvproxy/agent.env", block("# /etc/kvproxy/agent.env"), machine)
+        machines.write("/etc/kvproxy/agent.toml", agent_toml(kind, machine), machine)
+        machines.start(AGENT, machine)
+    # Before its store, an agent has a Traefik and no table.
     for machine in (1, 2, 3):
-        await until(lambda machine=machine: status(machines, machine, 8099, "/api/version"), "Traefik does not start")
-        assert await status(machines, machine, 8099, "/api/version") == 401
-        assert await status(machines, machine, 8000, "/_chp_healthz") == (503 if pushes else 404)
+        await until(lambda machine=machine: status(machines, machine, "/livez"), "the agent does not start")
+        assert await status(machines, machine, "/readyz") == 503
     for unit in STORES[kind]:
         for machine in (1, 2, 3):
             machines.start(unit, machine)
@@ -163,37 +157,29 @@ async def hub(machines: Machines, monkeypatch: pytest.MonkeyPatch, request: pyte
     await proxy.stop()
 
 
-def configure(machines: Machines, machine: int, kind: str, *, pushes: bool) -> None:
-    """Make the files of a Traefik with the page's commands."""
-    [commands, plugin] = [text for text in texts(PAGE, "console") if "traefik-config" in text]
-    places = {"traefik.toml": "/etc/traefik", "jupyterhub.toml": "/etc/traefik/dynamic", "traefik.env": "/etc/traefik"}
-    for line in commands.splitlines():
-        command, name = line.removeprefix("$ jhub-kvproxy ").split(" > ")
-        words = command.split()
-        if kind == "consul":
-            words.append(f"--ConsulBackend.url=http://{machines.address(machine)}:8500")
-        result = run(*words, cwd=machines.directory)
-        assert result.status == 0, result.err
-        machines.write(f"{places[name]}/{name}", result.out, machine)
-    if pushes:
-        home = machines.directory / str(machine)
-        result = run(*plugin.removeprefix("$ jhub-kvproxy ").split(), cwd=home)
-        assert result.status == 0, result.err
-        (home / "plugins-local").rename(home / "etc" / "traefik" / "plugins-local")
+def agent_toml(kind: str, machine: int) -> str:
+    """The file of the agent on this machine, with other times than the page's, for a load balancer that looks often."""
+    found = texts(PAGE, "toml")
+    [store] = [text for text in found if f'backend_class = "{kind}"' in text]
+    [ours] = [text for text in found if "[Agent]" in text]
+    [longer] = [text for text in found if "graceTimeOut" in text]
+    shorter = longer.replace('graceTimeOut = "10m"', 'requestAcceptGraceTimeout = "1500ms"')
+    store = store.replace("http://10.0.0.1:8500", f"http://10.0.0.{machine}:8500")
+    return store + ours + shorter + shorter.replace(".public.", ".api.")
 
 
-async def status(machines: Machines, machine: int, port: int, path: str) -> int:
-    """The status that a machine answers with; 0: nobody answers, or Traefik has not read its files."""
+async def status(machines: Machines, machine: int, path: str) -> int:
+    """The status that the agent of a machine answers with; 0: nobody answers."""
     async with aiohttp.ClientSession() as session:
         try:
-            async with session.get(f"http://{machines.address(machine)}:{port}{path}") as answer:
-                return answer.status if port == 8000 or answer.status != 404 else 0
+            async with session.get(f"http://{machines.address(machine)}:8098{path}") as answer:
+                return answer.status
         except aiohttp.ClientError:
             return 0
 
 
 async def is_healthy(machines: Machines, machine: int) -> bool:
-    return await status(machines, machine, 8000, "/_chp_healthz") == 200
+    return await status(machines, machine, "/readyz") == 200
 
 
 async def all_are_healthy(machines: Machines) -> None:
@@ -201,7 +187,7 @@ async def all_are_healthy(machines: Machines) -> None:
         await until(lambda machine=machine: is_healthy(machines, machine), f"replica {machine} is not healthy")
 
 
-@pytest.mark.parametrize("hub", [*STORES, "etcd, pushed"], indirect=True)
+@pytest.mark.parametrize("hub", STORES, indirect=True)
 async def test_three_replicas_set_up_as_the_page_says_serve_the_table(machines, hub):
     async with user_server("hub") as server:
         await hub.add_route("/", server, {})
@@ -211,22 +197,15 @@ async def test_three_replicas_set_up_as_the_page_says_serve_the_table(machines, 
             for machine in (1, 2, 3):
                 async with session.get(f"http://{machines.address(machine)}:8000/user/a/") as answer:
                     assert (await answer.json())["server"] == "hub"
-                async with session.get(f"http://{machines.address(machine)}:8099/api/overview") as answer:
-                    assert answer.status == 401
+        command = sys.executable, "-m", "jhub_kvproxy", "check"
+        checked = await asyncio.to_thread(run, *command, cwd=machines.directory)
+        assert " ".join(checked.split()).count("serves this table") == 3, checked
 
 
-@pytest.mark.parametrize("hub", ["etcd", "etcd, pushed"], indirect=True)
+@pytest.mark.parametrize("hub", ["etcd"], indirect=True)
 async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
     text = block("# /etc/haproxy/haproxy.cfg").replace("inter 1s", "inter 100ms").replace(":80\n", ":8000\n")
     text = text.replace("maxconn 20000", "maxconn 100")  # which is a matter of the machine's limits
-    for machine in (1, 2, 3):
-        # The page's times are for a load balancer that looks every second.
-        file = machines.directory / str(machine) / "etc" / "traefik" / "traefik.toml"
-        shown = file.read_text()
-        assert 'requestAcceptGraceTimeout = "10s"' in shown
-        machines.kill("traefik", machine)
-        file.write_text(shown.replace('"10s"', '"1500ms"'))
-        machines.start("traefik", machine)
     async with user_server("hub") as server:
         await hub.add_route("/", server, {})
         await all_are_healthy(machines)
@@ -256,8 +235,8 @@ async def test_an_exchange_of_all_traefiks_fails_no_request(machines, hub):
             await until(is_up, "the load balancer does not serve")
             visitors = [asyncio.create_task(visit(session)) for _ in range(5)]
             for machine in (1, 2, 3):
-                await asyncio.to_thread(machines.stop, "traefik", machine)
-                machines.start("traefik", machine)
+                await asyncio.to_thread(machines.stop, AGENT, machine)
+                machines.start(AGENT, machine)
                 await until(lambda machine=machine: is_healthy(machines, machine), "the new one is not healthy")
                 seen = len(statuses)
                 await until(lambda seen=seen: len(statuses) > seen + 100, "nobody is served")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import fcntl
 import grp
@@ -13,6 +14,7 @@ import sys
 import textwrap
 import threading
 import tomllib
+from contextlib import aclosing
 
 import pytest
 from hypothesis import given
@@ -98,11 +100,12 @@ def run(script, *arguments, **options):
 
 async def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     backend = await opened(tmp_path)
-    leftover = backend.directory / ".table.json.abc.tmp"
-    leftover.write_text("half")
-    await backend.close()
-    await (await opened(tmp_path)).load()
-    assert not leftover.exists()
+    file, workshop = backend.directory / ".table.json.abc.tmp", backend.directory / ".def.tmp"
+    workshop.mkdir()
+    for leftover in (file, workshop / "table.json"):
+        leftover.write_text("half")
+    await backend.apply(Batch({"routes/a": "1"}))
+    assert sorted(path.name for path in backend.directory.iterdir()) == ["lock", "table.json", "traefik"]
 
 
 async def test_a_full_disk_loses_nothing(backend):
@@ -187,9 +190,9 @@ async def test_a_group_may_read(tmp_path):
         backend.directory: 0o750,
         backend.traefik_file.parent: 0o750,
         backend.traefik_file: 0o640,
+        backend.table_file: 0o640,
     }.items():
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, group.gr_gid)
-    assert stat.S_IMODE(backend.table_file.stat().st_mode) == 0o600
 
 
 async def test_an_unknown_group_is_named(tmp_path):
@@ -278,8 +281,9 @@ async def test_a_held_lock_is_a_clear_error(tmp_path):
     with open(backend.directory / "lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BackendUnavailable, match=r"Another process has held .*/lock for 0\.1 s"):
-            await backend.load()
-    await backend.load()
+            await backend.apply(Batch({"routes/a": "1"}))
+        assert (await backend.load()).keys == {}
+    await backend.apply(Batch({"routes/a": "1"}))
 
 
 class StuckDisk:
@@ -381,29 +385,149 @@ async def test_a_table_without_permission_is_an_error(backend):
     assert f"The Hub's user may not use the routing table in {backend.directory}" in said
 
 
-async def test_changes_are_seen_when_the_clock_stands_still(backend, monkeypatch):
-    """A stand-in for kernels whose clock ticks every 4 ms: every file is as old as the one before it."""
-
-    def at_once(path, *arguments, **options):
-        write_atomically(path, *arguments, **options)
-        os.utime(path, ns=(10**18, 10**18))
-
-    monkeypatch.setattr(toml, "write_atomically", at_once)
+async def test_changes_are_seen_when_the_clock_stands_still(backend):
+    """Kernels' clocks may tick every 4 ms. Here, the table's file is from the future."""
+    await backend.apply(Batch({"routes/a": "first"}))
+    os.utime(backend.table_file, ns=(2**62, 2**62))
     other = TomlBackend(path=backend.path, prefix="hub")
+    times = [2**62]
     for burst in range(1, 8):  # the last of some files may get the inode that the first had
         for number in range(burst):
             await backend.apply(Batch({"routes/a": f"{burst}-{number}"}))
+            times.append(backend.table_file.stat().st_mtime_ns)
         assert (await other.load()).keys == {"routes/a": f"{burst}-{burst - 1}"}
+    assert times == sorted(set(times))
 
 
 async def test_a_watch_sees_what_happens_to_the_file(backend):
+    """What it cannot compare it does not tell of: whoever follows it loads, and learns what is wrong."""
     await backend.apply(Batch({"routes/a": "1"}))
-    watch = backend.watch()
-    await anext(watch)
-    backend.table_file.rename(backend.directory / "away")
-    await asyncio.wait_for(anext(watch), 60)
-    assert (await backend.load()).keys == {}
-    (backend.directory / "away").rename(backend.table_file)
-    await asyncio.wait_for(anext(watch), 60)
-    assert (await backend.load()).keys == {"routes/a": "1"}
-    await watch.aclose()
+    async with aclosing(backend.watch()) as watch:
+        assert await anext(watch) is None
+        backend.table_file.rename(backend.directory / "away")
+        assert await asyncio.wait_for(anext(watch), 60) is None
+        assert (await backend.load()).keys == {}
+        (backend.directory / "away").rename(backend.table_file)
+        assert await asyncio.wait_for(anext(watch), 60) == {"routes/a": "1"}
+        content = backend.table_file.read_bytes()
+        backend.table_file.write_bytes(content.replace(b"1", b"2"))
+        assert await asyncio.wait_for(anext(watch), 60) is None
+        with pytest.raises(BackendRejected):
+            await backend.load()
+        backend.table_file.write_bytes(content)
+        assert await asyncio.wait_for(anext(watch), 60) is None
+
+
+async def test_a_watch_tells_what_has_changed(backend, tmp_path):
+    other = await opened(tmp_path)
+    await other.apply(Batch({"routes/a": "1", "routes/b": "1", 'routes/",\n': '",\n'}))
+    async with aclosing(backend.watch()) as watch:
+        assert await anext(watch) is None
+        await other.apply(Batch({"routes/b": "2"}))
+        assert await anext(watch) is None, "who follows the watch has loaded nothing yet"
+        await backend.load()
+        for changes in (
+            {"routes/b": "3", "routes/c": "1"},
+            {"routes/a": None, "routes/c": "2"},
+            {"routes/c": None, "routes/b": None, 'routes/",\n': None},
+            {"routes/a": "1"},
+        ):
+            await other.apply(Batch(changes))
+            assert await anext(watch) == changes
+
+
+async def test_a_watch_tells_also_what_differs_only_from_what_was_loaded(backend, tmp_path):
+    """A key that has changed, and changed back since the watch looked, and was loaded in between."""
+    other = await opened(tmp_path)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with aclosing(backend.watch()) as watch:
+        assert await anext(watch) is None
+        for number in range(3):
+            await other.apply(Batch({"routes/a": "changed", "routes/b": "1"}))
+            await backend.load()
+            await other.apply(Batch({"routes/a": "1", "routes/b": None, "routes/c": f"{number}"}))
+            assert await anext(watch) == {"routes/a": "1", "routes/b": None, "routes/c": f"{number}"}
+        for number in range(5):  # so many that the watch remembers them no longer
+            await other.apply(Batch({"routes/a": f"{number}"}))
+            await backend.load()
+        assert await anext(watch) is None
+
+
+async def test_a_file_that_is_written_again_is_no_change(backend):
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with aclosing(backend.watch()) as watch:
+        await anext(watch)
+        await backend.load()
+        coming = asyncio.ensure_future(anext(watch))
+        write_atomically(backend.table_file, backend.table_file.read_bytes())
+        await asyncio.sleep(0.6)
+        await backend.apply(Batch({"routes/b": "1"}))
+        assert await coming == {"routes/b": "1"}
+
+
+READ = """
+    import asyncio, os, sys
+    from jhub_kvproxy import BackendError
+    from jhub_kvproxy_backends.toml import TomlBackend
+
+    async def main(path, group):
+        backend = TomlBackend(path=path, prefix="hub", read_only=True)
+        await asyncio.to_thread(int)  # all that needs importing, root's Python perhaps
+        if os.geteuid() == 0:  # root may read everything
+            os.setgroups([])
+            os.setegid(int(group))
+            os.seteuid(65534)
+        try:
+            await backend.open()
+            watch = backend.watch()
+            await anext(watch)
+            print(dict((await backend.load()).keys), flush=True)
+            print(await anext(watch), flush=True)
+            await watch.aclose()
+            await backend.close()
+        except BackendError as error:
+            print(f"{type(error).__name__}: {error}")
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def times_in(directory):
+    return {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in directory.rglob("*")}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_another_user_with_permission_to_read_reads(tmp_path):
+    for directory in (tmp_path, *tmp_path.parents):
+        if str(directory).startswith("/tmp/pytest"):
+            directory.chmod(0o755)
+    group = grp.getgrgid(1)
+    backend = await opened(tmp_path, group=group.gr_name)
+    backend.directory.parent.chmod(0o755)
+    await backend.apply(Batch({"routes/a": "1"}))
+    before = times_in(backend.directory)
+    reader = run(READ, backend.path, "1", stdout=subprocess.PIPE, text=True)
+    assert reader.stdout.readline() == "{'routes/a': '1'}\n"
+    assert times_in(backend.directory) == before
+    await backend.apply(Batch({"routes/a": None, "routes/b": "2"}))
+    assert ast.literal_eval(reader.communicate()[0]) == {"routes/a": None, "routes/b": "2"}
+    refused, _ = run(READ, backend.path, "2", stdout=subprocess.PIPE, text=True).communicate()
+    assert refused.startswith("BackendRejected: This user may not use the routing table in ")
+
+
+async def test_who_reads_only_makes_nothing_and_waits_for_the_hub(tmp_path):
+    reader = TomlBackend(path=str(tmp_path / "table"), prefix="hub", read_only=True)
+    for call in (reader.open, reader.load):
+        with pytest.raises(BackendUnavailable, match=r"There is no .*/table/hub yet; the Hub makes it"):
+            await call()
+    assert not list(tmp_path.iterdir())
+    hub = await opened(tmp_path)
+    await reader.open()
+    assert (await reader.load()).keys == {}
+    await hub.apply(Batch({"routes/a": "1", RULE.format("a"): "x"}))
+    hub.traefik_file.unlink()
+    assert len((await reader.load()).keys) == 2
+    assert not hub.traefik_file.exists()
+    await hub.remove()
+    with pytest.raises(BackendUnavailable):
+        await reader.load()

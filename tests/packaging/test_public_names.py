@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import sys
 from collections.abc import Iterable
 from configparser import ConfigParser
 from pathlib import Path
@@ -15,11 +14,11 @@ from prometheus_client import REGISTRY
 
 import jhub_kvproxy
 import jhub_kvproxy.testing
+from jhub_kvproxy.agent.options import Agent
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
-from jhub_kvproxy.testing import BackendSuite, TraefikSuite
+from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
 from tests.command import run
-from tests.shell import run as shell
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -30,7 +29,7 @@ SETUP.read(ROOT / "setup.cfg")
 OURS = [line.partition(" = ")[0] for line in SETUP["options.entry_points"]["jhub_kvproxy.backends"].split("\n") if line]
 #: For those who work on jhub-kvproxy.
 EXTRAS_OF_OURS = {"audit", "bench", "demo", "docs", "test"}
-SUITES = (BackendSuite, TraefikSuite)
+SUITES = (BackendSuite, OutageSuite, TraefikSuite)
 
 
 def rows(section: str, column: str = "") -> list[list[str]]:
@@ -116,7 +115,10 @@ def test_extras():
 
 def test_options():
     told = {names([cls])[0]: once(names([listed])) for cls, listed in rows("Options")}
-    there = {"KVProxy": set(KVProxy.class_own_traits(config=True, renamed_to=None))}
+    there = {
+        "KVProxy": set(KVProxy.class_own_traits(config=True, renamed_to=None)),
+        "Agent": set(Agent.class_own_traits(config=True)),
+    }
     for backend in map(find_backend, OURS):
         there[backend.__name__] = set(backend.class_trait_names(config=True, renamed_to=None))
     assert told == there
@@ -167,12 +169,6 @@ def test_exit_statuses():
         run(*words.split()).status for words in ("backends", "options no-such-backend", "backends --no-such-option")
     ]
     assert names(row[0] for row in rows("Commands", "exit status")) == [str(status) for status in seen]
-
-
-def test_options_of_the_agent():
-    help = shell(sys.executable, "-m", "jhub_kvproxy.activity", "--help")
-    [told] = re.findall(r"^`python -m jhub_kvproxy.activity` has the options (.*)$", PAGE, re.MULTILINE)
-    assert set(names([told])) == set(re.findall(r"--\w+", help)) - {"--help"}
 
 
 def test_requests():

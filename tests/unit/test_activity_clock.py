@@ -15,7 +15,7 @@ from jhub_kvproxy.activity.told import ToldActivity
 from jhub_kvproxy.activity.tracker import Activity
 from jhub_kvproxy.routing.described import described
 from jhub_kvproxy.routing.routes import Route
-from tests.unit.test_activity_faults import agent
+from tests.unit.test_activity_faults import agent, found_at
 
 LOG = logging.getLogger("activity")
 ROUTE = Route("/user/a/", "http://127.0.0.1:9", {})
@@ -30,7 +30,7 @@ def set_clock(monkeypatch):
 
 
 def new_activity(kind):
-    return ToldActivity(None, LOG) if kind is ToldActivity else Activity(None, [], "", LOG)
+    return ToldActivity(None, None, LOG) if kind is ToldActivity else Activity(None, None, LOG)
 
 
 @pytest.mark.parametrize("kind", [ToldActivity, Activity])
@@ -53,7 +53,8 @@ async def test_a_use_is_told_in_the_same_way_again(kind):
 
 async def test_what_an_agent_told_goes_with_the_time_of_day_too(set_clock):
     async with agent(json.dumps({ROUTE.target: 10 * HOUR}).encode()) as url:
-        activity = Activity(None, [url], "token", LOG)
+        activity = Activity(None, found_at(url), LOG)
+        activity._elsewhere.start()
         await activity._elsewhere.refresh([ROUTE.target])
     set_clock(-2 * HOUR)
     assert time.time() - 11 * HOUR < activity.last_use(ROUTE) < time.time() - 9 * HOUR
@@ -62,7 +63,8 @@ async def test_what_an_agent_told_goes_with_the_time_of_day_too(set_clock):
 async def test_an_agent_may_know_of_uses_before_this_machine_was_started():
     before = steady() + 10 * HOUR
     async with agent(json.dumps({ROUTE.target: before}).encode()) as url:
-        remote = Remote([url], "token", LOG)
+        remote = Remote(found_at(url), LOG)
+        remote.start()
         await remote.refresh([ROUTE.target])
     assert TimeOfDay().at(remote.last(ROUTE.target)) == pytest.approx(time.time() - before, abs=HOUR)
 

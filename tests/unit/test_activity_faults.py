@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from aiohttp import web
@@ -16,11 +17,18 @@ from jhub_kvproxy.activity.remote import Remote, idle_times
 from jhub_kvproxy.activity.sockets import ClosedConnections, peer_of
 from jhub_kvproxy.activity.targets import Targets
 from jhub_kvproxy.activity.uses import Uses
+from jhub_kvproxy.agents.client import AgentAPI
+from jhub_kvproxy.traefik.discovery import Discovery
 from tests.hub import until
 from tests.servers import Client, user_server
 
 LOG = logging.getLogger("activity")
 TARGET = "http://10.0.0.1:8888"
+
+
+def found_at(url):
+    """What makes what finds the agent at `url`."""
+    return lambda: Discovery([url], partial(AgentAPI, token="token"), LOG)
 
 
 @asynccontextmanager
@@ -47,20 +55,26 @@ async def agent(body):
 )
 async def test_an_agent_that_answers_nonsense_is_named_and_not_believed(body, caplog):
     async with agent(body) as url:
-        remote = Remote([url], "token", LOG)
+        remote = Remote(found_at(url), LOG)
+        remote.start()
         await remote.refresh([TARGET])
         assert remote.last(TARGET) == NEVER
-        assert f"The activity of the Traefik at {url} is not known: it does not answer as an agent does" in caplog.text
+        assert (
+            f"The activity of one Traefik is not known. The agent at {url} does not answer as an agent does"
+            in caplog.text
+        )
 
 
 def test_the_clock_of_an_agent_may_be_set_back():
-    assert idle_times(json.dumps({TARGET: -3600, "b": 2})) == {TARGET: 0.0, "b": 2.0}
+    assert idle_times(json.dumps({TARGET: -3600, "b": 2}).encode()) == {TARGET: 0.0, "b": 2.0}
 
 
 async def test_an_agent_with_a_name_that_cannot_be_one_is_named(caplog):
     url = f"http://{'a' * 64}.test:8098"
-    await Remote([url], "token", LOG).refresh([TARGET])
-    assert f"The activity of the Traefik at {url} is not known: its name" in caplog.text
+    remote = Remote(found_at(url), LOG)
+    remote.start()
+    await remote.refresh([TARGET])
+    assert f"The activity of one Traefik is not known. The agent at {url} cannot be reached" in caplog.text
 
 
 async def test_closed_connections_are_heard_of_after_a_fault(monkeypatch, caplog):

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from jhub_kvproxy.traefik import discovery
+from jhub_kvproxy.traefik.api import TraefikAPI
 from jhub_kvproxy.traefik.discovery import Discovery
 from tests.hub import until
 
@@ -34,7 +35,7 @@ async def test_a_change_that_cannot_be_taken_in_is_logged_and_told_again(address
         if len(heard) == 1:
             raise RuntimeError("a fault of ours")
 
-    places = Discovery(["http://traefik.test:8099"], "", "", LOG)
+    places = Discovery(["http://traefik.test:8099"], TraefikAPI, LOG)
     places.follow(changed, await places.find())
     try:
         addresses.append("10.0.0.3")
@@ -47,4 +48,4 @@ async def test_a_change_that_cannot_be_taken_in_is_logged_and_told_again(address
 
 async def test_a_name_that_cannot_be_one_is_a_replica_that_is_not_found():
     url = f"http://{'a' * 64}.test:8099"
-    assert [api.name for api in await Discovery([url], "", "", LOG).find()] == [url]
+    assert [api.name for api in await Discovery([url], TraefikAPI, LOG).find()] == [url]

@@ -88,8 +88,8 @@ async def site(delivery, traefik):
         "should_start": False,
         "traefik_api_urls": [traefik.url],
         "activity": True,
-        "activity_urls": [traefik.url],
-        "activity_token": "x",
+        "agent_urls": [traefik.url],
+        "agent_token": "x",
         "rest_api_port": api_port,
         "rest_api_token": "x",
     }
@@ -303,7 +303,7 @@ class Local:
 @pytest.mark.parametrize("error", [Surprise(), TypeError(), RouteNotReady("No."), asyncio.CancelledError()], ids=repr)
 @pytest.mark.parametrize("place", ["launch_of", "start", "check_versions", "wait"])
 async def test_a_start_that_fails_ends_what_it_started_and_nothing_else(site, monkeypatch, place, error):
-    hub = site.new(should_start=True, activity=False, activity_urls=[])
+    hub = site.new(should_start=True, activity=False, agent_urls=[])
     control = hub.control
     local = control.local = Local()
 
@@ -327,7 +327,7 @@ async def test_a_start_that_fails_ends_what_it_started_and_nothing_else(site, mo
 
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing_behind(site, monkeypatch):
-    hub, steps, is_done = site.new(should_start=True, activity=False, activity_urls=[]), 0, False
+    hub, steps, is_done = site.new(should_start=True, activity=False, agent_urls=[]), 0, False
     local = hub.control.local = Local()
 
     async def nothing(*_):
@@ -352,7 +352,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing_behind(sit
 
 
 async def test_a_stop_that_cannot_end_traefik_gives_up_the_lease(site, monkeypatch):
-    hub = site.new(should_start=True, activity=False, activity_urls=[])
+    hub = site.new(should_start=True, activity=False, agent_urls=[])
     hub.control.local = Local()
     await hub.get_all_routes()
     monkeypatch.setattr(hub.control.local, "stop", raises(OSError("It cannot be removed.")))
@@ -364,7 +364,7 @@ async def test_a_stop_that_cannot_end_traefik_gives_up_the_lease(site, monkeypat
 @pytest.mark.parametrize("end", ["close", "stop"])
 async def test_a_store_that_cannot_be_closed_does_not_keep_the_hub_alive(site, monkeypatch, caplog, end):
     """JupyterHub does not end after a stop() that fails."""
-    hub = site.new(should_start=True, activity=False, activity_urls=[])
+    hub = site.new(should_start=True, activity=False, agent_urls=[])
     hub.control.local = Local()
     await hub.get_all_routes()
     with monkeypatch.context() as patch:
@@ -376,7 +376,7 @@ async def test_a_store_that_cannot_be_closed_does_not_keep_the_hub_alive(site, m
 
 
 async def test_a_store_that_cannot_be_closed_does_not_hide_why_the_start_failed(site, monkeypatch):
-    hub = site.new(should_start=True, activity=False, activity_urls=[])
+    hub = site.new(should_start=True, activity=False, agent_urls=[])
     monkeypatch.setattr(control_module, "launch_of", raises(TraefikError("It is too old.")))
     with monkeypatch.context() as patch:
         patch.setattr(Store, "close", raises(BackendUnavailable("Its disk is read-only.")))

@@ -106,7 +106,7 @@ class Plugin:
         message = journal.message(self.served)
         if message is None:
             return None
-        body = json.loads(message.body(PLAIN))
+        body = json.loads(message.body(lambda _: PLAIN))
         if message.method == "PUT":
             self.table = {}
         else:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
 
 from jhub_kvproxy import BackendUnavailable, BatchRejected
-from jhub_kvproxy.routing.records import Table
+from jhub_kvproxy.routing.hub_options import HUB_OPTIONS
+from jhub_kvproxy.routing.records import REVISION, Table
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.store.lease import Lease
 from jhub_kvproxy.store.reconciler import Reconciler
-from jhub_kvproxy.testing import MemoryBackend
+from jhub_kvproxy.testing import MemoryBackend, flaky
+from jhub_kvproxy.traefik_routers.table import Routing, RoutingTable
 
 LOG = logging.getLogger("reconciler")
 
@@ -37,8 +40,8 @@ class Store(MemoryBackend):
 class Slow(Table):
     """Notes the threads that compute."""
 
-    def __init__(self, routes=()):
-        super().__init__(routes)
+    def __init__(self, routes=(), options=""):
+        super().__init__(routes, options)
         self.threads, self.may_go_on = [], threading.Event()
         self.may_go_on.set()
 
@@ -112,3 +115,86 @@ async def test_each_revision_is_told_once(stored):
     assert told
     assert len(told) == len(set(told))
     assert told[-1] == stored.revision.text
+
+
+def recorded(backend_class):
+    """One like it that notes what the store held at each revision; a revision of two contents is an error."""
+
+    class Recorded(backend_class):
+        contents: ClassVar[dict[str, dict[str, str]]] = {}
+
+        async def apply(self, batch):
+            try:
+                await super().apply(batch)
+            finally:
+                keys = dict(self._table.keys)
+                revision = keys.pop(REVISION, "")
+                assert self.contents.setdefault(revision, keys) == keys, revision
+
+    return Recorded
+
+
+@pytest.mark.parametrize("seconds", [60, 0], ids=["lease", "no_lease"])
+@pytest.mark.parametrize("then", ["nothing", "the same", "another"])
+async def test_a_revision_never_stands_for_two_contents(then, seconds):
+    """The outcome of a commit is unknown, and it was made: agents may serve it by its revision."""
+    backend = recorded(flaky(MemoryBackend))(name=uuid4().hex, prefix="hub")
+    stored = Reconciler(Table(), backend, Lease(backend, seconds, LOG), LOG)
+    await stored.check()
+    backend.faults.append("after")
+    with pytest.raises(BackendUnavailable):
+        await stored.put({route("a").name: route("a")}, False)
+    unknown = backend._table.keys[REVISION]
+    await stored.ensure()
+    if then != "nothing":
+        one = route("a" if then == "the same" else "b")
+        await stored.put({one.name: one}, False)
+    assert unknown in backend.contents
+    assert stored.revision.text == backend._table.keys[REVISION]
+
+
+async def test_what_another_hub_wrote_gets_no_number_that_was_used():
+    """A replica that serves the lost commit does not serve what was found later."""
+    backend = flaky(MemoryBackend, "", "", "after")(name=uuid4().hex, prefix="hub")
+    stored = Reconciler(Table(), backend, Lease(backend, 0, LOG), LOG)
+    await stored.check()
+    with pytest.raises(BackendUnavailable):
+        await stored.put({route("a").name: route("a")}, False)
+    unknown = backend._table.keys[REVISION]
+    backend._table.keys[REVISION] = "1-another.7"
+    await stored.check()
+    assert not stored.revision.is_reached_by(unknown)
+
+
+def with_options(options):
+    return Table(options=options)
+
+
+def for_traefik(_):
+    return RoutingTable(Routing.TREE)
+
+
+@pytest.mark.parametrize("found", ["", "older", "mine"])
+@pytest.mark.parametrize(("table", "kept"), [(with_options, "mine"), (with_options, ""), (for_traefik, "")])
+async def test_the_options_in_the_store_are_those_of_this_hub(table, kept, found):
+    backend = MemoryBackend(name=uuid4().hex, prefix="hub")
+    before = Reconciler(Table(options=found), backend, Lease(backend, 60, LOG), LOG)
+    await before.check()
+    await before.put({route("a").name: route("a")}, False)
+    await backend.release_lease()
+    revision = backend._table.keys[REVISION]
+
+    stored = Reconciler(table(kept), backend, Lease(backend, 60, LOG), LOG)
+    await stored.check()
+    assert backend._table.keys.get(HUB_OPTIONS, "") == kept
+    assert stored.table.routes.keys() == {route("a").name}
+    if found != kept:
+        assert stored.revision.text != revision
+
+    for damage in ("foreign", None):
+        if damage:
+            backend._table.keys[HUB_OPTIONS] = damage
+        else:
+            backend._table.keys.pop(HUB_OPTIONS, None)
+        await stored.check()
+        assert backend._table.keys.get(HUB_OPTIONS, "") == kept

@@ -12,7 +12,8 @@ from aiohttp import web
 from jhub_kvproxy import TraefikError
 from jhub_kvproxy.push import plugin
 from jhub_kvproxy.routing.records import REVISION_HEADER, REVISION_NAME
-from jhub_kvproxy.traefik.api import NoAnswer, TraefikAPI
+from jhub_kvproxy.traefik.api import TraefikAPI
+from jhub_kvproxy.traefik.endpoint import NoAnswer
 
 MIDDLEWARE = {"headers": {"customResponseHeaders": {REVISION_HEADER: "a.1"}}}
 #: Bodies that are no answer of Traefik's, whatever it was asked.

@@ -11,6 +11,8 @@ RULE = "traefik/http/routers/a/rule"
 
 
 class TestSqlite(BackendSuite, TraefikSuite):
+    stopped_holder_blocks = "SQLite waits for the locks of a process that is stopped."
+
     @pytest.fixture
     def backend(self, tmp_path):
         return SqliteBackend(path=str(tmp_path / "table"), prefix="hub")

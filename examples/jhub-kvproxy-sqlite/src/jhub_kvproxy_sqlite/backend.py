@@ -18,6 +18,7 @@ from jhub_kvproxy import (
     Batch,
     BatchRejected,
     Snapshot,
+    Told,
     in_thread,
     unflatten,
     write_atomically,
@@ -51,7 +52,7 @@ class SqliteBackend(Backend):
     again when it differs from the database.
     """
 
-    contract = 1
+    contract = 2
     provider = "file"
     lists_at_once = True
 
@@ -65,6 +66,7 @@ class SqliteBackend(Backend):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._lease = Lease(self.prefix)
+        self._times_closed = 0
 
     @property
     def database(self) -> Path:
@@ -75,18 +77,21 @@ class SqliteBackend(Backend):
         return self.database.with_name(self.root) / "routes.toml"
 
     async def open(self) -> None:
-        await self._in_thread(self._make)
+        await self._in_thread(self._load if self.read_only else self._make)
 
     async def close(self) -> None:
+        self._times_closed += 1  # ends the watches
         await self.release_lease()
 
     async def apply(self, batch: Batch) -> None:
+        self.check_writable()
         await self._in_thread(lambda: self._apply(batch.changes))
 
     async def load(self) -> Snapshot:
         return Snapshot(await self._in_thread(self._load))
 
     async def remove(self) -> None:
+        self.check_writable()
         await self._in_thread(self._remove)
 
     def traefik_provider_config(self) -> dict[str, Any]:
@@ -126,6 +131,8 @@ class SqliteBackend(Backend):
         """Return the table; write Traefik's file again if it differs."""
         with self._transaction() as database:
             keys = dict(database.execute("SELECT key, value FROM keys WHERE prefix = ?", (self.prefix,)))
+            if self.read_only:
+                return keys
             content = traefik_text(keys)
             if not self.traefik_file.exists() or self.traefik_file.read_bytes() != content:
                 # Traefik reads all files in its directory at each event there, so the temporary file stands elsewhere.
@@ -142,10 +149,13 @@ class SqliteBackend(Backend):
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """The only connection that may write to the database and the files; it commits at the end."""
-        uri = f"{self.database.as_uri()}?mode=rw"  # a missing database is an error, not an empty table
+        if self.read_only and not self.database.exists():
+            raise BackendUnavailable(f"There is no {self.database} yet; the Hub makes it when it starts.")
+        # A missing database is an error, not an empty table.
+        uri = f"{self.database.as_uri()}?mode={'ro' if self.read_only else 'rw'}"
         with closing(sqlite3.connect(uri, uri=True, timeout=self.timeout, isolation_level=None)) as database:
             database.execute("PRAGMA synchronous = EXTRA")  # any lower level may lose the last commit in a power cut
-            database.execute("BEGIN IMMEDIATE")
+            database.execute("BEGIN" if self.read_only else "BEGIN IMMEDIATE")
             with database:
                 yield database
 
@@ -161,20 +171,24 @@ class SqliteBackend(Backend):
         except OSError as error:
             raise BackendUnavailable(f"{self.database.parent} cannot be used: {error}.") from error
 
-    async def watch(self) -> AsyncGenerator[None]:
-        seen = await self._in_thread(self._version)
-        yield
-        while True:
-            while (now := await self._in_thread(self._version)) == seen:
+    async def watch(self) -> AsyncGenerator[Told | None]:
+        times_closed, seen = self._times_closed, await self._in_thread(self._version)
+        yield None
+        while times_closed == self._times_closed:
+            now = await self._in_thread(self._version)
+            if now == seen:
                 await asyncio.sleep(_WATCH_INTERVAL)
-            seen = now
-            yield
+            else:
+                seen = now
+                yield None
+        raise BackendUnavailable(f"{self.database} was closed.")
 
     def _version(self) -> Any:
         with self._transaction() as database:
             return database.execute("SELECT version FROM versions WHERE prefix = ?", (self.prefix,)).fetchone()
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
+        self.check_writable()
         await self._in_thread(lambda: self._acquire_lease(holder, ttl))
 
     def _acquire_lease(self, holder: str, ttl: float) -> None:

@@ -1,0 +1,1 @@
+"""What the way by agents costs, and whether it keeps its bounds."""

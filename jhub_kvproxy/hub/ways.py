@@ -1,0 +1,165 @@
+"""The three ways by which the table gets to the Traefiks, each with what it needs of the settings."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from ..agents.client import AgentAPI
+from ..agents.delivery import AgentDelivery
+from ..errors import TraefikError
+from ..options.settings import Delivery, Settings
+from ..push.delivery import PushDelivery
+from ..push.plugin import Answer
+from ..push.readiness import Readiness
+from ..push.replica import Replica
+from ..push.wire import form_of
+from ..routing.hub_options import HubOptions
+from ..routing.records import Table
+from ..routing.revision import Revision
+from ..routing.routes import Route
+from ..store.contract import Backend
+from ..store.lease import Lease
+from ..store.reconciler import Committed, Reconciler
+from ..store.writer import Writer
+from ..traefik.api import TraefikAPI
+from ..traefik.discovery import Discovery
+from ..traefik.upstream import TRANSPORT
+from ..traefik_routers.delivery import StoreDelivery
+from ..traefik_routers.provider import readable_by_traefik
+from ..traefik_routers.serving import Serving
+from ..traefik_routers.table import Routing, RoutingTable
+from ..traefik_routers.throttle import CommitThrottle
+
+
+class DeliveryWay(Protocol):
+    """Sees to it that the replicas serve what is committed, and knows when they do."""
+
+    @property
+    def answers(self) -> Mapping[Replica, Answer]:
+        """What the plugin of each replica serves, where one is."""
+
+    def committed(self, committed: Committed) -> None:
+        """This has been committed."""
+
+    def watch(self, replicas: Sequence[Replica]) -> None:
+        """These are the replicas from now on."""
+
+    async def confirm(self, revision: Revision, route: Route | None, timeout: float, *, is_new: bool) -> None:
+        """Wait until every replica that is up serves `revision`, and `route`, if that is given, with it.
+
+        `is_new` says whether `revision` has just been committed. Raises :class:`~jhub_kvproxy.errors.RouteNotReady`
+        after `timeout` seconds, or when a replica refuses `route`, and what the writer does.
+        """
+
+    async def close(self) -> None:
+        """End."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The table in the store, its writer, and what brings it to the replicas."""
+
+    stored: Reconciler
+    writer: Writer
+    delivery: DeliveryWay
+
+
+def lag_advice(delivery: Delivery) -> str:
+    """What to do about a replica that does not take in what is new."""
+    match delivery:
+        case Delivery.PUSH:
+            return "Look at its log."
+        case Delivery.AGENT:
+            return "Look at the log of its agent, which says what it serves, and whether it reaches the store."
+        case Delivery.STORE:
+            return (
+                "Look at its log, and whether it reaches the store. If the store was emptied or restored from a "
+                "backup, or etcd was started again after a user was added, start that Traefik again: it hears of no "
+                "change."
+            )
+
+
+def way_of(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
+    """What `settings` choose. Raises :class:`~jhub_kvproxy.errors.KVProxyError` if that cannot be."""
+    match settings.delivery:
+        case Delivery.PUSH:
+            return _by_push(settings, backend, lease, readiness, log)
+        case Delivery.AGENT:
+            return _by_agents(settings, backend, lease, readiness, log)
+        case Delivery.STORE:
+            return _by_store(settings, backend, lease, readiness, log)
+
+
+def required_traefiks(settings: Settings, log: Any) -> Discovery[TraefikAPI]:
+    """What finds the Traefiks that others start. Raises :class:`~jhub_kvproxy.errors.TraefikError` without a URL."""
+    if not settings.traefik_api_urls:
+        raise TraefikError(
+            "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
+            'such as ["http://127.0.0.1:8099"].'
+        )
+    make = partial(TraefikAPI, username=settings.traefik_api_username, password=settings.traefik_api_password)
+    return Discovery(settings.traefik_api_urls, make, log)
+
+
+def required_agents(settings: Settings, log: Any) -> Discovery[AgentAPI]:
+    """The same as :func:`agents_of` where nothing goes without agents."""
+    if settings.should_start:
+        raise TraefikError(
+            'KVProxy.delivery = "agent" is for Traefiks that the Hub does not start; set KVProxy.should_start = False.'
+        )
+    if not settings.agent_urls:
+        raise TraefikError(
+            'KVProxy.delivery is "agent", so KVProxy.agent_urls must name the agent beside each Traefik, such as '
+            '["http://10.0.0.1:8098"].'
+        )
+    return agents_of(settings, log)
+
+
+def agents_of(settings: Settings, log: Any) -> Discovery[AgentAPI]:
+    """What finds the agents. Raises :class:`~jhub_kvproxy.errors.TraefikError` if an option is missing or wrong."""
+    if settings.agent_urls and not settings.agent_token:
+        raise TraefikError(
+            "KVProxy.agent_urls needs the token of the agents: set KVPROXY_AGENT_TOKEN in the environment of the Hub, "
+            "or KVProxy.agent_token."
+        )
+    tls = None
+    if settings.agent_ca_file:
+        try:
+            tls = ssl.create_default_context(cafile=settings.agent_ca_file)
+        except OSError as error:
+            raise TraefikError(
+                f"KVProxy.agent_ca_file = {settings.agent_ca_file!r} cannot be used: {error.strerror or error}."
+            ) from error
+    return Discovery(settings.agent_urls, partial(AgentAPI, token=settings.agent_token, tls=tls), log)
+
+
+def _by_push(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
+    stored = Reconciler(Table(), backend, lease, log)
+    writer = Writer(stored)
+    policy, owns_replicas = settings.traefik.policy, settings.should_start
+    delivery = PushDelivery(policy, writer, lease, readiness, log, owns_replicas=owns_replicas)
+    return Way(stored, writer, delivery)
+
+
+def _by_agents(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
+    policy = settings.traefik.policy
+    options = HubOptions(policy, settings.claim).to_record()
+    stored = Reconciler(Table(options=options), backend, lease, log)
+    return Way(stored, Writer(stored), AgentDelivery(readiness, backend.prefix, form_of(policy), log))
+
+
+def _by_store(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
+    readable = readable_by_traefik(backend)
+    serving = Serving(settings.traefik.policy, TRANSPORT if settings.traefik.internal_ssl else "")
+    table = RoutingTable(Routing.TREE, serving=serving)
+    throttle = CommitThrottle(settings.rebuild_share, readiness)
+    stored = Reconciler(table, backend, lease, log, is_listed_at_once=readable.lists_at_once)
+    writer = Writer(stored, throttle)
+    delivery = StoreDelivery(
+        writer, throttle, readiness, log, provider=readable.provider, lists_at_once=readable.lists_at_once
+    )
+    return Way(stored, writer, delivery)
