@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,15 +20,30 @@ FILES = {"tests/conformance/mutants.py": mutants.CAUGHT, "tests/conformance/more
 CAUGHT = {mutant: caught for file in FILES.values() for mutant, caught in file.items()}
 
 
+#: They run in so many processes: those on a network mostly wait for a time limit.
+_PROCESSES = 6
+#: Seconds for all of them.
+pytestmark = pytest.mark.timeout(900)
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What pytest says of each mutant's test, in a process of its own and with pytest-asyncio in its mode `strict`."""
-    report = tmp_path_factory.mktemp("kit") / "report.xml"
+    """What pytest says of each mutant's test."""
+    directory = tmp_path_factory.mktemp("kit")
     tests = [
         f"{file}::Test{mutant.__name__}::test_{test}"
         for file, caught in FILES.items()
         for mutant, (test, _) in caught.items()
     ]
+    with ThreadPoolExecutor(_PROCESSES) as pool:
+        parts = pool.map(
+            lambda number: _outcomes(tests[number::_PROCESSES], directory / f"report-{number}.xml"), range(_PROCESSES)
+        )
+        return {mutant: message for part in parts for mutant, message in part.items()}
+
+
+def _outcomes(tests, report):
+    """The same of some `tests`, in a process of its own and with pytest-asyncio in its mode `strict`."""
     options = [
         "-q",
         "-p",
