@@ -21,7 +21,7 @@ CAUGHT = {mutant: caught for file in FILES.values() for mutant, caught in file.i
 
 
 #: They run in so many processes: those on a network mostly wait for a time limit.
-_PROCESSES = 6
+_PROCESSES = 3
 #: Seconds for all of them.
 pytestmark = pytest.mark.timeout(900)
 
