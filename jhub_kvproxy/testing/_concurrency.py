@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ..aio import cancel
 from ..errors import BackendError
 from ..store.contract import Backend, Batch
-from ._kit import Kit, Suite, asynchronous, batch_of
+from ._kit import Kit, Suite, asynchronous, batch_of, read_while
 from .block import longest_block
 
 _ROUNDS = 40
@@ -105,31 +104,12 @@ async def _read_while_writing(
     kit: Kit, keys: list[str], others: dict[str, str] | None = None, reads_at_least: int = 20
 ) -> None:
     """Write a number to all `keys`, again and again, while another object reads: all keys must have the same number."""
-    await kit.backend.apply(batch_of(0, *keys))
-    reader = await kit.opened()
-    reads = 0
 
-    async def write() -> None:
-        number = 0
-        while number < _ROUNDS or (reads < reads_at_least and not reading.done()):
-            number += 1
-            await kit.backend.apply(batch_of(number, *keys))
-            await asyncio.sleep(0)
+    def check(snapshot: dict[str, str]) -> None:
+        _assert_is_whole([snapshot.get(key) for key in keys], len(keys))
+        assert len(snapshot) == len(keys) + len(others or ()), "load() must return the whole table."
 
-    async def read() -> None:
-        nonlocal reads
-        while not writing.done():
-            snapshot = (await reader.load()).keys
-            _assert_is_whole([snapshot.get(key) for key in keys], len(keys))
-            assert len(snapshot) == len(keys) + len(others or ()), "load() must return the whole table."
-            reads += 1
-            await asyncio.sleep(0)
-
-    writing, reading = asyncio.create_task(write()), asyncio.create_task(read())
-    try:
-        await asyncio.gather(writing, reading)
-    finally:
-        await cancel([writing, reading])
+    await read_while(kit, lambda number: batch_of(number, *keys), check, _ROUNDS, reads_at_least)
 
 
 def _assert_is_whole(values: Iterable[object], count: int) -> None:

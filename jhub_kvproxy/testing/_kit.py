@@ -188,3 +188,32 @@ def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
 def batch_of(value: object, *keys: str) -> Batch:
     """A batch that writes `value` to each key."""
     return Batch(dict.fromkeys(keys, str(value)))
+
+
+async def read_while(
+    kit: Kit, batch: Callable[[int], Batch], check: Callable[[dict[str, str]], None], writes: int, reads: int
+) -> None:
+    """Apply `batch` of 0, 1, ... so many times at least, while another object reads, so many times at least."""
+    await kit.backend.apply(batch(0))
+    reader = await kit.opened()
+    done = 0
+
+    async def write() -> None:
+        number = 0
+        while number < writes or (done < reads and not reading.done()):
+            number += 1
+            await kit.backend.apply(batch(number))
+            await asyncio.sleep(0)
+
+    async def read() -> None:
+        nonlocal done
+        while not writing.done():
+            check(dict((await reader.load()).keys))
+            done += 1
+            await asyncio.sleep(0)
+
+    writing, reading = asyncio.create_task(write()), asyncio.create_task(read())
+    try:
+        await asyncio.gather(writing, reading)
+    finally:
+        await cancel([writing, reading])

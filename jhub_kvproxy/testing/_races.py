@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import ClassVar
@@ -13,7 +12,7 @@ import pytest
 from ..aio import cancel
 from ..errors import LeaseHeld, LeaseLost
 from ..store.contract import Backend, Batch, SupportsLease
-from ._kit import Kit, Suite, asynchronous, batch_of, in_time
+from ._kit import Kit, Suite, asynchronous, batch_of, in_time, read_while
 
 _MOVES, _LARGE_ROUNDS, _LEASES = 100, 5, 3
 #: Drivers send so many keys in several requests.
@@ -42,7 +41,7 @@ class RaceTests(Suite):
             assert len(places) == 1, f"{_HALF} What moves from one key to another was at {places or 'none'}."
             assert {table["routes/left"], table["routes/right"]} == {"1", "2"}, f"{_HALF} Two values were swapped."
 
-        await _read_while(kit, move, check, _MOVES, _MOVES // 3)
+        await read_while(kit, move, check, _MOVES, _MOVES // 3)
 
     @asynchronous
     async def test_a_reader_sees_large_batches_whole(self, kit: Kit) -> None:
@@ -53,7 +52,7 @@ class RaceTests(Suite):
             assert len(table) == len(keys), _HALF
             assert len(set(table.values())) == 1, _HALF
 
-        await _read_while(kit, lambda number: batch_of(number, *keys), check, _LARGE_ROUNDS, _LARGE_ROUNDS)
+        await read_while(kit, lambda number: batch_of(number, *keys), check, _LARGE_ROUNDS, _LARGE_ROUNDS)
 
     @asynchronous
     async def test_who_loses_the_lease_while_it_writes_writes_no_more(self, kit: Kit) -> None:
@@ -93,32 +92,3 @@ class RaceTests(Suite):
 
 def _large(backend: Backend) -> list[str]:
     return [f"routes/p.user.{number:05}" for number in range(min(_LARGE, backend.max_txn_ops or _LARGE))]
-
-
-async def _read_while(
-    kit: Kit, batch: Callable[[int], Batch], check: Callable[[dict[str, str]], None], writes: int, reads: int
-) -> None:
-    """Apply `batch` of 0, 1, ... so many times at least, while another object reads, so many times at least."""
-    await kit.backend.apply(batch(0))
-    reader = await kit.opened()
-    done = 0
-
-    async def write() -> None:
-        number = 0
-        while number < writes or (done < reads and not reading.done()):
-            number += 1
-            await kit.backend.apply(batch(number))
-            await asyncio.sleep(0)
-
-    async def read() -> None:
-        nonlocal done
-        while not writing.done():
-            check(dict((await reader.load()).keys))
-            done += 1
-            await asyncio.sleep(0)
-
-    writing, reading = asyncio.create_task(write()), asyncio.create_task(read())
-    try:
-        await asyncio.gather(writing, reading)
-    finally:
-        await cancel([writing, reading])
