@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from servers.calls import Gone
 from servers.disk import SmallDisk
 from servers.errors import Unavailable
+from servers.process import Process
 
 from .judging import Bound, Marks
 from .site import Site
@@ -236,22 +237,22 @@ async def _start_traefik(site: Site, marks: Marks) -> None:
 
 
 async def _agent_killed(site: Site, marks: Marks, times: Times) -> None:
-    agent = site.replicas[0].agent
-    assert agent
-    marks.fault = time.monotonic()
-    agent.kill()
-    await asyncio.sleep(times.outage / 2)
-    agent.launch()
-    marks.back = time.monotonic()
+    await _without_an_agent(site, marks, times, Process.kill, Process.launch)
 
 
 async def _agent_frozen(site: Site, marks: Marks, times: Times) -> None:
+    await _without_an_agent(site, marks, times, Process.freeze, Process.thaw)
+
+
+async def _without_an_agent(
+    site: Site, marks: Marks, times: Times, take: Callable[[Process], None], bring_back: Callable[[Process], None]
+) -> None:
     agent = site.replicas[0].agent
     assert agent
     marks.fault = time.monotonic()
-    agent.freeze()
+    take(agent)
     await asyncio.sleep(times.outage / 2)
-    agent.thaw()
+    bring_back(agent)
     marks.back = time.monotonic()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..aio import Backoff, Tasks, in_thread
+from ..aio import Tasks, in_thread
 from ..checksum import read_checked, with_checksum
 from ..files import write_atomically
 from ..notice import Notice
@@ -61,7 +62,7 @@ class Cache:
     async def _write_again_and_again(self) -> None:
         while True:
             await self._write()
-            await Backoff(_INTERVAL, _INTERVAL).rest()
+            await asyncio.sleep(_INTERVAL)
 
     async def _write(self) -> None:
         if not self._is_new:

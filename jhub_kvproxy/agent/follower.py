@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -90,7 +91,7 @@ class Follower:
                     yield told
         while True:
             yield None
-            await Backoff(_LOOK_INTERVAL, _LOOK_INTERVAL).rest()
+            await asyncio.sleep(_LOOK_INTERVAL)
 
     def _take(self, told: Told) -> bool:
         changed = self.table.take(told) if self._is_in_step else None

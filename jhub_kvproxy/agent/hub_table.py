@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..errors import RouteRejected
 from ..routing.hub_options import HUB_OPTIONS, HubOptions
-from ..routing.records import RECORDS, REVISION, SUM, changed_sum, revision_in, sum_of, sum_text
+from ..routing.records import RECORDS, REVISION, SUM, changed_sum, read_routes, revision_in, sum_of, sum_text
 from ..routing.revision import Revision
 from ..routing.routes import Route
 
@@ -98,19 +98,10 @@ def read_table(keys: Mapping[str, str], known: HubTable) -> HubTable:
     table = HubTable(dict(keys), {}, options)
     if known.revision and not table.is_whole:
         raise NoTable("it is not what its hub wrote there last, which the hub puts right when it notices")
-    for key, record in keys.items():
-        if not key.startswith(RECORDS):
-            continue
-        name = key.removeprefix(RECORDS)
-        if known.keys.get(key) == record and name in known.routes:
+    table.routes, table.damaged = read_routes(keys, known.keys, known.routes)
+    for name in (key.removeprefix(RECORDS) for key in table.damaged):
+        if name in known.routes:
             table.routes[name] = known.routes[name]
-            continue
-        try:
-            table.routes[name] = Route.from_record(record)
-        except RouteRejected as error:
-            table.damaged[key] = str(error)
-            if name in known.routes:
-                table.routes[name] = known.routes[name]
     return table
 
 

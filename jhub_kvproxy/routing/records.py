@@ -137,15 +137,27 @@ def read_records(keys: Mapping[str, str], known: AnyTable) -> tuple[AnyTable, di
 
     The table is of the kind of `known`. A route that `known` has just so stays the same object.
     """
-    routes, damaged = [], {}
+    routes, damaged = read_routes(keys, known.keys, known.routes)
+    return known.with_routes(routes.values()), damaged
+
+
+def read_routes(
+    keys: Mapping[str, str], known_keys: Mapping[str, str], known: Mapping[str, Route]
+) -> tuple[dict[str, Route], dict[str, str]]:
+    """The routes whose records stand in `keys`, by name, and what is wrong with each damaged record, by key.
+
+    A route of those `known` whose record is in `known_keys` just so stays the same object.
+    """
+    routes, damaged = {}, {}
     for key, record in keys.items():
         if not key.startswith(RECORDS):
             continue
-        if known.keys.get(key) == record:
-            routes.append(known.routes[key.removeprefix(RECORDS)])
+        name = key.removeprefix(RECORDS)
+        if known_keys.get(key) == record and name in known:
+            routes[name] = known[name]
             continue
         try:
-            routes.append(Route.from_record(record))
+            routes[name] = Route.from_record(record)
         except RouteRejected as error:
             damaged[key] = str(error)
-    return known.with_routes(routes), damaged
+    return routes, damaged

@@ -142,16 +142,6 @@ async def test_an_agent_that_knows_one_of_two_hubs_takes_nothing_from_the_other(
         assert await site.client.server("/user/c/") == "b"
 
 
-async def test_an_agent_without_cache_and_store_is_ready_if_traefik_has_a_table(site, others, backends):
-    hub = await writing(site, backends)
-    prefix = hub.backend.prefix
-    async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, asking):
-        await asking.until(await hub.put({"/user/a/": await site.server("a")}))
-    away = find_backend("etcd")(urls=["http://127.0.0.1:1"], timeout=0.2, prefix=prefix, read_only=True)
-    async with agent_for({prefix: away}, others.api_url, PASSWORD) as (_, asking):
-        await until(lambda: _is_ready(asking), "an agent beside a Traefik that serves is not ready")
-
-
 async def test_several_hubs_behind_one_traefik(site, others, backends):
     one = await writing(site, backends)
     two = await writing(site, backends, "-2", options=HubOptions(claim=Claim("/two/")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
 import pytest
 
@@ -13,8 +13,7 @@ from jhub_kvproxy.testing import Line
 from jhub_kvproxy_backends._etcd_watch import _stream
 from servers.etcd import EtcdServer, encode
 from tests.drivers import keys_of, numbered, opened
-
-PATIENCE = 60.0
+from tests.watches import PATIENCE, told, watching
 
 
 @pytest.fixture
@@ -27,18 +26,6 @@ def server(directory):
     """An etcd of its own, for tests that disturb it."""
     with EtcdServer(directory) as server:
         yield server
-
-
-@asynccontextmanager
-async def watching(backend):
-    async with aclosing(backend.watch()) as watch:
-        assert await told(watch) is None
-        yield watch
-
-
-async def told(watch):
-    async with asyncio.timeout(PATIENCE):
-        return await anext(watch)
 
 
 def forget(server, directory, copy=None):

@@ -13,16 +13,12 @@ from jhub_kvproxy.routing.records import REVISION, TRAEFIK_REVISION
 from jhub_kvproxy.routing.routes import Pattern
 from tests.hub import until
 from tests.plugin import told
-from tests.site import count_commits, is_served
+from tests.site import count_commits
 from tests.stores import on_every_store
 
 NAMES = ["a", "a/named", "ab", "%2B", "a%40b", "%E4%B8%AD", "%22%60", *(f"student{number}" for number in range(60))]
 PATHS = ["/", *(f"/user/{name}/" for name in NAMES)]
 HOSTS = ["/", *(f"{name}.example.org/user/x/" for name in ("a", "ab", "abc", *(f"student{n}" for n in range(40))))]
-
-
-async def not_served(site, path):
-    return not await is_served(site, path)
 
 
 @on_every_store

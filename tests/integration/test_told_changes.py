@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
@@ -13,10 +12,10 @@ from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend
 from tests.drivers import drivers, keys_of
 from tests.hub import until
+from tests.watches import told, watching
 
 KINDS = {"etcd": EtcdBackend, "consul": ConsulBackend, "redis": RedisBackend}
 FIXTURES = {"etcd": "etcd", "consul": "consul", "redis": "redis_server"}
-PATIENCE = 60.0
 
 
 @pytest.fixture(params=KINDS)
@@ -41,18 +40,6 @@ async def new(name, server):
             return backend
 
         yield opened
-
-
-@asynccontextmanager
-async def watching(backend):
-    async with aclosing(backend.watch()) as watch:
-        assert await told(watch) is None
-        yield watch
-
-
-async def told(watch):
-    async with asyncio.timeout(PATIENCE):
-        return await anext(watch)
 
 
 async def told_within(watch, keys):

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import urllib.request
-from contextlib import aclosing, asynccontextmanager
 
 from jhub_kvproxy import Batch
 from servers.consul import ConsulServer
 from tests.drivers import keys_of
-
-PATIENCE = 60.0
-
-
-@asynccontextmanager
-async def watching(backend):
-    async with aclosing(backend.watch()) as watch:
-        assert await told(watch) is None
-        yield watch
-
-
-async def told(watch):
-    async with asyncio.timeout(PATIENCE):
-        return await anext(watch)
+from tests.watches import told, watching
 
 
 async def told_after_nones(watch):
