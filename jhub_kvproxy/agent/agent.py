@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,8 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from ..aio import Tasks, in_thread
-from ..errors import KVProxyError
+from ..aio import in_thread
 from ..push import plugin
 from ..push.wire import pattern_of
 from ..routing.routes import Route
@@ -22,14 +18,14 @@ from ..traefik.api import TraefikAPI
 from .cache import Cache
 from .follower import Follower
 from .gauges import Gauges
+from .listening import listen
 from .merged import Merged
-from .server import Server, tls_of
+from .server import Server
 from .settings import AgentSettings
 from .states import States
 from .targets import TargetUses
 from .traefik_feed import TraefikFeed
 
-_RELOAD_INTERVAL = 10.0
 #: So many refused routes are named in the log at a time.
 _SHOWN = 5
 
@@ -140,55 +136,3 @@ class ActivityAgent:
         stack, self._stack = self._stack, None
         if stack:
             await stack.aclose()
-
-
-async def read_tls(settings: AgentSettings) -> ssl.SSLContext | None:
-    """For an agent that speaks TLS; None if it does not. Raises :class:`~jhub_kvproxy.errors.KVProxyError`."""
-    try:
-        return await in_thread(tls_of, settings.tls_cert, settings.tls_key)
-    except OSError as error:
-        files = f"Agent.tls_cert ({settings.tls_cert}) and Agent.tls_key ({settings.tls_key})"
-        raise KVProxyError(f"{files} cannot be used: {error}.") from error
-
-
-async def listen(stack: AsyncExitStack, server: Server, settings: AgentSettings, log: Any) -> None:
-    """Have `server` listen until `stack` is closed, with a certificate that is read again when its files change."""
-    place = f"{settings.ip}:{settings.port} (Agent.ip, Agent.port)"
-    seen = await in_thread(_times, settings)
-    tls = await read_tls(settings)
-    stack.push_async_callback(server.close)
-    try:
-        await server.start(settings.ip, settings.port, tls)
-    except OSError as error:
-        raise KVProxyError(f"The agent cannot listen at {place}: {error.strerror or error}.") from error
-    if tls:
-        tasks = Tasks(log)
-        stack.push_async_callback(tasks.close)
-        tasks.keep(lambda: _reload(tls, settings, seen, log), "watching the agent's certificate")
-
-
-async def _reload(tls: ssl.SSLContext, settings: AgentSettings, seen: list[int], log: Any) -> None:
-    """Load the files into `tls` whenever their times are others than those `seen` before."""
-    while True:
-        await asyncio.sleep(_RELOAD_INTERVAL)
-        before, seen = seen, await in_thread(_times, settings)
-        if seen == before:
-            continue
-        try:
-            # On trial first: a certificate whose key does not fit takes the key away that is there.
-            await in_thread(tls_of, settings.tls_cert, settings.tls_key)
-            await in_thread(tls.load_cert_chain, settings.tls_cert, settings.tls_key or None)
-            log.info("The agent uses what is new in Agent.tls_cert")
-        except OSError as error:
-            log.error("Agent.tls_cert and Agent.tls_key cannot be used, and the agent keeps what it has: %s", error)
-
-
-def _times(settings: AgentSettings) -> list[int]:
-    return [_time(name) for name in (settings.tls_cert, settings.tls_key) if name]
-
-
-def _time(file: str) -> int:
-    try:
-        return os.stat(file).st_mtime_ns
-    except OSError:
-        return 0

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..traefik.api import TraefikAPI
 from ..traefik.ports import check_free
-from .agent import ActivityAgent, Agent, read_tls
+from .agent import ActivityAgent, Agent
 from .configuration import AgentConfiguration
+from .listening import read_tls
 
 if TYPE_CHECKING:
     from .local_traefik import LocalTraefik

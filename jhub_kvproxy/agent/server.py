@@ -125,12 +125,3 @@ class Server:
 
 def _refusal(status: int, why: str) -> web.Response:
     return web.json_response({"error": why}, status=status)
-
-
-def tls_of(cert: str, key: str) -> ssl.SSLContext | None:
-    """For an agent that speaks TLS; None without `cert`. Raises OSError, or ssl.SSLError for files that do not fit."""
-    if not cert:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key or None)
-    return context

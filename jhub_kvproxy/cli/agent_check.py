@@ -10,8 +10,8 @@ from pathlib import Path
 
 import aiohttp
 
-from ..agent.agent import read_tls
 from ..agent.configuration import AgentConfiguration
+from ..agent.listening import read_tls
 from ..aio import in_thread, to_the_end
 from ..errors import KVProxyError
 from ..push import plugin
