@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak audit docs clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak audit docs image image-lock clean
 .NOTPARALLEL:
 
 help:
@@ -28,6 +28,9 @@ help:
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
 	@echo 'make audit             asks the public databases whether anything installed has known holes'
 	@echo 'make docs              the documentation, into docs/_build/html'
+	@echo 'make image             the image of the agent, with podman, buildah or docker, whichever is here'
+	@echo '                       (make image IMAGE=registry.example.org/jhub-kvproxy:mine)'
+	@echo 'make image-lock        takes the newest packages into the image'
 	@echo 'make clean             removes what the others made'
 	@echo
 	@echo "PYTHON=python3.12 and HUB='jupyterhub==5.*' choose others than $(PYTHON) and $(HUB);"
@@ -101,6 +104,13 @@ audit: $(VENV)/.has-audit
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html
+
+IMAGE =
+image:
+	@tools/image $(IMAGE)
+
+image-lock: $(VENV)/.has-test
+	@$(BIN)/python tools/lock_image.py
 
 clean:
 	rm -rf .venv* build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

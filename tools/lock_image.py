@@ -33,7 +33,9 @@ def runtime_requirements() -> list[Requirement]:
     """What an agent needs: for each of our drivers, and for a Traefik of its own."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    drivers = {line.partition("=")[0].strip() for line in _lines(setup["options.entry_points"]["jhub_kvproxy.backends"])}
+    drivers = {
+        line.partition("=")[0].strip() for line in _lines(setup["options.entry_points"]["jhub_kvproxy.backends"])
+    }
     extras = setup["options.extras_require"]
     wanted = [setup["options"]["install_requires"], *(extras[name] for name in extras if name in drivers | {"traefik"})]
     requirements = [Requirement(line) for text in wanted for line in _lines(text)]

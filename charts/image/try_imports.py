@@ -7,7 +7,6 @@ import importlib.util
 import pkgutil
 
 import jhub_kvproxy
-import jhub_kvproxy_backends
 
 #: The hub's, or for those who write drivers; an agent imports none of it.
 _NOT_THE_AGENTS = ("hub", "testing", "cli")
@@ -15,7 +14,7 @@ _NOT_THE_AGENTS = ("hub", "testing", "cli")
 _AGENTS = ("jhub_kvproxy.cli.app", "jhub_kvproxy.cli.agent", "jhub_kvproxy.cli.agent_check")
 
 
-def _modules() -> list[str]:
+def modules() -> list[str]:
     # Not walk_packages, which would import those that are left out.
     packages = [f"jhub_kvproxy.{found.name}" for found in pkgutil.iter_modules(jhub_kvproxy.__path__)]
     ours = [name for name in packages if name.rpartition(".")[2] not in (*_NOT_THE_AGENTS, "__main__")]
@@ -30,5 +29,5 @@ def _modules() -> list[str]:
 if __name__ == "__main__":
     if importlib.util.find_spec("jupyterhub"):
         raise SystemExit("JupyterHub is installed here, which an agent does not need.")
-    for module in _modules():
+    for module in modules():
         importlib.import_module(module)
