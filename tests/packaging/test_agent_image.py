@@ -21,7 +21,7 @@ CONTAINERFILE = (ROOT / "Containerfile").read_text().replace("\\\n", " ")
 COPIED = [
     name for words in re.findall(r"^COPY (?!--from)(.*)$", CONTAINERFILE, re.MULTILINE) for name in words.split()[:-1]
 ]
-#: What the image's own modules and JupyterHub's are; the first stand beside the locked packages, the latter must not.
+#: The image has its own beside the locked packages; Python's environments bring the other.
 OURS = {"jhub-kvproxy", "setuptools"}
 
 
@@ -55,7 +55,7 @@ def test_the_lock_is_what_setup_cfg_asks_for_with_hashes(lock, requirements):
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes), name
 
 
-def test_the_agent_and_the_drivers_import_nothing_but_what_is_locked(tmp_path):
+def test_the_agent_and_the_drivers_import_nothing_but_what_is_locked():
     code = (
         "import sys; sys.modules['jupyterhub'] = None; sys.path.insert(0, sys.argv[1]);"
         "import try_imports; [__import__(name) for name in try_imports.modules()]; print(*sys.modules)"
