@@ -117,5 +117,5 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment with the extra that the name ends in; made again when what it is made from changes.
-$(VENV)/.has-%: setup.cfg pyproject.toml tools/setup
+$(VENV)/.has-%: setup.cfg pyproject.toml tools/setup tools/kubernetes
 	@tools/setup '$(PYTHON)' $(VENV) '$(HUB)' $* && touch $@

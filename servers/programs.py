@@ -25,6 +25,7 @@ _HOW = {
     "wrk": "on Debian: apt-get install wrk",
     "nginx": "on Debian: apt-get install nginx-light",
     "haproxy": "on Debian: apt-get install haproxy",
+    "go": "on Debian: apt-get install golang-go",
     "etcd": "on Debian: apt-get install etcd-server",
     "etcdctl": "on Debian: apt-get install etcd-client",
     "pebble": "on Debian: apt-get install pebble",
