@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ..errors import BackendError
 from ..store.contract import Backend, Batch
-from ._kit import Kit, Suite, asynchronous, batch_of, read_while
+from ._kit import Kit, Suite, assert_same, asynchronous, batch_of, read_while
 from .block import longest_block
 
 _ROUNDS = 40
@@ -30,7 +30,8 @@ class ConcurrencyTests(Suite):
         with longest_block() as filling:
             await kit.fill(others)
         with longest_block() as loading:
-            assert (await kit.backend.load()).keys == others, "A large table must come back whole."
+            loaded = (await kit.backend.load()).keys
+        assert_same(loaded, others, "A large table must come back whole.")
         print(f"The event loop was blocked for {loading.seconds:.3f} s at most while {_MANY} keys were loaded,")
         print(f"and for {filling.seconds:.3f} s while they were applied.")
         keys = ["routes/!first", "routes/p.user.03000-", "routes/~last"]

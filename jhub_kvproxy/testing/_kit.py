@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AsyncExitStack
 from functools import wraps
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
@@ -25,6 +26,10 @@ PATIENCE = 60.0
 #: Seconds after which a test that still runs is ended, and says where it waited.
 TEST_LIMIT = 600.0
 _INTERVAL = 0.02
+#: So many keys, and about so many characters of each value, does the error of two tables show.
+_SHOWN = 5
+_SHORT = Repr()
+_SHORT.maxstring = 200
 
 
 async def until(condition: Callable[[], Any], why: str) -> None:
@@ -63,6 +68,25 @@ async def ended(task: asyncio.Task[Any], what: str) -> None:
             f"{what} must end when it is cancelled. In Python 3.11, asyncio.wait_for may swallow a cancellation: use "
             "asyncio.timeout, or jhub_kvproxy.in_thread for threads."
         )
+
+
+def assert_same(found: Mapping[str, str], expected: Mapping[str, str], rule: str) -> None:
+    """Assert that two tables are equal; if not, the error shows `rule`, and the first keys that differ.
+
+    On CI, pytest compares all lines of a plain ``assert found == expected``: minutes, if thousands of keys differ.
+    """
+    __tracebackhide__ = True
+    differing = sorted(
+        (key for key in {*found, *expected} if not (key in found and key in expected and found[key] == expected[key])),
+        key=str,
+    )
+    if differing:
+        first = [f"{_SHORT.repr(key)} is {_held(found, key)}, not {_held(expected, key)}" for key in differing[:_SHOWN]]
+        raise AssertionError(f"{rule} Keys that differ: {len(differing)}. {'; '.join(first)}")
+
+
+def _held(table: Mapping[str, str], key: str) -> str:
+    return _SHORT.repr(table[key]) if key in table else "absent"
 
 
 def options_of(backend: Backend) -> dict[str, Any]:
@@ -114,10 +138,10 @@ class Kit:
         If not, the error shows `rule`, the rule of the contract that is broken.
         """
         backend = backend or self.backend
-        loaded = dict((await backend.load()).keys)
-        assert loaded == expected, rule or "load() must return what was applied, byte for byte, and nothing more."
+        loaded = (await backend.load()).keys
+        assert_same(loaded, expected, rule or "load() must return what was applied, byte for byte, and nothing more.")
         raw = await self.raw(backend)
-        assert raw == expected, f"{rule or 'load() must return what is in the store.'} (seen by read_raw)"
+        assert_same(raw, expected, f"{rule or 'load() must return what is in the store.'} (seen by read_raw)")
 
     def can_hold(self, text: str) -> bool:
         """Whether `text` has only characters that the store can hold."""

@@ -12,7 +12,7 @@ import pytest
 from ..aio import cancel
 from ..errors import LeaseHeld, LeaseLost
 from ..store.contract import Backend, Batch, SupportsLease
-from ._kit import Kit, Suite, asynchronous, batch_of, in_time, read_while
+from ._kit import Kit, Suite, assert_same, asynchronous, batch_of, in_time, read_while
 
 _MOVES, _LARGE_ROUNDS, _LEASES = 100, 5, 3
 #: Drivers send so many keys in several requests.
@@ -82,9 +82,11 @@ class RaceTests(Suite):
                 await in_time(writing, "apply() must raise LeaseLost when another has the lease.")
             finally:
                 await cancel([writing])
-            assert (await second.load()).keys == table, (
+            assert_same(
+                (await second.load()).keys,
+                table,
                 "The store must check the lease in the transaction of the change: nothing may be written once another "
-                "has the lease, also by an apply() that began before."
+                "has the lease, also by an apply() that began before.",
             )
             await second.release_lease()
             await first.release_lease()

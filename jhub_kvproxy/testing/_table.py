@@ -11,7 +11,7 @@ from ..errors import BackendError, BatchRejected
 from ..store.contract import Batch
 from ._data import RECORD, difficult_keys, difficult_values
 from ._errors import secret_traits
-from ._kit import Kit, Suite, asynchronous, batch_of
+from ._kit import Kit, Suite, assert_same, asynchronous, batch_of
 
 #: A route has up to seven keys, and a batch holds the revision beside it.
 _FEWEST_OPS = 8
@@ -135,9 +135,7 @@ class TableTests(Suite):
                 keys = dict.fromkeys(names, char * (room // len(char.encode())))
                 await kit.backend.apply(Batch(keys))
                 rule = "apply() must accept max_txn_bytes of keys (without prefix) and values, in UTF-8."
-                loaded = dict((await kit.backend.load()).keys)
-                assert loaded.keys() == keys.keys(), rule
-                assert all(loaded[key] == value for key, value in keys.items()), rule  # no diff of megabytes
+                assert_same((await kit.backend.load()).keys, keys, rule)
                 await kit.backend.apply(Batch(dict.fromkeys(names)))
 
     @asynchronous

@@ -47,3 +47,23 @@ async def test_a_task_that_swallows_its_cancellation_is_named(monkeypatch):
     with pytest.raises(AssertionError, match=r"watch\(\) must end when it is cancelled"):
         await _kit.ended(task, "watch()")
     assert task.done()
+
+
+def test_large_tables_that_differ_are_told_in_short():
+    """A plain assert of them takes pytest minutes on CI."""
+    found = {f"routes/{number:04}": "x" * 10_000 for number in range(6000)}
+    expected = {**dict.fromkeys(found, "y" * 10_000), "routes/more": "1"}
+    _kit.assert_same(found, dict(found), "Tables are equal.")
+    with pytest.raises(AssertionError) as raised:
+        _kit.assert_same(found, expected, "Tables are equal.")
+    message = str(raised.value)
+    assert message.startswith("Tables are equal. Keys that differ: 6001. 'routes/0000' is 'xxx")
+    assert len(message) < 5000
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [({}, "'a' is absent, not '1'"), ({"a": "1", "b": None}, "'b' is None, not absent")]
+)
+def test_a_key_that_is_absent_is_told(found, said):
+    with pytest.raises(AssertionError, match=f"Keys that differ: 1. {said}"):
+        _kit.assert_same(found, {"a": "1"}, "Tables are equal.")
