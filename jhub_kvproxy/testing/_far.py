@@ -56,7 +56,7 @@ class Outages:
             backend = self.kit.new(near.prefix, **{**self._through(line.host, line.port), **traits})
             try:
                 if is_opened:
-                    await backend.open()
+                    await self.repeated(backend.open, "open()")
                 yield Far(line, backend, near)
             finally:
                 await line.mend()
@@ -94,13 +94,22 @@ class Outages:
     async def repeated(self, call: Callable[[], Awaitable[T]], what: str) -> T:
         """What `call` returns when it is made until it raises no BackendUnavailable."""
 
+        failures: list[BackendUnavailable] = []
+
         async def repeat() -> T:
             while True:
-                with suppress(BackendUnavailable):
+                try:
                     return await call()
+                except BackendUnavailable as error:
+                    failures[:] = [error]
                 await asyncio.sleep(0.02)
 
-        return await self.within(repeat(), f"After an outage, the driver must be usable: {what}")
+        try:
+            return await self.within(repeat(), f"When nothing is broken, the driver must be usable: {what}")
+        except AssertionError as error:
+            if failures:
+                raise AssertionError(f"{error} It raised {failures[-1]!r}.") from failures[-1]
+            raise
 
     async def loaded(self, far: Far) -> dict[str, str]:
         """The table as the far object loads it, after an outage."""
@@ -120,10 +129,14 @@ class Outages:
 
     async def steps(self, name: str, call: Callable[[Far], Awaitable[object]], *, is_opened: bool = True) -> range:
         """The numbers of the requests that `call` sends when nothing breaks."""
-        async with self.far(f"{name}-0", is_opened=is_opened) as far:
-            before = far.line.requests
-            await call(far)
-            return range(1, far.line.requests - before + 1)
+
+        async def counted() -> range:
+            async with self.far(f"{name}-0", is_opened=is_opened) as far:
+                before = far.line.requests
+                await call(far)
+                return range(1, far.line.requests - before + 1)
+
+        return await self.repeated(counted, "a call")
 
 
 class FarSuite(Suite):

@@ -39,6 +39,8 @@ class Line:
         #: The request to hold, or whose answer to hold: its number, or bytes that it contains; -1: none.
         self._request_to_hold: int | bytes = -1
         self._answer_to_hold: int | bytes = -1
+        #: The connection on which something is held, or was.
+        self._holder: _Connection | None = None
         self._is_held = asyncio.Event()
         self._may_go_on = asyncio.Event()
         self._is_delivered = asyncio.Event()
@@ -121,6 +123,7 @@ class Line:
 
     def _forget_what_is_held(self) -> None:
         self._request_to_hold = self._answer_to_hold = -1
+        self._holder = None
         for event in (self._is_held, self._may_go_on, self._is_delivered):
             event.clear()
 
@@ -144,7 +147,8 @@ class Line:
             self._connections.discard(connection)
             writer.transport.abort()
 
-    async def _hold(self) -> None:
+    async def _hold(self, holder: _Connection) -> None:
+        self._holder = holder
         self._is_held.set()
         await self._may_go_on.wait()
 
@@ -196,7 +200,7 @@ class _Connection:
             if (place := line._place(self._number, data)) is not None:
                 far_writer.write(data[:place])
                 data = data[place:]
-                await line._hold()
+                await line._hold(self)
             if not data:
                 break
             far_writer.write(data)
@@ -209,11 +213,11 @@ class _Connection:
             data = await _read(far_reader)
             await self._pass()
             if self._number == line._answer_to_hold:
-                await line._hold()
+                await line._hold(self)
             self._is_answered = True
             if data:
                 writer.write(line._rewrite(data))
-            if self._number in (line._request_to_hold, line._answer_to_hold) and (line._may_go_on.is_set() or not data):
+            if line._holder is self and (line._may_go_on.is_set() or not data):
                 line._is_delivered.set()
             if not data:
                 break

@@ -14,7 +14,7 @@ class TestRedis(BackendSuite, OutageSuite, TraefikSuite):
         name = f"hub-{uuid4().hex}"
         with redis_server.client() as self._client:
             self._client.acl_setuser(name, enabled=True, nopass=True, keys=["*"], channels=["*"], categories=["+@all"])
-            yield RedisBackend(url=redis_server.url, prefix=name, username=name, password="x")
+            yield RedisBackend(url=redis_server.url, prefix=name, username=name, password="x", timeout=60)
             self._client.acl_deluser(name)
 
     async def forbid(self, backend):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jhub_kvproxy.testing import Line, in_time, until
+from jhub_kvproxy.testing import Line, _kit, in_time, until
 from servers.ports import free_port
 
 
@@ -184,3 +184,34 @@ async def test_requests_are_late_and_answers_are_rewritten(echo):
 async def test_a_server_that_is_not_there():
     async with Line("127.0.0.1", free_port()) as line:
         await gone(await connected(line))
+
+
+async def test_what_is_held_is_delivered_to_a_server_that_answers_late(monkeypatch):
+    """A client may send before all answers have come. The rest of what it sent follows what was held."""
+    monkeypatch.setattr(_kit, "PATIENCE", 5.0)
+    answers: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"a")
+        writer.write(b"A")
+        await reader.readuntil(b"b")
+        answers.put_nowait(writer)
+        await reader.readuntil(b"d")
+        writer.write(b"CD")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, Line(*server.sockets[0].getsockname()) as line:
+        client = await connected(line)
+        client.writer.write(b"ab")
+        assert await client.reader.readexactly(1) == b"A"
+        line.hold_request(1)
+        client.writer.write(b"c")
+        await in_time(line.held(), "the request is held")
+        (await answers.get()).write(b"B")
+        assert await client.reader.readexactly(1) == b"B"
+        client.writer.write(b"d")
+        await in_time(line.deliver(), "what was held is delivered")
+        assert await client.reader.readexactly(2) == b"CD"
+        client.writer.close()
