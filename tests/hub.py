@@ -36,7 +36,7 @@ c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.default_url = "/lab"
 c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
 """
-PATIENCE = 60
+PATIENCE = 120
 INTERVAL = 0.2
 
 
@@ -258,7 +258,7 @@ async def answers(url: str) -> bool:
 
 
 async def until(condition: Any, why: str) -> None:
-    """Wait for `condition`, a function or coroutine function; AssertionError with `why` after a minute."""
+    """Wait for `condition`, a function or coroutine function; AssertionError with `why` after two minutes."""
     deadline = time.monotonic() + PATIENCE
     while True:
         result = condition()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
-
 from servers.ports import free_port
 from servers.traefik import Traefik
 from tests.hub import Hub, browsing, until
@@ -17,42 +15,32 @@ LEAVE_ALL = ("--JupyterHub.cleanup_servers=False", "--JupyterHub.cleanup_proxy=F
 
 
 @on_every_store
-async def test_a_user_runs_code_and_nothing_but_the_table_is_left(tmp_path, store):
+async def test_users_work_on_while_the_hub_is_away_and_nothing_but_the_table_is_left(tmp_path, store):
     async with Hub(tmp_path, store.config_lines) as hub:
-        await hub.start()
+        await hub.start(*LEAVE_ALL)
         async with browsing(hub.url, "alice") as alice:
             await alice.spawn()
             async with alice.kernel() as kernel:
-                assert await kernel.execute("1 + 1") == "2"
+                assert await kernel.execute("x = 40; x") == "40"
                 assert len(hub.processes()) >= 4, "hub, Traefik, JupyterLab, kernel"
+                traefik = hub.traefik_pid
+                for times, (end, next_start) in enumerate([(Hub.kill, LEAVE_ALL), (Hub.stop, ())], 1):
+                    await end(hub)
+                    assert await kernel.execute(f"x + {times}") == str(40 + times)
+                    await hub.start(*next_start)
+                    assert hub.traefik_pid == traefik
+                    assert hub.log.count(f"Adopting the running Traefik with pid {traefik}") == times
+                    assert await kernel.execute(f"x - {times}") == str(40 - times)
+                    assert await alice.server_answers()
+        async with browsing(hub.url, "bob") as bob:
+            await bob.spawn()
+            assert await bob.server_answers()
         await hub.stop()
         await until(lambda: not hub.processes(), "the hub left processes behind")
         assert not (tmp_path / "kvproxy-run").exists()
         left = sorted(path.name for path in (tmp_path / "table").rglob("*") if path.is_file())
         assert left == (["lock", "table.json"] if store.name == "toml" else [])
         assert "Unclosed" not in hub.log
-
-
-@on_every_store
-@pytest.mark.parametrize("end", [Hub.stop, Hub.kill])
-async def test_users_work_on_while_the_hub_is_away(tmp_path, store, end):
-    async with Hub(tmp_path, store.config_lines) as hub:
-        await hub.start(*LEAVE_ALL)
-        async with browsing(hub.url, "alice") as alice:
-            await alice.spawn()
-            async with alice.kernel() as kernel:
-                assert await kernel.execute("x = 41; x") == "41"
-                traefik = hub.traefik_pid
-                await end(hub)
-                assert await kernel.execute("x + 1") == "42"
-                await hub.start()
-                assert hub.traefik_pid == traefik
-                assert f"Adopting the running Traefik with pid {traefik}" in hub.log
-                assert await kernel.execute("x + 2") == "43"
-                assert await alice.server_answers()
-        async with browsing(hub.url, "bob") as bob:
-            await bob.spawn()
-            assert await bob.server_answers()
 
 
 async def test_a_killed_traefik_is_replaced(tmp_path):
