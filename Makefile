@@ -59,8 +59,10 @@ plugin:
 	    elif [ -n "$$CI" ]; then echo "There is no Go, which tests the plugin."; exit 1; \
 	    else echo "There is no Go, so the plugin's own tests are skipped."; fi
 
+# Tests mostly wait, so there are more processes than the two cores of CI. In the order of testpaths: large files first,
+# and at the end small ones, which keep all processes busy.
 tests: $(VENV)/.has-test
-	$(call step,pytest) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(call step,pytest) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Seconds, for all tests together.
 FUZZ = 300
