@@ -39,7 +39,7 @@ class KubernetesAPI:
         self.timeout = timeout
         self._access = access
         self._role = role
-        self._http = HTTPServers("kubernetes", [access.url], timeout=timeout, tls=access.tls)
+        self._http = HTTPServers("Kubernetes", [access.url], timeout=timeout, tls=access.tls)
         self._token = ""
         self._token_time = float("-inf")
 
