@@ -19,8 +19,10 @@ from jhub_kvproxy_backends._kubernetes_names import SLOTS, agent_rules, name_of,
 from jhub_kvproxy_backends.kubernetes import KubernetesBackend
 from servers.certificates import Authority
 from servers.kubernetes import KubernetesServer
+from tests.command import USES_KVPROXY, fill, run
 from tests.drivers import drivers, keys_of, numbered
 from tests.kubernetes import Account
+from tests.stores import Store
 from tests.watches import told, watching
 
 PREFIX = "hub"
@@ -256,6 +258,24 @@ async def test_a_restart_of_the_api_server(tmp_path, monkeypatch):
                 with suppress(BackendUnavailable):
                     keys = await keys_of(backend)
             assert keys["routes/a"] in ("1", "2")
+
+
+def test_check_leaves_the_table_as_it_was(kubernetes, tmp_path):
+    store = Store("kubernetes", kubernetes.traits)
+    fill(store.config, 2)
+    namespace = json.loads(Path(store.traits["kubeconfig"]).read_text())["contexts"][0]["context"]["namespace"]
+
+    def found():
+        objects = kubernetes.objects(namespace)
+        return objects.keys(), head_module.table({}, head_module.head_in(objects[name_of(store.prefix)]))
+
+    before = found()
+    assert before[1]
+    file = tmp_path / "hub_config.py"
+    file.write_text(f"{USES_KVPROXY}c.KVProxy.prefix = {store.prefix!r}\n{store.config_lines}")
+    result = run("check", "--config", file)
+    assert (result.status, result.err) == (0, ""), result
+    assert found() == before
 
 
 class TestAccess:
