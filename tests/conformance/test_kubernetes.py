@@ -1,4 +1,4 @@
-"""The driver for Kubernetes is what the contract says, on real API servers, with the documented Role and no more."""
+"""The driver for Kubernetes is what the contract says, on a real API server, with the documented Role and no more."""
 
 from __future__ import annotations
 
@@ -45,9 +45,3 @@ class KubernetesSuite(BackendSuite, OutageSuite):
 
 class TestKubernetes(KubernetesSuite):
     pass
-
-
-class TestOldestKubernetes(KubernetesSuite):
-    @pytest.fixture
-    def server(self, oldest_kubernetes):
-        return oldest_kubernetes
