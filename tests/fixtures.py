@@ -10,6 +10,7 @@ import pytest
 from servers.consul import ConsulServer
 from servers.errors import Missing
 from servers.etcd import EtcdServer
+from servers.kubernetes import KubernetesServer
 from servers.redis import RedisServer
 
 
@@ -49,4 +50,18 @@ def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesServer]:
+    """The newest API server here. Tests share a namespace by its `traits`, or make their own."""
+    with KubernetesServer(tmp_path_factory.mktemp("kubernetes")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oldest_kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesServer]:
+    """An API server of the oldest version that we support."""
+    with KubernetesServer(tmp_path_factory.mktemp("oldest-kubernetes"), which="oldest") as server:
         yield server

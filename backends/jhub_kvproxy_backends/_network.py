@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import time
@@ -140,6 +141,7 @@ class HTTPServers:
         backoff = Backoff(0.05, 1.0, spread=0.5)
         while True:
             refusals = []
+            asked_pause = 0.0
             for url in list(self.urls):
                 failure: Exception | None = None
                 try:
@@ -152,15 +154,18 @@ class HTTPServers:
                     elif not (again or _is_unsent(error)):
                         raise BackendUnavailable(words + ".") from error
                 else:
-                    if not (again and is_transient(answer)) or time.monotonic() > deadline - backoff.next:
+                    if not (again and is_transient(answer)):
+                        return answer
+                    asked_pause = max(asked_pause, retry_after(answer))
+                    if time.monotonic() > deadline - max(backoff.next, asked_pause):
                         return answer
                     words = f"{self._name} at {url} answered {answer.status}"
                     self._prefer_others(url)
             if len(refusals) == len(self.urls):
                 raise BackendRejected(refusals[0]) from failure
-            if time.monotonic() + backoff.next > deadline:
+            if time.monotonic() + max(backoff.next, asked_pause) > deadline:
                 raise BackendUnavailable(f"{words}. Tried for {self._timeout:g} s ({self._option}).") from failure
-            await backoff.rest()
+            await asyncio.sleep(max(backoff.grow(), asked_pause))
 
     async def _ask_one(
         self, method: str, url: str, path: str, deadline: float, again: bool, options: dict[str, Any]
@@ -177,6 +182,14 @@ class HTTPServers:
     def _prefer_others(self, url: str) -> None:
         self.urls.remove(url)
         self.urls.append(url)
+
+
+def retry_after(answer: Answer) -> float:
+    """Seconds that a server asks us to wait, by Retry-After; 0 if it does not say."""
+    try:
+        return max(float(answer.headers.get("Retry-After", 0)), 0.0)
+    except ValueError:  # a date, which no store sends
+        return 0.0
 
 
 class _BrokenOff(aiohttp.ClientError):

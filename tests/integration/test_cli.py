@@ -17,7 +17,7 @@ from tests.command import USES_KVPROXY, Result, ended, fill, install, run, start
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND = r"(?m)^```console\n\$ jhub-kvproxy (.*)\n((?:.*\n)*?)```$"
-OURS = ["consul", "etcd", "redis", "toml"]
+OURS = ["consul", "etcd", "kubernetes", "redis", "toml"]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,9 @@ def test_our_backends():
     result = run("backends")
     assert (result.status, result.err) == (0, "")
     rows = [line.split() for line in result.out.splitlines()[1:]]
+    providers = {"toml": "file", "kubernetes": "no"}
     assert [row[:4] for row in rows] == [
-        [name, "jhub-kvproxy", __version__, "file" if name == "toml" else name] for name in OURS
+        [name, "jhub-kvproxy", __version__, providers.get(name, name)] for name in OURS
     ]
     [toml] = [entry for entry in run("backends", "--json").json["backends"] if entry["name"] == "toml"]
     assert toml == {

@@ -1,0 +1,11 @@
+"""The same on the oldest API server; a file of its own, so that the two run beside each other."""
+
+import pytest
+
+from tests.conformance.test_kubernetes import KubernetesSuite
+
+
+class TestOldestKubernetes(KubernetesSuite):
+    @pytest.fixture
+    def server(self, oldest_kubernetes):
+        return oldest_kubernetes
