@@ -37,7 +37,6 @@ from tests.charts import (
 )
 from tests.command import run
 
-
 SNAPSHOTS = Path(__file__).with_name("chart_snapshots")
 UPDATES = os.environ.get("KVPROXY_UPDATE") == "1"
 SCHEMA = json.loads(chart_options.SCHEMA_FILE.read_text())
