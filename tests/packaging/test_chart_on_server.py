@@ -8,26 +8,10 @@ import pytest
 
 from servers.helm import MAJORS
 from servers.json_api import Refused
+from tests.api_objects import try_to_make
 from tests.charts import CHART, OURS, RELEASE, helm, objects, render, slug
 
 MINIMAL = "z2jh: {release: jupyterhub}"
-PATHS = {
-    "ConfigMap": "api/v1/{}/configmaps",
-    "Service": "api/v1/{}/services",
-    "ServiceAccount": "api/v1/{}/serviceaccounts",
-    "Deployment": "apis/apps/v1/{}/deployments",
-    "HorizontalPodAutoscaler": "apis/autoscaling/v2/{}/horizontalpodautoscalers",
-    "NetworkPolicy": "apis/networking.k8s.io/v1/{}/networkpolicies",
-    "PodDisruptionBudget": "apis/policy/v1/{}/poddisruptionbudgets",
-    "Role": "apis/rbac.authorization.k8s.io/v1/{}/roles",
-    "RoleBinding": "apis/rbac.authorization.k8s.io/v1/{}/rolebindings",
-}
-
-
-def try_to_make(server, namespace, found):
-    """Have the server check an object as if it were made. Raises Refused."""
-    path = PATHS[found["kind"]].format(f"namespaces/{namespace}")
-    server.ask("POST", f"/{path}?dryRun=All&fieldValidation=Strict", found)
 
 
 @pytest.fixture(scope="module")
