@@ -154,7 +154,7 @@ def test_a_pod_has_the_time_to_end(values):
     [
         {"KVProxy": {"timeout": 10, "response_headers": {"X-A": 'a "b" \\ \n é', "X.B": ""}, "tls_ciphers": []}},
         {"KVProxy": {"access_log": "-", "activity": True, "redirect_http_to": 443, "proxy_timeout": 0.5}},
-        {"Agent": {"port": 9000, "cache": "/run/kvproxy/other.json"}},
+        {"Agent": {"port": 9000, "cache": "/var/lib/kvproxy/other.json"}},
         {"KVProxy": {"extra_static_config": {"entryPoints": {"public": {"http2": {"maxConcurrentStreams": 100}}}}}},
     ],
     ids=json.dumps,

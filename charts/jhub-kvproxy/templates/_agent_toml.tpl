@@ -19,7 +19,7 @@
 {{- $_ := set $points . (dict "transport" (dict "lifeCycle" $cycle)) }}
 {{- end }}
 {{- $_ := set $proxy "extra_static_config" (dict "entryPoints" $points) }}
-{{- $agent := dict "ip" "" "hubs" $prefixes "cache" "/run/kvproxy/table.json" }}
+{{- $agent := dict "ip" "" "hubs" $prefixes "cache" "/var/lib/kvproxy/table.json" }}
 {{- mustMergeOverwrite (dict "JupyterHub" $hub "KVProxy" $proxy "Agent" $agent) (deepCopy .Values.config) | toJson }}
 {{- end }}
 
