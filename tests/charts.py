@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from servers.errors import Missing
 from servers.helm import find_helm
 from tests.pages import DOCS, ROOT, blocks
 
@@ -121,8 +121,8 @@ def agent_toml(found: Iterable[Object]) -> str:
 
 
 def z2jh_chart() -> Path:
-    """The directory of z2jh's chart, which is not a part of this repository. Raises Missing."""
+    """The directory of z2jh's chart. Without it the test is skipped, in CI too: nothing here can install it."""
     place = os.environ.get("Z2JH_CHART", "")
     if not place:
-        raise Missing("Z2JH_CHART is not set, the directory of z2jh's chart")
+        pytest.skip("Z2JH_CHART is not set, the directory of z2jh's chart")
     return Path(place)

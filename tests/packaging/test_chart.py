@@ -19,6 +19,7 @@ from jhub_kvproxy import __version__
 from jhub_kvproxy.agent.agent_file import read_configuration
 from jhub_kvproxy.agent.configuration import configured
 from jhub_kvproxy.traefik.life_cycle import draining_seconds
+from jhub_kvproxy_backends._kubernetes_names import agent_rules, hub_rules, name_of
 from servers.helm import MAJORS
 from tests import chart_options
 from tests.charts import (
@@ -26,6 +27,7 @@ from tests.charts import (
     NAMESPACE,
     OURS,
     README,
+    RELEASE,
     Z2JH_VALUES,
     agent_toml,
     helm,
@@ -113,6 +115,36 @@ def test_a_container_may_do_nothing_but_its_work(values):
         assert context["readOnlyRootFilesystem"]
         assert not context["allowPrivilegeEscalation"]
         assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@on_every_helm
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "jupyterhub",
+        "a",
+        "x" * 40,
+        "x" * 41,
+        "Research Hub",
+        "-x-",
+        "hub/of/physics",
+        "ünï",
+        "é",
+        "a" * 30 + "/" + "b" * 30,
+    ],
+)
+def test_roles_are_those_of_the_backend(major, prefix):
+    found = objects(render(major, yaml.safe_dump({"z2jh": {"release": "x"}, "hubs": [{"prefix": prefix}]})))
+    hub, agent = (
+        [each for each in found if each["kind"] == "Role" and is_hubs(each) == which] for which in (True, False)
+    )
+    table = name_of(prefix)
+    assert [each["rules"] for each in hub] == [hub_rules(table)]
+    assert [each["rules"] for each in agent] == [agent_rules(table)]
+
+
+def is_hubs(role):
+    return role["metadata"]["name"] != RELEASE
 
 
 @pytest.fixture

@@ -100,14 +100,14 @@ def test_roles_permit_what_they_are_for_and_no_more(kubernetes):
 
     assert hub.may("POST", "configmaps", message=named("kvproxy-jupyterhub"))
     assert hub.may("POST", "leases", message=named("kvproxy-jupyterhub"))
-    assert not agent.may("POST", "configmaps", message=named("kvproxy-jupyterhub-0"))
+    assert not agent.may("POST", "configmaps", message=named("kvproxy-jupyterhub.0"))
     for caller in (hub, agent):
         assert caller.may("GET", "configmaps", "kvproxy-jupyterhub")
-        assert caller.may("GET", "configmaps", "kvproxy-jupyterhub-15")
+        assert caller.may("GET", "configmaps", "kvproxy-jupyterhub.15")
         assert caller.may("GET", "configmaps", "?fieldSelector=metadata.name=kvproxy-jupyterhub")
         assert not caller.may("GET", "configmaps")
         assert not caller.may("GET", "configmaps", "other")
-        assert not caller.may("GET", "configmaps", "kvproxy-jupyterhub-16")
+        assert not caller.may("GET", "configmaps", "kvproxy-jupyterhub.16")
     assert not hub.may("DELETE", "configmaps", "other")
     assert not agent.may("PUT", "configmaps", "kvproxy-jupyterhub", named("kvproxy-jupyterhub"))
     assert not agent.may("DELETE", "configmaps", "kvproxy-jupyterhub")
