@@ -129,7 +129,7 @@ async def test_pods_serve_what_the_hub_routes_and_go_on_without_it(cluster):
         try:
             await hub.add_route("/user/alice/", target, {"user": "alice"})
             for pod in pods:
-                assert (await Client(pod.port).get("/user/alice/"))[1]["name"] == "alice"
+                assert await Client(pod.port).server("/user/alice/") == "alice"
             assert await are(200)
             checked = pods[0].check()
             assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -139,4 +139,4 @@ async def test_pods_serve_what_the_hub_routes_and_go_on_without_it(cluster):
         new = stack.enter_context(Pod(cluster))
         pods = [new]
         await until(lambda: are(200), "a new pod gets no table without a hub")
-        assert (await Client(new.port).get("/user/alice/"))[1]["name"] == "alice"
+        assert await Client(new.port).server("/user/alice/") == "alice"
