@@ -5,6 +5,7 @@ The agents run on this machine, as the pods would: with the tokens of the pods' 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import yaml
 from traitlets.config import Config
 
 from jhub_kvproxy.agents.protocol import READY
+from jhub_kvproxy.aio import in_thread
 from jhub_kvproxy.hub.proxy import KVProxy
 from servers.ports import free_port
+from tests import command
 from tests.charts import CHART, RELEASE, Z2JH_VALUES, helm
 from tests.hub import heed_signals, kill_processes_of, until
 from tests.servers import Client, user_server
@@ -108,15 +111,23 @@ def cluster(kubernetes, tmp_path, monkeypatch):
     return Cluster(kubernetes, tmp_path)
 
 
-def hub_of(cluster, pods):
-    """The proxy of a hub with the values for z2jh."""
+def config_of_hub(cluster, pods):
+    """The options of a hub with the values for z2jh."""
     config = Config(yaml.safe_load(Z2JH_VALUES.read_text())["hub"]["config"])
     config.KVProxy.agent_urls = [pod.url for pod in pods]
     config.KubernetesBackend.kubeconfig = cluster.kubeconfig("hub")
-    return KVProxy(public_url="http://127.0.0.1:8000/", config=config)
+    return config
 
 
-async def test_pods_serve_what_the_hub_routes_and_go_on_without_it(cluster):
+def check_of_hub(config, directory):
+    """The steps of ``jhub-kvproxy check`` in the hub's pod."""
+    (directory / "jupyterhub_config.json").write_text(json.dumps(config))
+    result = command.ended(command.start("check", "--config", "jupyterhub_config.json", cwd=directory))
+    assert result.status == 0, result.out + result.err
+    return result.steps
+
+
+async def test_pods_serve_what_the_hub_routes_and_go_on_without_it(cluster, tmp_path):
     async with AsyncExitStack() as stack:
         pods = [stack.enter_context(Pod(cluster)) for _ in range(2)]
 
@@ -124,15 +135,18 @@ async def test_pods_serve_what_the_hub_routes_and_go_on_without_it(cluster):
             return all([(await pod.readiness())[0] == status for pod in pods])
 
         await until(lambda: are(503), "the agents do not start, or are ready without a table")
-        hub = hub_of(cluster, pods)
+        config = config_of_hub(cluster, pods)
+        hub = KVProxy(public_url="http://127.0.0.1:8000/", config=config)
         target = await stack.enter_async_context(user_server("alice"))
         try:
             await hub.add_route("/user/alice/", target, {"user": "alice"})
             for pod in pods:
                 assert await Client(pod.port).server("/user/alice/") == "alice"
             assert await are(200)
-            checked = pods[0].check()
+            checked = await in_thread(pods[0].check)
             assert checked.returncode == 0, checked.stdout + checked.stderr
+            steps = await in_thread(check_of_hub, config, tmp_path)
+            assert steps.count("ok traefik") == len(pods)
         finally:
             await hub.stop()
         # A pod that is new while no hub runs.
