@@ -12,6 +12,7 @@ PATHS = {
     "ServiceAccount": "api/v1/{}/serviceaccounts",
     "Deployment": "apis/apps/v1/{}/deployments",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/{}/horizontalpodautoscalers",
+    "Ingress": "apis/networking.k8s.io/v1/{}/ingresses",
     "NetworkPolicy": "apis/networking.k8s.io/v1/{}/networkpolicies",
     "PodDisruptionBudget": "apis/policy/v1/{}/poddisruptionbudgets",
     "Role": "apis/rbac.authorization.k8s.io/v1/{}/roles",

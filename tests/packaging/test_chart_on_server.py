@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from servers.helm import MAJORS
 from servers.json_api import Refused
 from tests.api_objects import try_to_make
 from tests.charts import CHART, OURS, RELEASE, helm, objects, render, slug
+from tests.pages import HOW_TO, blocks
 
 MINIMAL = "z2jh: {release: jupyterhub}"
 
@@ -23,6 +25,19 @@ def namespace(kubernetes):
 def test_the_server_takes_each_object(values, kubernetes, namespace):
     for found in objects(render(4, values.text, namespace=namespace)):
         try_to_make(kubernetes, namespace, found)
+
+
+def test_the_server_takes_the_ingress_which_leads_to_the_service_for_users(kubernetes, namespace):
+    [block] = blocks("yaml", "# ingress.yaml", [HOW_TO / "kubernetes.md"])
+    ingress = yaml.safe_load(block.text)
+    try_to_make(kubernetes, namespace, ingress)
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    [service] = [each for each in objects(render(4, MINIMAL)) if is_named(each, "Service", backend["name"])]
+    assert backend["port"]["name"] in [port["name"] for port in service["spec"]["ports"]]
+
+
+def is_named(found, kind, name):
+    return (found["kind"], found["metadata"]["name"]) == (kind, name)
 
 
 def test_the_server_refuses_a_field_that_does_not_exist(kubernetes, namespace):
@@ -47,7 +62,7 @@ def test_helm_installs_upgrades_and_removes_it(major, kubernetes):
     assert f"3 proxies start in the namespace {namespace}" in notes
     assert "helm upgrade hub jupyterhub/jupyterhub" in notes
     before = kubernetes.ask("GET", deployment)["spec"]
-    changes = ["--reuse-values", "--set", "replicas=5", "--set", "config.KVProxy.timeout=60"]
+    changes = ["--reset-then-reuse-values", "--set", "replicas=5", "--set", "config.KVProxy.timeout=60"]
     installed(major, kubernetes, namespace, "upgrade", RELEASE, CHART, *changes)
     after = kubernetes.ask("GET", deployment)["spec"]
     assert (before["replicas"], after["replicas"]) == (3, 5)
