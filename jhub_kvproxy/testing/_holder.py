@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import pickle
 import signal
 import sys
 import time
@@ -65,7 +65,7 @@ async def holder_of(backend: Backend, ttl: float) -> AsyncIterator[Holder]:
     holder = Holder(process)
     try:
         assert process.stdin
-        process.stdin.write(pickle.dumps(order))
+        process.stdin.write(json.dumps(order).encode())
         process.stdin.close()
         yield holder
     finally:
@@ -97,4 +97,4 @@ async def _hold(module: str, name: str, traits: dict[str, Any], ttl: float) -> N
 
 def main() -> None:
     """The process."""
-    asyncio.run(_hold(*pickle.load(sys.stdin.buffer)))
+    asyncio.run(_hold(*json.load(sys.stdin)))

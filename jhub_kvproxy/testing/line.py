@@ -168,29 +168,29 @@ class _Connection:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry until the client has gone, and the server has closed the connection."""
-        requests: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        await _together(self._receive(reader, requests), self._reach(requests, writer))
+        sent: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        await _together(self._receive(reader, sent), self._reach(sent, writer))
 
-    async def _reach(self, requests: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+    async def _reach(self, sent: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
         await self._pass()
         far_reader, far_writer = await asyncio.open_connection(*self._line._server)
         try:
-            await _together(self._send(requests, far_writer), self._answer(far_reader, writer))
+            await _together(self._send(sent, far_writer), self._answer(far_reader, writer))
         finally:
             far_writer.transport.abort()
 
-    async def _receive(self, reader: asyncio.StreamReader, requests: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _receive(self, reader: asyncio.StreamReader, sent: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
         while data := await _read(reader):
-            requests.put_nowait((loop.time() + self._line.delay, data))
+            sent.put_nowait((loop.time() + self._line.delay, data))
         self.is_with_client = False
-        requests.put_nowait((loop.time() + self._line.delay, _END))
+        sent.put_nowait((loop.time() + self._line.delay, _END))
 
-    async def _send(self, requests: asyncio.Queue[tuple[float, bytes]], far_writer: asyncio.StreamWriter) -> None:
+    async def _send(self, sent: asyncio.Queue[tuple[float, bytes]], far_writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         line = self._line
         while True:
-            due, data = await requests.get()
+            due, data = await sent.get()
             await asyncio.sleep(due - loop.time())
             await self._pass()
             if data and self._is_answered:
