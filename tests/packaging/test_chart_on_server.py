@@ -60,7 +60,7 @@ def test_helm_installs_upgrades_and_removes_it(major, kubernetes):
     deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/{RELEASE}"
     notes = installed(major, kubernetes, namespace, "install", RELEASE, CHART, "--set", "z2jh.release=hub")
     assert f"3 proxies start in the namespace {namespace}" in notes
-    assert "helm upgrade hub jupyterhub/jupyterhub" in notes
+    assert "helm install hub jupyterhub/jupyterhub" in notes
     before = kubernetes.ask("GET", deployment)["spec"]
     changes = ["--reset-then-reuse-values", "--set", "replicas=5", "--set", "config.KVProxy.timeout=60"]
     installed(major, kubernetes, namespace, "upgrade", RELEASE, CHART, *changes)
@@ -80,9 +80,13 @@ def test_notes_say_what_to_do_next(values, kubernetes, tmp_path):
     file.write_text(values.text)
     notes = installed(4, kubernetes, namespace, "install", RELEASE, CHART, "--values", file)
     if values.name == "z2jh":
-        assert "-f z2jh-values.yaml" in notes
+        assert "-f charts/z2jh-values.yaml" in notes
+        assert "name the image as here: jhub-kvproxy:" in notes
     else:
         assert f'KVProxy.agent_urls = ["http://{RELEASE}-agents.{namespace}:8098"]' in notes
+        for prefix in ("research", "teaching"):
+            assert f'KVProxy.prefix = "{prefix}"  # the hub in the namespace {prefix}' in notes
+        assert f'KubernetesBackend.namespace = "{namespace}"' in notes
 
 
 class Caller:
