@@ -53,14 +53,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesServer]:
-    """The newest API server here. Tests share a namespace by its `traits`, or make their own."""
+    """The newest API server here. Tests share a namespace by its `traits`, or make their own.
+
+    An idle one takes more of a core than its start costs, so each file has its own.
+    """
     with KubernetesServer(tmp_path_factory.mktemp("kubernetes")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def oldest_kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesServer]:
     """An API server of the oldest version that we support."""
     with KubernetesServer(tmp_path_factory.mktemp("oldest-kubernetes"), which="oldest") as server:
