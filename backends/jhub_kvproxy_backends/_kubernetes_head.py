@@ -79,6 +79,8 @@ def head_in(found: Mapping[str, Any]) -> Head:
         }
         meta = found["metadata"]
         head = Head(meta["uid"], meta["resourceVersion"], data["fence"], int(data["sequence"]), bases, journal)
+        if not all(0 < number <= head.sequence for number in journal):
+            raise ValueError(f"its sequence is {head.sequence}, and it has commits of other numbers")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it lacks {error}") from error
     return head

@@ -89,6 +89,7 @@ def test_a_head_comes_back_as_it_was():
         lambda body: body["data"].pop("fence"),
         lambda body: body["data"].update(format="2"),
         lambda body: body["data"].update(sequence="x"),
+        lambda body: body["data"].update(sequence="0"),
         lambda body: body["data"].update(bases="1"),
         lambda body: body["binaryData"].update({"commit-1": "%"}),
         lambda body: body["binaryData"].update({"x": ""}),
