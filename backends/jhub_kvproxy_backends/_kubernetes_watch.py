@@ -52,7 +52,8 @@ async def changes(api: KubernetesAPI, name: str, *, patience: float) -> AsyncGen
 async def _news(api: KubernetesAPI, name: str, seen: _Seen, patience: float) -> AsyncGenerator[Told | None]:
     """What is new since `seen`, which this keeps up to date. It ends when another must take its place.
 
-    A watch does not tell that its connection has died. So after `patience` seconds without news, the head is asked for.
+    A watch does not tell that its connection has died, or that its version is still to come, as after a backup of etcd
+    was restored. So after `patience` seconds without news, the head is asked for. Raises Gone if it has changed.
     """
     async with aclosing(api.watch(name, seen.version)) as lines:
         while True:
@@ -61,7 +62,7 @@ async def _news(api: KubernetesAPI, name: str, seen: _Seen, patience: float) -> 
                 while not (await asyncio.wait({reading}, timeout=patience))[0]:
                     meta = await api.metadata(name, api.deadline())
                     if (meta["resourceVersion"] if meta else "") != seen.head_version and not reading.done():
-                        return
+                        raise Gone(f"Kubernetes at {api.url} does not tell of changes in this watch.")
                 line = reading.result()
             finally:
                 await cancel([reading])
