@@ -91,9 +91,8 @@ class KubernetesAPI:
         answer = await self._send(
             "POST", _REVIEWS, deadline, json.dumps({**body, "spec": {"resourceAttributes": attributes}}), True, ""
         )
-        if answer.status != 201:
-            return True
-        return bool(json.loads(answer.body)["status"]["allowed"])
+        status = json_in(answer.body).get("status") if answer.status == 201 else None
+        return not isinstance(status, dict) or bool(status.get("allowed"))
 
     def denied(self, verb: str, resource: str, name: str) -> BackendRejected:
         """The error for what :meth:`may` has found."""

@@ -33,6 +33,10 @@ class StaleToken(BackendRejected):
     """The token is not accepted. Nothing was changed."""
 
 
+class NotKubernetes(BackendRejected):
+    """The answer is none of Kubernetes. Nobody knows what became of the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What was asked, for messages: the verb, and what of."""
@@ -70,7 +74,7 @@ def error_of(answer: Answer, message: Mapping[str, Any], question: Question) -> 
     place = f"Kubernetes at {answer.url}"
     words = str(message.get("message") or answer.body[:200].decode(errors="replace")).strip()
     if message.get("kind") != "Status" and answer.status not in (413, 429) and answer.status < 500:
-        return BackendRejected(
+        return NotKubernetes(
             f"What answers at {answer.url} is not the API of Kubernetes (status {answer.status}); "
             "is KubernetesBackend.api_url right?"
         )

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, BatchRejected, in_thread
 
 from ._kubernetes_api import KubernetesAPI
-from ._kubernetes_errors import Absent, Conflict
+from ._kubernetes_errors import Absent, Conflict, NotKubernetes
 from ._kubernetes_head import (
     JOURNAL_BYTES,
     NOTHING,
@@ -161,8 +161,8 @@ class KubernetesTable:
                 meta = await self._api.replace(body, deadline)
             else:
                 meta = await self._api.create(body, deadline)
-        except (Conflict, Absent, BackendRejected):
-            self._is_in_doubt = False
+        except (Conflict, Absent, BackendRejected) as error:
+            self._is_in_doubt = isinstance(error, NotKubernetes)
             raise
         self._is_in_doubt = False
         self._head = replace(head, uid=meta["uid"], version=meta["resourceVersion"])
@@ -202,8 +202,9 @@ class KubernetesTable:
             journal = {after.sequence: packed} if stays else {}
             await self._replace(replace(after, bases=tuple(made), journal=journal), deadline)
         except (Conflict, Absent, BackendRejected):
-            with suppress(BackendError):
-                await self._delete(made, deadline)
+            if not self._is_in_doubt:
+                with suppress(BackendError):
+                    await self._delete(made, deadline)
             raise
         self._bases, self._base = tuple(made), keys
         with suppress(BackendError):  # whoever comes across them deletes them

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import jhub_kvproxy_backends._kubernetes_table as table_module
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseLost
 from jhub_kvproxy_backends._kubernetes_api import KubernetesAPI
 from jhub_kvproxy_backends._kubernetes_names import SLOTS, agent_rules, name_of, slot_name
+from jhub_kvproxy_backends._network import HTTPServers
 from jhub_kvproxy_backends.kubernetes import KubernetesBackend
 from servers.certificates import Authority
 from servers.kubernetes import KubernetesServer
@@ -144,6 +146,25 @@ class TestWhatIsLeft:
         assert not objects(account)
         assert not account.server.objects(account.namespace, "leases")
 
+    async def test_new_bases_stay_if_nobody_understands_whether_the_head_names_them(self, backend, new, monkeypatch):
+        """A fault of what stands in front of the API server: its answer to a replaced head is cut off."""
+        ask = HTTPServers.ask
+
+        async def cut(self, method, path, **options):
+            answer = await ask(self, method, path, **options)
+            return replace(answer, body=answer.body[:-9]) if method == "PUT" else answer
+
+        await backend.apply(ONE)
+        monkeypatch.setattr(HTTPServers, "ask", cut)
+        with pytest.raises(BackendRejected, match="not the API of Kubernetes"):
+            await backend.apply(numbered(50, "x" * 20))
+        monkeypatch.undo()
+        reader = new(read_only=True)
+        await reader.open()
+        assert len(await keys_of(reader)) == 51
+        await backend.apply(Batch({"routes/a": "2"}))
+        assert (await keys_of(reader))["routes/a"] == "2"
+
     async def test_a_base_that_somebody_deleted_is_an_error_that_says_what_to_do(self, account, backend, new):
         await change_until(backend, lambda: NAME in objects(account) and len(named(account)) > 1)
         [base] = named(account) - {NAME}
@@ -217,6 +238,24 @@ async def tells_although_too_old(backend, monkeypatch):
         await backend.apply(Batch({"routes/a": "new"}))
         assert await told(watch) == {"routes/a": "new"}
     monkeypatch.undo()
+
+
+async def test_a_watch_that_tells_nothing_begins_anew(backend, monkeypatch):
+    """As one of a version that is still to come, which an API server has after a backup of its etcd was restored."""
+    listed = KubernetesAPI.listed
+    skipped = iter([1_000_000])
+
+    async def in_the_future(self, *arguments):
+        version, found = await listed(self, *arguments)
+        return str(int(version) + next(skipped, 0)), found
+
+    monkeypatch.setattr(KubernetesAPI, "listed", in_the_future)
+    backend.timeout = 0.5
+    async with watching(backend) as watch:
+        await backend.apply(ONE)
+        assert await told(watch) is None
+        await backend.apply(Batch({"routes/a": "2"}))
+        assert await told(watch) == {"routes/a": "2"}
 
 
 async def test_an_edit_by_hand_is_noticed(account, backend):
