@@ -18,7 +18,7 @@ def name_of(prefix: str) -> str:
     """The name of the head and of the lease of the table on `prefix`."""
     if len(prefix) <= _LONGEST and _DNS_LABEL.fullmatch(prefix):
         return f"kvproxy-{prefix}"
-    slug = re.sub("[^a-z0-9]+", "-", prefix.lower()).strip("-")[:31].strip("-")
+    slug = re.sub("[^A-Za-z0-9]+", "-", prefix).lower().strip("-")[:31].strip("-")
     digest = hashlib.sha256(prefix.encode(errors="surrogatepass")).hexdigest()[:8]
     return "-".join(filter(None, ["kvproxy", slug, digest]))
 

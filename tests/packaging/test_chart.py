@@ -130,6 +130,7 @@ def test_a_container_may_do_nothing_but_its_work(values):
         "hub/of/physics",
         "ünï",
         "é",
+        "İx",
         "a" * 30 + "/" + "b" * 30,
     ],
 )
@@ -186,6 +187,7 @@ def test_a_pod_has_the_time_to_end(values):
     [
         {"KVProxy": {"timeout": 10, "response_headers": {"X-A": 'a "b" \\ \n é', "X.B": ""}, "tls_ciphers": []}},
         {"KVProxy": {"access_log": "-", "activity": True, "redirect_http_to": 443, "proxy_timeout": 0.5}},
+        {"KVProxy": {"extra_static_config": {"log": {"level": "INFO", "format": None}}}},
         {"Agent": {"port": 9000, "cache": "/var/lib/kvproxy/other.json"}},
         {"KVProxy": {"extra_static_config": {"entryPoints": {"public": {"http2": {"maxConcurrentStreams": 100}}}}}},
     ],
@@ -198,7 +200,10 @@ def test_options_are_toml_with_their_values(options):
 
 def contains(whole, part):
     if isinstance(part, dict):
-        return all(name in whole and contains(whole[name], value) for name, value in part.items())
+        return all(
+            name not in whole if value is None else name in whole and contains(whole[name], value)
+            for name, value in part.items()
+        )
     return whole == part and type(whole) is type(part)
 
 
@@ -223,6 +228,12 @@ def test_an_option_of_the_chart_is_overridden_not_lost(configuration):
         ("hubs: [{namespace: research}]", "missing property 'prefix'"),
         ('replicas: "3"', "got string, want integer"),
         ("image: {digest: abc}", "does not match pattern"),
+        # The chart's ConfigMap would be the head of the table, and end with the release.
+        ("fullnameOverride: kvproxy-jupyterhub", "is the name of a hub's table"),
+        ("fullnameOverride: Proxies", "does not match pattern"),
+        ("hubs: [{prefix: a, namespace: b}, {prefix: a, namespace: c}]", "Two hubs have the prefix a"),
+        # Traefik does not start with such a GOMEMLIMIT.
+        ("traefikMemory: 800Mi", "does not match pattern"),
     ],
 )
 def test_values_that_are_wrong_are_refused(major, values, said):

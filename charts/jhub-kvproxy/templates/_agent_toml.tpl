@@ -39,7 +39,9 @@
 {{- $parts := list }}
 {{- if kindIs "map" . }}
 {{- range $name, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
 {{- $parts = append $parts (printf "%s = %s" (toJson $name) (include "kvproxy.toml" $value)) }}
+{{- end }}
 {{- end }}
 {{- if $parts }}{ {{- join ", " $parts | printf " %s " -}} }{{ else }}{}{{ end }}
 {{- else if kindIs "slice" . }}
