@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 import yaml
@@ -25,6 +26,30 @@ def namespace(kubernetes):
 def test_the_server_takes_each_object(values, kubernetes, namespace):
     for found in objects(render(4, values.text, namespace=namespace)):
         try_to_make(kubernetes, namespace, found)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"z2jh": {"release": "1"}, "hubs": [{"prefix": "2024", "namespace": "2024", "serviceAccount": "7"}]},
+        {
+            "store": {"backend": "redis", "existingSecret": "6", "env": {"KVPROXY_REDIS_PASSWORD": "0"}},
+            "token": {"existingSecret": "5", "key": "8"},
+            "tls": {"existingSecret": "3"},
+            "service": {"type": "LoadBalancer", "loadBalancerClass": "2"},
+            "traefikMemory": "1073741824",
+            "priorityClassName": "4",
+            "nameOverride": "2024",
+        },
+    ],
+    ids=json.dumps,
+)
+def test_what_looks_like_a_number_is_a_name(values, kubernetes):
+    """Courses have namespaces such as "2024"."""
+    with suppress(Refused):  # the other test has made it
+        kubernetes.namespace("2024")
+    for found in objects(render(4, yaml.safe_dump(values), release="2024", namespace="2024")):
+        try_to_make(kubernetes, "2024", found)
 
 
 def test_the_server_takes_the_ingress_which_leads_to_the_service_for_users(kubernetes, namespace):
@@ -71,6 +96,17 @@ def test_helm_installs_upgrades_and_removes_it(major, kubernetes):
     assert checksums[0] != checksums[1]
     installed(major, kubernetes, namespace, "uninstall", RELEASE)
     assert kubernetes.objects(namespace).keys() <= {"kube-root-ca.crt"}
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_no_pod_ends_when_autoscaling_is_switched_on_and_off(major, kubernetes):
+    namespace = kubernetes.namespace()
+    deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/{RELEASE}"
+    given = ["--set", "z2jh.release=hub", "--set", "replicas=4"]
+    installed(major, kubernetes, namespace, "install", RELEASE, CHART, *given)
+    for words in (["autoscaling.enabled=true"], ["autoscaling.enabled=true,draining.finish=20"], ["replicas=4"]):
+        installed(major, kubernetes, namespace, "upgrade", RELEASE, CHART, *given, "--set", *words)
+        assert kubernetes.ask("GET", deployment)["spec"]["replicas"] == 4
 
 
 @pytest.mark.parametrize("values", [each for each in OURS if "several" in each.name or each.name == "z2jh"], ids=str)

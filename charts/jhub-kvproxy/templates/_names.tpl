@@ -17,8 +17,8 @@
 {{- end }}
 
 {{- define "kvproxy.selector" -}}
-app.kubernetes.io/name: {{ include "kvproxy.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "kvproxy.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "kvproxy.labels" -}}
@@ -31,9 +31,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* What makes z2jh's Service proxy-public lead to our pods, and its NetworkPolicies admit them. */}}
 {{- define "kvproxy.z2jhLabels" -}}
 {{- with .Values.z2jh.release }}
-app: {{ $.Values.z2jh.name }}
+app: {{ $.Values.z2jh.name | quote }}
 component: proxy
-release: {{ . }}
+release: {{ quote . }}
 {{ end -}}
 hub.jupyter.org/network-access-hub: "true"
 hub.jupyter.org/network-access-singleuser: "true"
