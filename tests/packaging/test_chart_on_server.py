@@ -40,6 +40,7 @@ def test_the_server_takes_each_object(values, kubernetes, namespace):
             "traefikMemory": "1073741824",
             "priorityClassName": "4",
             "nameOverride": "2024",
+            "fullnameOverride": "proxies",
         },
     ],
     ids=json.dumps,
