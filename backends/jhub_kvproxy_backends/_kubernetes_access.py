@@ -6,7 +6,8 @@ import base64
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,30 +57,49 @@ def _in_pod(api_url: str, namespace: str) -> Access:
         namespace or _text(ACCOUNT / "namespace").strip() or "default",
         f"the service account's token in {file}",
         _context(url, str(ACCOUNT / "ca.crt")),
-        lambda: _text(file).strip(),
+        lambda: _token(_text(file), str(file)),
     )
 
 
 def _file(kubeconfig: str) -> Path:
     if kubeconfig:
-        return Path(kubeconfig).expanduser()
+        return _expanded(kubeconfig)
     named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     if len(named) > 1:
         raise BackendRejected("KUBECONFIG names several files: name one in KubernetesBackend.kubeconfig.")
-    return named[0] if named else Path("~/.kube/config").expanduser()
+    return named[0] if named else _expanded("~/.kube/config")
+
+
+def _expanded(file: str) -> Path:
+    try:
+        return Path(file).expanduser()
+    except RuntimeError:  # there is no such home
+        return Path(file)
 
 
 def _by_kubeconfig(file: Path, api_url: str, context: str, namespace: str) -> Access:
-    config = _Kubeconfig(file, context)
-    url = _checked_url(api_url or str(config.cluster.get("server", "")))
-    config.check_user()
-    return Access(
-        url,
-        namespace or str(config.context.get("namespace") or "default"),
-        f"the user {config.context.get('user')!r} of {file}",
-        _context(url, config.ca(), config.client_certificate(), is_checked=config.is_checked),
-        lambda: _Kubeconfig(file, context).token(),
-    )
+    with _shape_of(file):
+        config = _Kubeconfig(file, context)
+        login = f"the user {config.context.get('user')!r} of {file}"
+        server = str(config.cluster.get("server", ""))
+        url = _checked_url(api_url) if api_url else _checked_url(server, f"the server in {file}")
+        config.check_user()
+        return Access(
+            url,
+            namespace or str(config.context.get("namespace") or "default"),
+            login,
+            _context(url, config.ca(), config.client_certificate(), is_checked=config.is_checked),
+            lambda: _token(_Kubeconfig(file, context).token(), login),
+        )
+
+
+@contextmanager
+def _shape_of(file: Path) -> Iterator[None]:
+    """Raise BackendRejected if `file` has other things than those that belong there."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError):  # their texts may quote a token
+        raise BackendRejected(f"{file} is not a kubeconfig as kubectl takes it.") from None
 
 
 class _Kubeconfig:
@@ -106,15 +126,18 @@ class _Kubeconfig:
                 raise BackendRejected(f"The user in {self._file} needs {what}, which we do not run: {_TOKEN_HOW}.")
         if self._user.get("username"):
             raise BackendRejected(f"The user in {self._file} has a password, which Kubernetes no longer takes.")
+        if self._user.get("as"):
+            raise BackendRejected(f"The user in {self._file} acts as another (as), which we cannot do.")
         for key in ("proxy-url", "tls-server-name"):
             if self.cluster.get(key):
                 raise BackendRejected(f"The cluster in {self._file} has {key}, which we cannot do.")
 
     def token(self) -> str:
         """The user's token, as the files have it now."""
-        if file := self._user.get("tokenFile"):
-            return _text(self._path(file)).strip()
-        return str(self._user.get("token") or "")
+        with _shape_of(self._file):
+            if file := self._user.get("tokenFile"):
+                return _text(self._path(file))
+            return str(self._user.get("token") or "")
 
     def ca(self) -> str | bytes:
         """The cluster's authority: a file, or what would be in it."""
@@ -137,7 +160,7 @@ class _Kubeconfig:
     def _file_or_data(self, entry: Mapping[str, Any], key: str) -> str | bytes:
         if data := entry.get(f"{key}-data"):
             try:
-                return base64.b64decode(str(data), validate=True)
+                return base64.b64decode("".join(str(data).split()), validate=True)
             except ValueError:
                 raise BackendRejected(f"{self._file}: {key}-data is not base64.") from None
         return str(self._path(str(entry[key]))) if entry.get(key) else ""
@@ -157,18 +180,32 @@ def _loaded(file: Path) -> dict[str, Any]:
         raise BackendRejected(
             f'To read the kubeconfig {file}, PyYAML is needed: pip install "jhub-kvproxy[kubernetes]"'
         ) from error
-    if not file.exists():
+    if not _exists(file):
         raise BackendRejected(
             f"There is no service account in {ACCOUNT}, as a pod has, and no kubeconfig at {file}: name one in "
             "KubernetesBackend.kubeconfig."
         )
     try:
         config = yaml.safe_load(_text(file))
-    except yaml.YAMLError:  # its text may quote a token
+    except (yaml.YAMLError, RecursionError):  # its text may quote a token
         raise BackendRejected(f"{file} is not a kubeconfig: it is not YAML.") from None
     if not isinstance(config, dict):
         raise BackendRejected(f"{file} is not a kubeconfig.")
     return config
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise BackendRejected(f"{file} cannot be read: {error}.") from error
+
+
+def _token(text: str, login: str) -> str:
+    token = text.strip()
+    if not (token.isascii() and token.isprintable()):
+        raise BackendRejected(f"The token of {login} has characters that no token has.")
+    return token
 
 
 def _text(file: Path) -> str:
@@ -178,8 +215,9 @@ def _text(file: Path) -> str:
         raise BackendRejected(f"{file} cannot be read: {error}.") from error
 
 
-def _checked_url(url: str) -> str:
-    return http_url("KubernetesBackend.api_url", url, 443, credentials_go_to="a kubeconfig")
+def _checked_url(url: str, name: str = "KubernetesBackend.api_url") -> str:
+    port = 80 if url.startswith("http:") else 443
+    return http_url(name, url, port, credentials_go_to="a kubeconfig", may_have_path=True)
 
 
 def _context(

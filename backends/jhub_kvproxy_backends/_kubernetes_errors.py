@@ -14,7 +14,7 @@ from ._network import Answer
 
 _TOO_LARGE = ("request is too large", "message larger than max", "Request entity too large")
 _FULL = "database space exceeded"
-_WHO = re.compile(r'User "([^"]*)"')
+_WHO = re.compile(r'User "([^"]*)" cannot')
 
 
 class Absent(BackendUnavailable):
@@ -57,7 +57,9 @@ class Question:
 def parsed(answer: Answer, question: Question) -> dict[str, Any]:
     """The object in `answer`. Raises the BackendError that it stands for, if it is an error."""
     message = json_in(answer.body)
-    if answer.status in (200, 201) and "kind" in message:
+    # What was deleted may have none.
+    has_metadata = question.verb == "delete" or isinstance(message.get("metadata"), dict)
+    if answer.status in (200, 201) and "kind" in message and has_metadata:
         return message
     raise error_of(answer, message, question)
 
@@ -73,7 +75,8 @@ def is_transient(answer: Answer) -> bool:
 def error_of(answer: Answer, message: Mapping[str, Any], question: Question) -> BackendError:
     place = f"Kubernetes at {answer.url}"
     words = str(message.get("message") or answer.body[:200].decode(errors="replace")).strip()
-    if message.get("kind") != "Status" and answer.status not in (413, 429) and answer.status < 500:
+    is_error = message.get("kind") == "Status" and answer.status >= 300
+    if not is_error and answer.status not in (413, 429) and answer.status < 500:
         return NotKubernetes(
             f"What answers at {answer.url} is not the API of Kubernetes (status {answer.status}); "
             "is KubernetesBackend.api_url right?"
@@ -102,6 +105,10 @@ def error_of(answer: Answer, message: Mapping[str, Any], question: Question) -> 
         return BackendUnavailable(f"{place} takes no changes, because its etcd is full: {words}.")
     if answer.status == 429 or answer.status >= 500:
         return BackendUnavailable(f"{place} answered {answer.status} to {question}: {words or 'nothing more'}.")
+    return _refused(place, words, question)
+
+
+def _refused(place: str, words: str, question: Question) -> BackendRejected:
     return BackendRejected(f"{place} refuses to {question}: {words}.")
 
 
@@ -110,8 +117,9 @@ def _forbidden(place: str, words: str, question: Question) -> BackendRejected:
         return BackendRejected(f"{place} may not {question}, because a quota of the namespace is used up: {words}.")
     if "being terminated" in words:
         return BackendRejected(f"{place} cannot {question}, because that is being deleted.")
-    who = _WHO.search(words)
-    return denied(place, question, who[1] if who else "us", f" ({words})")
+    if who := _WHO.search(words):
+        return denied(place, question, who[1], f" ({words})")
+    return _refused(place, words, question)  # by an admission webhook or policy: no Role would help
 
 
 def denied(place: str, question: Question, who: str = "us", words: str = "") -> BackendRejected:

@@ -187,7 +187,7 @@ class HTTPServers:
 def retry_after(answer: Answer) -> float:
     """Seconds that a server asks us to wait, by Retry-After; 0 if it does not say."""
     try:
-        return max(float(answer.headers.get("Retry-After", 0)), 0.0)
+        return max(0.0, float(answer.headers.get("Retry-After", 0)))  # in this order, nan is 0
     except ValueError:  # a date, which no store sends
         return 0.0
 
@@ -206,7 +206,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise _BrokenOff(str(error)) from error
 
 
-def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str) -> str:
+def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str, may_have_path: bool = False) -> str:
     """`url` with a port, without a trailing slash. Raises BackendRejected, which names `trait`, for other URLs."""
     try:
         parts = urlsplit(url)
@@ -217,10 +217,11 @@ def http_url(trait: str, url: str, default_port: int, *, credentials_go_to: str)
         raise BackendRejected(f"{trait} must not hold a user name or password; put them into {credentials_go_to}.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise BackendRejected(f"{trait}: {url!r} is not an HTTP URL; write it like {_example(default_port)}.")
-    if parts.path.strip("/"):
+    path = parts.path.rstrip("/")
+    if path and not may_have_path:
         raise BackendRejected(f"{trait}: {url!r} must not have a path, which Traefik could not use.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}"
+    return f"{parts.scheme}://{host}:{port}{path}"
 
 
 def _example(port: int) -> str:

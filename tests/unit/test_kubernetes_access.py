@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -13,6 +15,7 @@ from jhub_kvproxy_backends._kubernetes_access import Access, find_access
 from jhub_kvproxy_backends._kubernetes_api import KubernetesAPI
 from jhub_kvproxy_backends._kubernetes_errors import Question, error_of
 from jhub_kvproxy_backends._network import Answer
+from servers.certificates import Authority
 from tests.servers import serving
 
 TOKEN = "token-that-nobody-may-see"
@@ -75,6 +78,17 @@ def test_a_token_file_is_read_again(home, tmp_path):
     assert access.read_token() == "2"
 
 
+def test_what_kubectl_takes(home, tmp_path, monkeypatch):
+    access = found(
+        kubeconfig=home(**cluster(server="https://rancher.example/k8s/clusters/c-1/"), **user(token=f"{TOKEN}\n"))
+    )
+    assert (access.url, access.read_token()) == ("https://rancher.example:443/k8s/clusters/c-1", TOKEN)
+    assert found(kubeconfig=home(**cluster(server="http://127.0.0.1"))).url == "http://127.0.0.1:80"
+    authority = Path(Authority(tmp_path / "certificates").ca_file).read_bytes()
+    lines = base64.encodebytes(authority).decode()
+    found(kubeconfig=home(**cluster(**{"certificate-authority-data": lines})))
+
+
 def user(**fields):
     return {"users": [{"name": "u", "user": fields}]}
 
@@ -97,12 +111,24 @@ def cluster(**fields):
         (cluster(**{"certificate-authority-data": "AAAA"}), {}, "The certificates for https://k:1 cannot be used"),
         (cluster(**{"certificate-authority": "nowhere"}), {}, "The certificates for https://k:1 cannot be used"),
         (cluster(server=f"https://me:{TOKEN}@k"), {}, "must not hold a user name or password"),
+        (cluster(server="k:6443"), {}, "the server in .*config: 'k:6443' is not an HTTP URL"),
+        (user(token=f"{TOKEN}\n2"), {}, "has characters that no token has"),
+        (user(**{"token": TOKEN, "as": "hub"}), {}, "acts as another .as., which we cannot do"),
+        ({"clusters": 7}, {}, "is not a kubeconfig as kubectl takes it"),
+        ({"users": [{"name": "u", "user": ["x"]}]}, {}, "is not a kubeconfig as kubectl takes it"),
+        (user(tokenFile=7), {}, "is not a kubeconfig as kubectl takes it"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used(home, changes, options, words):
     with pytest.raises(BackendRejected, match=words) as raised:
-        found(kubeconfig=home(**changes), **options)
+        found(kubeconfig=home(**changes), **options).read_token()
     assert TOKEN not in str(raised.value)
+
+
+def forbidden(path):
+    if path.name == "x":
+        raise PermissionError(13, "Permission denied")
+    return False
 
 
 def test_no_kubeconfig(home, tmp_path, monkeypatch):
@@ -114,6 +140,11 @@ def test_no_kubeconfig(home, tmp_path, monkeypatch):
     assert TOKEN not in str(raised.value)
     (tmp_path / "x").write_text("7")
     with pytest.raises(BackendRejected, match="x is not a kubeconfig"):
+        found(kubeconfig=str(tmp_path / "x"))
+    with pytest.raises(BackendRejected, match="no kubeconfig at ~nobody-of-that-name/x"):
+        found(kubeconfig="~nobody-of-that-name/x")
+    monkeypatch.setattr(Path, "exists", forbidden)  # root may read all
+    with pytest.raises(BackendRejected, match=r"x cannot be read: .*denied"):
         found(kubeconfig=str(tmp_path / "x"))
     monkeypatch.setenv("KUBECONFIG", "a:b")
     with pytest.raises(BackendRejected, match="KUBECONFIG names several files"):
@@ -139,6 +170,9 @@ QUESTION = Question("update", "configmaps", "kvproxy-hub", "ns", "hub", "the tok
             BackendRejected,
             "a quota of the namespace is used up",
         ),
+        (403, 'admission webhook "w" denied the request: no', BackendRejected, "refuses to update configmaps"),
+        (403, "ValidatingAdmissionPolicy 'p' denied request: no", BackendRejected, "refuses to update configmaps"),
+        (403, 'User "u" cannot update resource "configmaps"', BackendRejected, "does not let u update configmaps"),
         (403, "unable to create: it is being terminated", BackendRejected, "that is being deleted"),
         (413, "Request entity too large: limit is 3145728", BatchRejected, "does not take an object of this size"),
         (422, "Too long: must have at most 1048576 bytes", BatchRejected, "does not take an object of this size"),
@@ -156,22 +190,30 @@ def test_what_an_answer_means(status, message, kind, words):
 
 async def test_a_change_that_is_turned_away_for_now_is_sent_again_when_kubernetes_says():
     """A fake API server: a real one is not overloaded on demand."""
-    answers = [429, 429, 200]
+    answers, pauses = [429, 429, 200], ["0.01"]
+    what = {"kind": "Status", "message": "too many requests", "metadata": {"uid": "u"}}
     asked = []
 
     async def answer(request):
         asked.append(request.method)
         status = answers.pop(0)
-        body = {"kind": "Status", "message": "too many requests", "metadata": {"uid": "u"}}
-        return web.json_response(body, status=status, headers={"Retry-After": "0.01"})
+        return web.json_response(what, status=status, headers={"Retry-After": pauses[-1]})
 
     async with serving(answer) as url:
         api = KubernetesAPI(Access(url, "ns", "nobody", None, str), timeout=10.0, role="hub")
         try:
             found = await api.replace({"metadata": {"name": "n"}}, api.deadline())
             assert (found, asked, answers) == ({"uid": "u"}, ["PUT"] * 3, [])
-            answers[:] = [429]
+            pauses[:], answers[:] = ["3600"], [429]
             with pytest.raises(BackendUnavailable, match="answered 429 to update configmaps n"):
-                await api.replace({"metadata": {"name": "n"}}, 0.0)
+                await api.replace({"metadata": {"name": "n"}}, api.deadline())
+            pauses[:], answers[:] = ["nan"], [429, 200]
+            assert await api.replace({"metadata": {"name": "n"}}, api.deadline()) == {"uid": "u"}
+            what.pop("metadata")
+            answers[:] = [200, 200, 201]
+            for _ in range(2):
+                with pytest.raises(BackendRejected, match="not the API of Kubernetes"):
+                    await api.metadata("n", api.deadline())
+            assert await api.may("get", "configmaps", "n", api.deadline())
         finally:
             await api.close()
