@@ -232,6 +232,7 @@ def test_an_option_of_the_chart_is_overridden_not_lost(configuration):
         ("fullnameOverride: kvproxy-jupyterhub", "is the name of a hub's table"),
         ("fullnameOverride: Proxies", "does not match pattern"),
         ("hubs: [{prefix: a, namespace: b}, {prefix: a, namespace: c}]", "Two hubs have the prefix a"),
+        ("hubs: null", "hubs is empty"),
         # Traefik does not start with such a GOMEMLIMIT.
         ("traefikMemory: 800Mi", "does not match pattern"),
     ],

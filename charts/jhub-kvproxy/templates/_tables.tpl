@@ -11,6 +11,9 @@ kvproxy-{{ with $slug }}{{ . }}-{{ end }}{{ sha256sum . | trunc 8 }}
 
 {{- /* Refuses hubs that would share a table, and a name of the chart's objects that is a table's. */}}
 {{- define "kvproxy.checkTables" -}}
+{{- if not .Values.hubs }}
+{{- fail "\n\nhubs is empty: there is nobody to serve.\n" }}
+{{- end }}
 {{- $tables := dict }}
 {{- range .Values.hubs }}
 {{- $table := include "kvproxy.table" .prefix }}
