@@ -12,7 +12,7 @@ from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batc
 
 from ._network import Answer
 
-_TOO_LARGE = ("request is too large", "message larger than max", "Request entity too large")
+_TOO_LARGE = ("request is too large", "message larger than max", "Request entity too large", "Too long")
 _FULL = "database space exceeded"
 _WHO = re.compile(r'User "([^"]*)" cannot')
 
@@ -99,8 +99,8 @@ def error_of(answer: Answer, message: Mapping[str, Any], question: Question) -> 
         return Conflict(f"{place} could not {question}, which another has changed meanwhile: {words}.")
     if answer.status == 410:
         return Gone(f"{place} no longer knows what has changed since we last heard of it: {words}.")
-    if answer.status in (413, 422) or any(part in words for part in _TOO_LARGE):
-        return BatchRejected(f"{place} does not take an object of this size, or as it is, to {question}: {words}.")
+    if answer.status == 413 or any(part in words for part in _TOO_LARGE):
+        return BatchRejected(f"{place} does not take an object of this size to {question}: {words}.")
     if _FULL in words:
         return BackendUnavailable(f"{place} takes no changes, because its etcd is full: {words}.")
     if answer.status == 429 or answer.status >= 500:

@@ -176,6 +176,8 @@ QUESTION = Question("update", "configmaps", "kvproxy-hub", "ns", "hub", "the tok
         (403, "unable to create: it is being terminated", BackendRejected, "that is being deleted"),
         (413, "Request entity too large: limit is 3145728", BatchRejected, "does not take an object of this size"),
         (422, "Too long: must have at most 1048576 bytes", BatchRejected, "does not take an object of this size"),
+        (422, "ValidatingAdmissionPolicy 'p' denied request: no", BackendRejected, "refuses to update configmaps"),
+        (422, "field is immutable when `immutable` is set", BackendRejected, "refuses to update configmaps"),
         (500, "etcdserver: request is too large", BatchRejected, "does not take an object of this size"),
         (500, "etcdserver: mvcc: database space exceeded", BackendUnavailable, "because its etcd is full"),
         (504, "Timeout", BackendUnavailable, "answered 504 to update configmaps kvproxy-hub in the namespace ns"),
