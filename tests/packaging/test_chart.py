@@ -164,6 +164,26 @@ def configuration(tmp_path, monkeypatch):
     return read
 
 
+def pod_of(*texts):
+    return named(objects(render(4, MINIMAL, *texts)), "Deployment")["spec"]["template"]["spec"]
+
+
+def test_pods_are_spread_over_nodes_also_where_there_are_no_zones():
+    """A scheduler leaves a node out, for each constraint, that lacks the label of one."""
+    [constraint] = pod_of()["topologySpreadConstraints"]
+    assert constraint["topologyKey"] == "kubernetes.io/hostname"
+    [preferred] = pod_of()["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert preferred["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+
+
+def test_an_affinity_goes_over_that_of_the_chart():
+    own = pod_of()["affinity"]
+    other = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+    assert pod_of(yaml.safe_dump({"affinity": other}))["affinity"] == own | other
+    none = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    assert pod_of(yaml.safe_dump({"affinity": none}))["affinity"] == none
+
+
 @with_values
 def test_the_agent_takes_its_configuration(values, configuration):
     chosen = configuration(values.text)
