@@ -65,13 +65,13 @@ class KubernetesLease:
         found = await self._api.get(self._name, deadline, LEASES)
         self._check_free(found)
         taken = LeaseHeld(f"Another has just taken the lease {self._name} in Kubernetes.")
-        turn = 1 + max(_turns(found), await self._table.turn())
+        turn = 1 + max(_turns(found), await self._table.turn(deadline))
         try:
             await self._write(found, holder, seconds, deadline, turn)
         except (Conflict, Absent) as error:
             raise taken from error
         fence = f"{turn}-{secrets.token_hex(4)}"
-        if not await self._table.claim(fence):
+        if not await self._table.claim(fence, deadline):
             raise taken
         self._fence, self._deadline = fence, now + seconds
 
@@ -91,10 +91,10 @@ class KubernetesLease:
         """Have no lease any more, also if Kubernetes was not told."""
         self._is_wanted, self._fence, self._known = False, "", None
 
-    async def remove(self) -> None:
+    async def remove(self, deadline: float) -> None:
         self.forget()
         with suppress(Absent):
-            await self._api.delete(self._name, self._api.deadline(), LEASES)
+            await self._api.delete(self._name, deadline, LEASES)
 
     def _check_free(self, found: Mapping[str, Any] | None) -> None:
         """Raise LeaseHeld if another has the lease `found`, and it has not run out."""

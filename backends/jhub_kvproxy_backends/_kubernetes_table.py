@@ -99,21 +99,19 @@ class KubernetesTable:
                     if after.is_full and head == before:
                         await self._check_bases(head, deadline)
 
-    async def turn(self) -> int:
+    async def turn(self, deadline: float) -> int:
         """That of the fence in the head."""
-        return (await self.head(self._api.deadline())).turn
+        return (await self.head(deadline)).turn
 
-    async def claim(self, fence: str) -> bool:
+    async def claim(self, fence: str, deadline: float) -> bool:
         """Write the head with this fence: from now on, no head is written that another made from an older one.
 
         False if the fence in the head is later than this one.
         """
-        deadline = self._api.deadline()
         async with self._in_turn(deadline):
             return await self._claim(fence, deadline) is not None
 
-    async def remove(self) -> None:
-        deadline = self._api.deadline()
+    async def remove(self, deadline: float) -> None:
         async with self._in_turn(deadline):
             await self._settle(deadline)
             for name in (self._name, *(slot_name(self._name, slot) for slot in range(SLOTS))):

@@ -112,9 +112,9 @@ class KubernetesBackend(Backend):
 
     async def remove(self) -> None:
         self.check_writable()
-        self._require_open()
-        await self._table.remove()
-        await self._lease.remove()
+        deadline = self._require_open().deadline()
+        await self._table.remove(deadline)
+        await self._lease.remove(deadline)
 
     async def watch(self) -> AsyncGenerator[Told | None]:
         self._require_open()
@@ -147,9 +147,10 @@ class KubernetesBackend(Backend):
     def _new_api(self, timeout: float) -> KubernetesAPI:
         return KubernetesAPI(self._access, timeout=timeout, role="agent" if self.read_only else "hub")
 
-    def _require_open(self) -> None:
+    def _require_open(self) -> KubernetesAPI:
         if self._api is None:
             raise BackendUnavailable("KubernetesBackend is not open.")
+        return self._api
 
     async def _check_permissions(self, api: KubernetesAPI) -> None:
         """Find out whether we may read the table, and write it if we shall. This writes nothing."""

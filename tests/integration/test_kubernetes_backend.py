@@ -209,6 +209,22 @@ async def test_a_writer_that_was_overtaken_changes_nothing(account, backend, new
     assert await keys_of(backend) == {"routes/a": "3"}
 
 
+async def test_all_that_a_call_asks_has_one_limit_of_time(backend, monkeypatch):
+    deadline, limits = KubernetesAPI.deadline, []
+    monkeypatch.setattr(KubernetesAPI, "deadline", lambda api: limits.append(deadline(api)) or limits[-1])
+    calls = [
+        lambda: backend.acquire_lease("me", 60),
+        lambda: backend.acquire_lease("me", 60),
+        lambda: backend.apply(ONE),
+        backend.load,
+        backend.release_lease,
+        backend.remove,
+    ]
+    for number, call in enumerate(calls, start=1):
+        await call()
+        assert len(limits) == number
+
+
 async def test_an_agent_follows_with_its_role(account, backend, new):
     name = account.server.account(account.namespace, agent_rules(NAME))
     reader = new(read_only=True, kubeconfig=account.server.kubeconfig(account.namespace, name))
