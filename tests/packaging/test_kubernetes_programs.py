@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,11 +91,14 @@ def test_without_debians_archive_one_line_says_where_to_get_the_oldest(checkout,
     assert not [path for path in cache.iterdir() if path.is_dir()]
 
 
-def test_a_build_that_fails_leaves_nothing_and_its_reason_is_shown(checkout, cache, environment):
+@pytest.mark.parametrize(
+    ("what", "title"), [("newest", f"kube-apiserver {_NEWEST}"), ("helm", "helm 4."), ("node", f"node {_NEWEST}")]
+)
+def test_a_build_that_fails_leaves_nothing_and_its_reason_is_shown(what, title, checkout, cache, environment):
     closed = f"http://127.0.0.1:{free_port()}"
-    said = refuse(checkout, go(environment, GOPROXY=closed), "newest")
+    said = refuse(checkout, go(environment, GOPROXY=closed), what)
     assert closed in said
-    assert f"kube-apiserver {_NEWEST} could not be built" in said
+    assert re.search(f"^{re.escape(title)}.* could not be built", said, re.MULTILINE)
     assert not [path for path in cache.iterdir() if path.is_dir()]
     assert not list((checkout / ".servers" / "kubernetes").iterdir())
 
