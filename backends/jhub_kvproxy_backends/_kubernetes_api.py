@@ -31,7 +31,10 @@ _LONG_BODY = 64 * 1024
 
 
 class KubernetesAPI:
-    """Sends requests by `access`. `role` is whose Role lets us: that of the "hub" or the "agent"."""
+    """Sends requests by `access`. `role` is whose Role lets us: that of the "hub" or the "agent".
+
+    It follows no redirect, which could take the token elsewhere.
+    """
 
     def __init__(self, access: Access, *, timeout: float, role: str) -> None:
         self.url = access.url
@@ -110,7 +113,9 @@ class KubernetesAPI:
         try:
             for is_last in (False, True):
                 headers = await self._headers(self.deadline())
-                async with self._http.session.get(url, headers=headers, timeout=timeout) as answer:
+                async with self._http.session.get(
+                    url, headers=headers, timeout=timeout, allow_redirects=False
+                ) as answer:
                     if answer.status == 200:
                         async for line in _lines(answer.content):
                             yield line
@@ -165,7 +170,6 @@ class KubernetesAPI:
                 deadline=deadline,
                 headers=headers,
                 data=text,
-                # A redirect could take the token elsewhere.
                 allow_redirects=False,
             )
             pause = max(retry_after(answer), _PAUSE)

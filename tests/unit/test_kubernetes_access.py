@@ -190,6 +190,24 @@ def test_what_an_answer_means(status, message, kind, words):
     assert words in str(error)
 
 
+async def test_a_redirect_of_a_watch_is_not_followed():
+    """A fake: an API server redirects nobody, but who is in front of one may."""
+    asked = []
+
+    async def answer(request):
+        asked.append(request.path)
+        raise web.HTTPFound("/login")
+
+    async with serving(answer) as url:
+        api = KubernetesAPI(Access(url, "ns", "nobody", None, str), timeout=10.0, role="hub")
+        try:
+            with pytest.raises(BackendRejected, match=r"not the API of Kubernetes .status 302"):
+                await anext(api.watch("n", "1"))
+            assert asked == ["/api/v1/namespaces/ns/configmaps"]
+        finally:
+            await api.close()
+
+
 async def test_a_change_that_is_turned_away_for_now_is_sent_again_when_kubernetes_says():
     """A fake API server: a real one is not overloaded on demand."""
     answers, pauses = [429, 429, 200], ["0.01"]
