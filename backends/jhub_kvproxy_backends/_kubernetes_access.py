@@ -31,6 +31,8 @@ class Access:
     tls: ssl.SSLContext | None
     #: Reads the token from its file; an empty one is sent to nobody.
     read_token: Callable[[], str]
+    #: What says who may have signed the API's certificate, in words.
+    authority: str = "the authority"
 
     def __repr__(self) -> str:
         return f"<Access to {self.url} by {self.login}>"
@@ -51,13 +53,14 @@ def _in_pod(api_url: str, namespace: str) -> Access:
             "KubernetesBackend.api_url to the URL of Kubernetes' API."
         )
     url = _checked_url(api_url or f"https://{f'[{host}]' if ':' in host else host}:{port}")
-    file = ACCOUNT / "token"
+    file, authority = ACCOUNT / "token", ACCOUNT / "ca.crt"
     return Access(
         url,
         namespace or _text(ACCOUNT / "namespace").strip() or "default",
         f"the service account's token in {file}",
-        _context(url, str(ACCOUNT / "ca.crt")),
+        _context(url, str(authority)),
         lambda: _token(_text(file), str(file)),
+        str(authority),
     )
 
 
@@ -90,6 +93,7 @@ def _by_kubeconfig(file: Path, api_url: str, context: str, namespace: str) -> Ac
             login,
             _context(url, config.ca(), config.client_certificate(), is_checked=config.is_checked),
             lambda: _token(_Kubeconfig(file, context).token(), login),
+            f"certificate-authority in {file}",
         )
 
 

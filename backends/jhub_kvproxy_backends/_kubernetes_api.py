@@ -42,7 +42,14 @@ class KubernetesAPI:
         self.timeout = timeout
         self._access = access
         self._role = role
-        self._http = HTTPServers("Kubernetes", [access.url], timeout=timeout, tls=access.tls)
+        self._http = HTTPServers(
+            "Kubernetes",
+            [access.url],
+            timeout=timeout,
+            tls=access.tls,
+            ca=access.authority,
+            client="client-certificate and client-key",
+        )
         self._token = ""
         self._token_time = float("-inf")
 

@@ -90,15 +90,25 @@ class HTTPServers:
 
     Raises :class:`~jhub_kvproxy.BackendUnavailable` when none answers within `timeout` seconds, and
     :class:`~jhub_kvproxy.BackendRejected` when TLS fails with all of them, since another try would fail too. Error
-    messages call the store `name`.
+    messages call the store `name`, and ask whether what `ca` and `client` name is right, if TLS fails.
     """
 
-    def __init__(self, name: str, urls: Sequence[str], *, timeout: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        urls: Sequence[str],
+        *,
+        timeout: float,
+        tls: ssl.SSLContext | None,
+        ca: str = "ca_file",
+        client: str = "cert_file and key_file",
+    ) -> None:
         self._name = name
         self._option = f"{name.capitalize()}Backend.timeout"
         self.urls = list(urls)
         self._timeout = timeout
         self._tls = tls
+        self._ca, self._client = ca, client
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
 
@@ -149,7 +159,7 @@ class HTTPServers:
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     failure, words = error, f"{self._name} at {url} {_description(error)}"
                     self._prefer_others(url)
-                    if tls_words := _tls_description(error):
+                    if tls_words := self._tls_description(error):
                         refusals.append(f"{self._name} at {url}: {tls_words}.")
                     elif not (again or _is_unsent(error)):
                         raise BackendUnavailable(words + ".") from error
@@ -182,6 +192,16 @@ class HTTPServers:
     def _prefer_others(self, url: str) -> None:
         self.urls.remove(url)
         self.urls.append(url)
+
+    def _tls_description(self, error: Exception) -> str:
+        """What is wrong with TLS; empty if it is not TLS."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return f"its certificate is not accepted ({error.certificate_error}); is {self._ca} the right one"
+        if _OUR_CERTIFICATE.search(str(error)):
+            return f"it refuses our client certificate, or requires one ({error}); are {self._client} right"
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            return f"the TLS handshake failed ({error.os_error})"
+        return ""
 
 
 def retry_after(answer: Answer) -> float:
@@ -240,14 +260,3 @@ def _description(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror or repr(error.os_error)})"
     return f"broke the connection off ({str(error) or type(error).__name__})"
-
-
-def _tls_description(error: Exception) -> str:
-    """What is wrong with TLS; empty if it is not TLS."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not accepted ({error.certificate_error}); is ca_file the right one"
-    if _OUR_CERTIFICATE.search(str(error)):
-        return f"it refuses our client certificate, or requires one ({error}); are cert_file and key_file right"
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"the TLS handshake failed ({error.os_error})"
-    return ""

@@ -399,7 +399,8 @@ class TestAccess:
         strange["clusters"][0]["cluster"]["certificate-authority"] = Authority(tmp_path / "other").ca_file
         file = tmp_path / "kubeconfig"
         file.write_text(json.dumps(strange))
-        with pytest.raises(BackendRejected, match="its certificate is not accepted"):
+        words = "its certificate is not accepted .*; is certificate-authority in .*kubeconfig the right one"
+        with pytest.raises(BackendRejected, match=words):
             await new(kubeconfig=str(file)).open()
 
     async def test_a_client_certificate(self, kubernetes, tmp_path, new, account):
