@@ -78,7 +78,7 @@ class Node:
 
     def add_image(self, file: Path) -> None:
         """Add the image in the OCI archive `file`, or those."""
-        self._ctr("images", "import", "--local", str(file)) if False else self._ctr("images", "import", str(file))
+        self._ctr("images", "import", str(file))
 
     def _ctr(self, *arguments: str) -> str:
         command = [find_program("ctr"), f"--address={self.socket}", "--namespace=k8s.io", *arguments]

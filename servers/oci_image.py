@@ -59,29 +59,35 @@ class Layer:
             self.make_directory(parent)
 
 
-def write_image(file: Path, name: str, layers: Sequence[Path], config: Mapping[str, Any]) -> None:
-    """Write the image `name` of `layers` (tar archives) as an OCI archive. `config` is OCI's: Cmd, Env and the like."""
+def write_images(file: Path, layers: Sequence[Path], configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write images of these `layers` (tar archives) as one OCI archive: for each name its config (Cmd, Env and so on)."""
     with tarfile.open(file, "w") as tar:
-        digests = [_add_blob(tar, layer.read_bytes()) for layer in layers]
-        about = {
-            "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
-            "os": "linux",
-            "config": dict(config),
-            "rootfs": {"type": "layers", "diff_ids": [digest["digest"] for digest in digests]},
-        }
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": f"{_OCI}.manifest.v1+json",
-            "config": {"mediaType": f"{_OCI}.config.v1+json", **_add_blob(tar, _json(about))},
-            "layers": [{"mediaType": f"{_OCI}.layer.v1.tar", **digest} for digest in digests],
-        }
-        entry = {
-            "mediaType": f"{_OCI}.manifest.v1+json",
-            **_add_blob(tar, _json(manifest)),
-            "annotations": {"io.containerd.image.name": name},
-        }
-        _add(tar, "index.json", _json({"schemaVersion": 2, "manifests": [entry]}))
+        blobs = [_add_blob(tar, layer.read_bytes()) for layer in layers]
+        manifests = [_add_manifest(tar, name, blobs, config) for name, config in configs.items()]
+        _add(tar, "index.json", _json({"schemaVersion": 2, "manifests": manifests}))
         _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+
+
+def _add_manifest(
+    tar: tarfile.TarFile, name: str, layers: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    about = {
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "config": dict(config),
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        "config": {"mediaType": f"{_OCI}.config.v1+json", **_add_blob(tar, _json(about))},
+        "layers": [{"mediaType": f"{_OCI}.layer.v1.tar", **layer} for layer in layers],
+    }
+    return {
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        **_add_blob(tar, _json(manifest)),
+        "annotations": {"io.containerd.image.name": name},
+    }
 
 
 def _add_blob(tar: tarfile.TarFile, content: bytes) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from servers.oci_image import Layer, write_image
+from servers.node import SANDBOX
+from servers.oci_image import Layer, write_images
 from servers.programs import ROOT, find
 
 from ..errors import BenchmarkError
 
-#: For hubs, users' servers, and agents.
-SITE = "localhost/jhub-kvproxy-site:1"
+#: Of hubs and users' servers, and of agents: the same files, but agents' runs our command.
+SITE, AGENT = "localhost/jhub-kvproxy-site:1", "localhost/jhub-kvproxy:1"
 #: Who runs in them.
 USER = 65532
 
@@ -39,7 +40,7 @@ _PACKAGES = (
 _LIBRARY = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _PYTHON = "/opt/python"
 _SITE_PACKAGES = f"{_PYTHON}/lib/{_LIBRARY}/site-packages"
-_LEFT_OUT = {"__pycache__", "ensurepip", "idlelib", "site-packages", "dist-packages", "test", "tests", "turtledemo"}
+_LEFT_OUT = {"ensurepip", "idlelib", "site-packages", "dist-packages", "test", "tests", "turtledemo"}
 _COMMANDS = {
     "jhub-kvproxy": "jhub_kvproxy.cli",
     "jupyterhub": "jupyterhub.app",
@@ -48,8 +49,16 @@ _COMMANDS = {
 _COMMAND = "#!{python} -P\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
 
 
-def make_site_image(file: Path, sandbox: str) -> None:
-    """Write the images into the archive `file`: the site's, which is also that of `sandbox`, pods' first process."""
+def make_images(directory: Path) -> list[Path]:
+    """Write all images into `directory`; returns the archives."""
+    files = [directory / "sandbox.tar", directory / "site.tar"]
+    _make_sandbox(files[0], SANDBOX)
+    _make_site(files[1])
+    return files
+
+
+def _make_site(file: Path) -> None:
+    """Write the images :data:`SITE` and :data:`AGENT` into the archive `file`."""
     cache = _cache()
     base = cache / "base.tar"
     if not base.exists():
@@ -61,10 +70,11 @@ def make_site_image(file: Path, sandbox: str) -> None:
         "User": f"{USER}:{USER}",
         "WorkingDir": "/home/user",
     }
-    write_image(file, SITE, [base, own], {**config, "Entrypoint": [f"{_PYTHON}/bin/jhub-kvproxy"]})
+    agent = {**config, "Entrypoint": [f"{_PYTHON}/bin/jhub-kvproxy"]}
+    write_images(file, [base, own], {SITE: config, AGENT: agent})
 
 
-def make_sandbox_image(file: Path, name: str) -> None:
+def _make_sandbox(file: Path, name: str) -> None:
     """Write the image of pods' first process, which only waits."""
     layer = file.with_suffix(".layer.tar")
     with Layer(layer) as content:
@@ -72,7 +82,7 @@ def make_sandbox_image(file: Path, name: str) -> None:
         content.add(sleep, "/bin/sleep")
         for library in _libraries([sleep]):
             content.add(library, str(library))
-    write_image(file, name, [layer], {"Entrypoint": ["/bin/sleep", "infinity"], "User": f"{USER}:{USER}"})
+    write_images(file, [layer], {name: {"Entrypoint": ["/bin/sleep", "infinity"], "User": f"{USER}:{USER}"}})
 
 
 def _cache() -> Path:
@@ -93,7 +103,7 @@ def _make_base(cache: Path, file: Path) -> None:
             interpreter, library = Path(sys.executable).resolve(), Path(sysconfig.get_path("stdlib"))
             layer.add(interpreter, f"{_PYTHON}/bin/python3")
             _add_tree(layer, library, f"{_PYTHON}/lib/{_LIBRARY}")
-            _add_tree(layer, packages, _SITE_PACKAGES, left_out={"bin", "__pycache__"})
+            _add_tree(layer, packages, _SITE_PACKAGES, left_out={"bin"})
             for program in ("traefik",):
                 layer.add(packages / "bin" / program, f"/usr/bin/{program}")
             for binary in _libraries([interpreter, *library.rglob("*.so"), *packages.rglob("*.so*")]):
@@ -113,7 +123,7 @@ def _make_own(file: Path) -> None:
         target = Path(name) / "own"
         _run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={target}", str(ROOT))
         with Layer(file) as layer:
-            _add_tree(layer, target, _SITE_PACKAGES, left_out={"bin", "__pycache__"})
+            _add_tree(layer, target, _SITE_PACKAGES, left_out={"bin"})
             for command, module in _COMMANDS.items():
                 text = _COMMAND.format(python=f"{_PYTHON}/bin/python3", module=module)
                 layer.write(f"{_PYTHON}/bin/{command}", text, mode=0o755)
@@ -121,7 +131,7 @@ def _make_own(file: Path) -> None:
 
 def _add_tree(layer: Layer, directory: Path, place: str, left_out: set[str] = _LEFT_OUT) -> None:
     for path, directories, files in os.walk(directory):
-        directories[:] = sorted(set(directories) - (left_out if Path(path) == directory else {"__pycache__"}))
+        directories[:] = sorted(set(directories) - (left_out if Path(path) == directory else set()))
         for name in sorted(files):
             source = Path(path, name)
             if source.is_file():

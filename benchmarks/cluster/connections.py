@@ -1,0 +1,35 @@
+"""Which pod each connection went to: the kernel's connection tracking knows."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from pathlib import Path
+
+from servers.node import environment, find_program
+from servers.process import Process
+
+# [1764160000.123456]	    [NEW] tcp      6 120 SYN_SENT src=US dst=SERVICE sport=1 dport=80 [UNREPLIED] src=POD dst=US sport=8000 ...
+_LINE = re.compile(r"\[(\d+\.\d+)\].*\[NEW\] tcp .*? sport=(\d+) dport=80 .*?src=(\S+) .*?sport=8000 ")
+
+
+def watch(log: Path) -> Process:
+    """What writes each new connection of this network namespace into `log`."""
+    command = [find_program("conntrack"), "-E", "-e", "NEW", "-o", "timestamp", "-p", "tcp", "-b", "8388608"]
+    return Process("conntrack", command, log, env=environment())
+
+
+class Connections:
+    """The connections in a log of :func:`watch`."""
+
+    def __init__(self, log: str) -> None:
+        self._by_port: dict[int, list[tuple[float, str]]] = defaultdict(list)
+        for when, port, address in _LINE.findall(log):
+            self._by_port[int(port)].append((float(when), address))
+
+    def pod(self, port: int, when: float) -> str:
+        """The address of the pod of the connection from our `port` that was open at `when` (seconds since the epoch)."""
+        made = self._by_port.get(port, [])
+        place = bisect_right([since for since, _ in made], when + 0.001)
+        return made[place - 1][1] if place else ""
