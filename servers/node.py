@@ -16,6 +16,27 @@ from .kubernetes import KubernetesServer
 from .process import Process
 from .programs import ROOT
 
+#: The image of pods' first process, which holds their network.
+SANDBOX = "localhost/jhub-kvproxy-sandbox:1"
+#: All that a node needs besides the API server.
+PROGRAMS = (
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "containerd",
+    "containerd-shim-runc-v2",
+    "ctr",
+    "runc",
+    "bridge",
+    "host-local",
+    "loopback",
+    "coredns",
+    "nft",
+    "conntrack",
+    "ip",
+    "unshare",
+)
 ADDRESS = "10.199.0.1"
 NAME = "node"
 _API_SERVICE, _SERVICES, _PODS = "10.96.0.1", "10.96.0.0/16", "10.244.0.0/24"
@@ -25,7 +46,10 @@ _HOW = "tools/kubernetes node gets it"
 
 
 class Node:
-    """The node, within a ``with`` block, with all its files in `directory`. `image` is of pods' own first process."""
+    """The node, within a ``with`` block, with all its files in `directory`.
+
+    Its pods are in the control group `cgroup`, and can have only images that were added, :data:`SANDBOX` among them.
+    """
 
     def __init__(self, directory: Path, cgroup: str) -> None:
         self.directory = directory
@@ -69,7 +93,7 @@ class Node:
                 stack.callback(process.kill)
                 process.launch()
             self.containerd.wait_until(self._takes_images)
-            self.kubelet.wait_until(self._is_ready)
+            self.kubelet.wait_until(self.is_ready)
             self._stack = stack.pop_all()
         return self
 
@@ -85,11 +109,15 @@ class Node:
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment()).stdout
 
     def _takes_images(self) -> bool:
-        return subprocess.run(
-            [find_program("ctr"), f"--address={self.socket}", "version"], capture_output=True, env=environment()
-        ).returncode == 0
+        return (
+            subprocess.run(
+                [find_program("ctr"), f"--address={self.socket}", "version"], capture_output=True, env=environment()
+            ).returncode
+            == 0
+        )
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether pods can run on it; may raise what networks and answers raise."""
         conditions = self.api.ask("GET", f"/api/v1/nodes/{NAME}")["status"]["conditions"]
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
@@ -129,9 +157,7 @@ class Node:
 
     def _dns_config(self) -> Path:
         kubeconfig = self._kubeconfig("dns")
-        text = (
-            f".:53 {{\n bind {ADDRESS}\n errors\n kubernetes cluster.local {{\n  kubeconfig {kubeconfig}\n  ttl 5\n }}\n}}\n"
-        )
+        text = f".:53 {{\n bind {ADDRESS}\n errors\n kubernetes cluster.local {{\n  kubeconfig {kubeconfig}\n  ttl 5\n }}\n}}\n"
         return self._write("Corefile", text)
 
     def _containerd_config(self) -> Path:
@@ -228,9 +254,6 @@ SystemdCgroup = false
             "hostnameOverride": NAME,
         }
         return self._write("kube-proxy.json", config)
-
-
-SANDBOX = "localhost/jhub-kvproxy-sandbox:1"
 
 
 def find_program(name: str) -> str:

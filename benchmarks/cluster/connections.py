@@ -10,7 +10,7 @@ from pathlib import Path
 from servers.node import environment, find_program
 from servers.process import Process
 
-# [1764160000.123456]	    [NEW] tcp      6 120 SYN_SENT src=US dst=SERVICE sport=1 dport=80 [UNREPLIED] src=POD dst=US sport=8000 ...
+# [1764160000.12] [NEW] tcp 6 120 SYN_SENT src=US dst=SERVICE sport=1 dport=80 [UNREPLIED] src=POD dst=US sport=8000 ...
 _LINE = re.compile(r"\[(\d+\.\d+)\].*\[NEW\] tcp .*? sport=(\d+) dport=80 .*?src=(\S+) .*?sport=8000 ")
 
 
@@ -29,7 +29,7 @@ class Connections:
             self._by_port[int(port)].append((float(when), address))
 
     def pod(self, port: int, when: float) -> str:
-        """The address of the pod of the connection from our `port` that was open at `when` (seconds since the epoch)."""
+        """The address of the pod that our `port` was connected to at `when` (seconds since the epoch); "": none."""
         made = self._by_port.get(port, [])
         place = bisect_right([since for since, _ in made], when + 0.001)
         return made[place - 1][1] if place else ""

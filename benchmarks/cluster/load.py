@@ -113,7 +113,13 @@ class Load:
         """Ask until it ends; return how it ended."""
         while True:
             question = uuid.uuid4().hex
-            header = {"msg_id": question, "msg_type": "kernel_info_request", "username": "", "session": "", "version": "5.3"}
+            header = {
+                "msg_id": question,
+                "msg_type": "kernel_info_request",
+                "username": "",
+                "session": "",
+                "version": "5.3",
+            }
             message = {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": {}}
             try:
                 async with asyncio.timeout(_TIMEOUT):

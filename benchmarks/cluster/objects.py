@@ -68,7 +68,7 @@ def hub(image: str, config: str, directory: str, user: int) -> list[dict[str, An
             {"name": "KVPROXY_AGENT_TOKEN", "valueFrom": secret},
         ],
         "ports": [{"name": "http", "containerPort": 8081}],
-        "readinessProbe": {"httpGet": {"path": "/hub/health", "port": "http"}, "periodSeconds": 2},
+        "readinessProbe": {"httpGet": {"path": "/hub/health", "port": "http"}, "periodSeconds": 2, "timeoutSeconds": 5},
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/jupyterhub"},
             {"name": "data", "mountPath": _DATA},

@@ -18,7 +18,6 @@ from jhub_kvproxy.aio import in_thread
 from servers.etcd import EtcdServer
 from servers.helm import find_helm
 from servers.node import ADDRESS, Node
-from servers.process import Process
 from servers.programs import ROOT
 
 from ..drill.book import path
@@ -28,7 +27,7 @@ from ..drill.sweep import Found
 from ..drill.visitors import Visitors
 from ..errors import BenchmarkError
 from . import connections, containers, image, objects
-from .kube import Kube, is_ready
+from .kube import Kube
 from .load import FILE
 from .users import Users
 
@@ -38,6 +37,7 @@ _HUB = "component=hub"
 #: The namespace's first account is made by a controller; a pod needs it.
 _ACCOUNT_PATIENCE, _START_PATIENCE, _ROLL_PATIENCE = 60.0, 300.0, 300.0
 _SERVER_PATIENCE, _ASK_TIMEOUT = 180.0, 10.0
+_INTERVAL = 0.2
 #: The user whose server starts and stops after each fault.
 _EXTRA = "extra"
 
@@ -72,6 +72,8 @@ class Site:
         self.size = size
         self.directory = directory
         self.names = [f"user-{number}" for number in range(1, size.users + 1)]
+        #: On the monotonic clock.
+        self.began = time.monotonic()
         self.changes: list[Change] = []
         self._images = images
         self._cgroup = cgroup
@@ -103,9 +105,6 @@ class Site:
         """Wait until all our pods are ready, and no other is left; returns when."""
         return await self.kube.rolled_out(objects.RELEASE, _ROLL_PATIENCE)
 
-    async def one_is_ready(self) -> bool:
-        return any(is_ready(pod) for pod in await self.pods())
-
     async def restart_all(self) -> None:
         """What ``kubectl rollout restart`` does."""
         stamp = {"kubectl.kubernetes.io/restartedAt": str(time.time())}
@@ -118,9 +117,27 @@ class Site:
     def kill_in(self, pod: dict[str, Any], words: str) -> None:
         containers.kill(self._cgroup, pod["metadata"]["uid"], words)
 
+    async def until_serving(self, pod: dict[str, Any]) -> float:
+        """Wait until the pod serves a user; returns when."""
+
+        async def is_serving() -> bool:
+            name = self.names[0]
+            return await self._who(pod["status"]["podIP"], f"{path(name)}files/{FILE}") == name
+
+        return await self.kube.until(is_serving, f"{pod['metadata']['name']} does not serve", _ROLL_PATIENCE)
+
+    async def until_node_ready(self, patience: float) -> float:
+        """Wait until the API server knows the node and all our pods to be ready; returns when."""
+
+        async def is_ready() -> bool:
+            return await in_thread(self.node.is_ready)
+
+        await self.kube.until(is_ready, "the node is not ready", patience)
+        return await self.rolled_out()
+
     async def kill_hub(self) -> None:
         [pod] = await self.kube.pods(_HUB)
-        self.kill_in(pod, "jupyterhub")
+        self.kill_in(pod, "jupyterhub --config")
 
     async def upgrade(self, *arguments: str) -> None:
         """``helm upgrade`` of our chart, with these arguments besides those that it was installed with."""
@@ -238,6 +255,3 @@ class Site:
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"only {self.visitors.websockets} websockets are open")
             await asyncio.sleep(_INTERVAL)
-
-
-_INTERVAL = 0.2

@@ -30,9 +30,7 @@ class Visitors:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def spawn(
-        cls, what: dict[str, Any], directory: Path, module: str = "benchmarks.drill.load"
-    ) -> Visitors:
+    async def spawn(cls, what: dict[str, Any], directory: Path, module: str = "benchmarks.drill.load") -> Visitors:
         """Visitors of `what`: the arguments of the `module`'s class Load."""
         log = directory / "load.log"
         with log.open("ab") as errors:
