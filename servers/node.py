@@ -157,8 +157,9 @@ class Node:
 
     def _dns_config(self) -> Path:
         kubeconfig = self._kubeconfig("dns")
-        text = f".:53 {{\n bind {ADDRESS}\n errors\n kubernetes cluster.local {{\n  kubeconfig {kubeconfig}\n  ttl 5\n }}\n}}\n"
-        return self._write("Corefile", text)
+        lines = [".:53 {", f"bind {ADDRESS}", "errors", "kubernetes cluster.local {"]
+        lines += [f"kubeconfig {kubeconfig}", "ttl 5", "}", "}", ""]
+        return self._write("Corefile", "\n".join(lines))
 
     def _containerd_config(self) -> Path:
         home = self.directory / "containerd"
