@@ -60,7 +60,7 @@ class Layer:
 
 
 def write_images(file: Path, layers: Sequence[Path], configs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write images of these `layers` (tar archives) as one OCI archive: `configs` (Cmd, Env and so on) by their names."""
+    """Write images of these `layers` (tar archives) as one OCI archive; `configs` (Cmd, Env ...) are by their names."""
     with tarfile.open(file, "w") as tar:
         blobs = [_add_blob(tar, layer.read_bytes()) for layer in layers]
         manifests = [_add_manifest(tar, name, blobs, config) for name, config in configs.items()]

@@ -115,13 +115,13 @@ def secret(token: str) -> dict[str, Any]:
     return _object("v1", "Secret", SECRET, stringData={SECRET_KEY: token})
 
 
-def chart_values(image: str, replicas: int, backend: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Values of our chart. `options` are the backend's, by class."""
+def chart_values(image: str, replicas: int, backend: str, options: dict[str, Any], z2jh: str) -> dict[str, Any]:
+    """Values of our chart. `options` are the backend's, by class; `z2jh` is z2jh's release, or ""."""
     repository, _, tag = image.rpartition(":")
     return {
         "replicas": replicas,
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
-        "token": {"existingSecret": SECRET, "key": SECRET_KEY},
+        **({"z2jh": {"release": z2jh}} if z2jh else {"token": {"existingSecret": SECRET, "key": SECRET_KEY}}),
         "store": {"backend": backend},
         "config": {"KVProxy": {"error_target": "http://hub:8081/hub/error"}, **options},
         # All pods share two cores with the rest of the cluster.

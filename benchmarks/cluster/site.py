@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import Any, Self
 from jhub_kvproxy.aio import in_thread
 from servers.etcd import EtcdServer
 from servers.helm import find_helm
-from servers.node import ADDRESS, Node
+from servers.node import ADDRESS, SANDBOX, Node
 from servers.programs import ROOT
 
 from ..drill.book import path
@@ -26,12 +27,13 @@ from ..drill.events import Change
 from ..drill.sweep import Found
 from ..drill.visitors import Visitors
 from ..errors import BenchmarkError
-from . import connections, containers, image, objects
+from . import connections, containers, image, objects, z2jh
 from .kube import Kube
 from .load import FILE
 from .users import Users
 
 CHART = ROOT / "charts" / "jhub-kvproxy"
+_Z2JH_VALUES = ROOT / "charts" / "z2jh-values.yaml"
 _PODS = "app.kubernetes.io/name=jhub-kvproxy"
 _HUB = "component=hub"
 #: The namespace's first account is made by a controller; a pod needs it.
@@ -80,6 +82,8 @@ class Site:
         self._say = say
         self._token = secrets.token_hex(16)
         self._helm = find_helm(4)
+        #: Zero to JupyterHub's own chart, if there is one.
+        self._z2jh = os.environ.get("Z2JH_CHART", "")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -141,12 +145,15 @@ class Site:
 
     async def upgrade(self, *arguments: str) -> None:
         """``helm upgrade`` of our chart, with these arguments besides those that it was installed with."""
-        command = [self._helm, "upgrade", "--install", objects.RELEASE, str(CHART), f"--namespace={objects.NAMESPACE}"]
-        command += [f"--values={self._values}", *arguments]
+        await self._helm_upgrade(objects.RELEASE, CHART, f"--values={self._values}", *arguments)
+
+    async def _helm_upgrade(self, release: str, chart: Path, *arguments: str) -> None:
+        command = [self._helm, "upgrade", "--install", release, str(chart), f"--namespace={objects.NAMESPACE}"]
+        command += arguments
         environment = {**os.environ, "KUBECONFIG": self._kubeconfig, "HOME": str(self.directory)}
         done = await in_thread(subprocess.run, command, capture_output=True, text=True, env=environment)
         if done.returncode:
-            raise BenchmarkError(f"helm upgrade failed: {done.stderr.strip()}")
+            raise BenchmarkError(f"helm upgrade {release} failed: {done.stderr.strip()}")
 
     async def try_new_server(self, patience: float = _SERVER_PATIENCE) -> None:
         """Start a server as a user would, see that it is served, and stop it."""
@@ -196,16 +203,16 @@ class Site:
             await in_thread(self.node.add_image, file)
         await in_thread(self.node.api.namespace, objects.NAMESPACE)
         self.kube = Kube(self.node.api, objects.NAMESPACE)
-        await self.kube.create(objects.secret(secrets.token_hex(16)))
         options = await self._start_store()
         self._say("installing our chart and the hub")
         self._values = self.directory / "values.json"
-        values = objects.chart_values(image.AGENT, self.size.replicas, self.size.backend, options)
+        release = z2jh.RELEASE if self._z2jh else ""
+        values = objects.chart_values(image.AGENT, self.size.replicas, self.size.backend, options, release)
         self._values.write_text(json.dumps(values, indent=1))
         await self.upgrade()
-        await self._start_hub(options)
+        await (self._install_z2jh() if self._z2jh else self._start_hub(options))
         await self.rolled_out()
-        service = await self.kube.get("Service", objects.RELEASE)
+        service = await self.kube.get("Service", z2jh.SERVICE if self._z2jh else objects.RELEASE)
         host = service["spec"]["clusterIP"]
         self.users = await self._stack.enter_async_context(Users(f"http://{host}", self._token))
         await self.users.until_hub_answers(_START_PATIENCE)
@@ -235,12 +242,30 @@ class Site:
     async def _start_hub(self, options: dict[str, Any]) -> None:
         lines = "".join(f"c.{of}.{name} = {value!r}\n" for of, each in options.items() for name, value in each.items())
         config = objects.hub_config(self._token, image.SITE, self.size.backend, lines)
-        data = self.directory / "hub"
-        data.mkdir()
-        os.chown(data, image.USER, image.USER)
-        for thing in objects.hub(image.SITE, config, str(data), image.USER):
+        data = self._hub_directory(image.USER)
+        for thing in (objects.secret(secrets.token_hex(16)), *objects.hub(image.SITE, config, data, image.USER)):
             await self.kube.create(thing)
         await self.kube.rolled_out("hub", _START_PATIENCE)
+
+    async def _install_z2jh(self) -> None:
+        """Zero to JupyterHub's own chart, with our documented values."""
+        chart = self.directory / "z2jh"
+        await in_thread(shutil.copytree, self._z2jh, chart)
+        schema = chart / "values.schema.json"
+        if not schema.exists():  # it is made when the chart is released
+            schema.write_text("{}")
+        values = z2jh.values(self._token, image.SITE, SANDBOX, self._hub_directory(z2jh.USER))
+        file = self.directory / "z2jh-values.json"
+        file.write_text(json.dumps(values, indent=1))
+        await self._helm_upgrade(z2jh.RELEASE, chart, f"--values={_Z2JH_VALUES}", f"--values={file}")
+        await self.kube.rolled_out("hub", _START_PATIENCE)
+
+    def _hub_directory(self, user: int) -> str:
+        """The directory of the hub's database, which is `user`'s."""
+        data = self.directory / "hub"
+        data.mkdir()
+        os.chown(data, user, user)
+        return str(data)
 
     async def _furnish(self, name: str) -> str:
         """Wait for the server of a user, and return the id of a kernel there."""

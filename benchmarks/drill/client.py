@@ -26,9 +26,10 @@ class Connection:
         self.port = int(writer.get_extra_info("sockname")[1])
 
     @classmethod
-    async def open(cls, port: int, host: str = "127.0.0.1") -> Connection:
-        """Raises OSError if nobody accepts the connection."""
-        return cls(*await asyncio.open_connection(host, port))
+    async def open(cls, port: int, host: str = "127.0.0.1", *, own_port: int = 0) -> Connection:
+        """From `own_port`, or any. Raises OSError if nobody accepts the connection."""
+        own = ("0.0.0.0", own_port) if own_port else None
+        return cls(*await asyncio.open_connection(host, port, local_addr=own))
 
     @property
     def is_open(self) -> bool:
