@@ -12,6 +12,8 @@ from servers.process import Process
 
 # [1764160000.12] [NEW] tcp 6 120 SYN_SENT src=US dst=SERVICE sport=1 dport=80 [UNREPLIED] src=POD dst=US sport=8000 ...
 _LINE = re.compile(r"\[(\d+\.\d+)\].*\[NEW\] tcp .*? sport=(\d+) dport=80 .*?src=(\S+) .*?sport=8000 ")
+# Seconds: when a connection was made is noted when we are told of it.
+_LATE = 2.0
 
 
 def watch(log: Path) -> Process:
@@ -31,5 +33,5 @@ class Connections:
     def pod(self, port: int, when: float) -> str:
         """The address of the pod that our `port` was connected to at `when` (seconds since the epoch); "": none."""
         made = self._by_port.get(port, [])
-        place = bisect_right([since for since, _ in made], when + 0.001)
+        place = bisect_right([since for since, _ in made], when + _LATE)
         return made[place - 1][1] if place else ""
