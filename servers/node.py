@@ -61,6 +61,7 @@ class Node:
             "--endpoint-reconciler-type=master-count",
             "--allow-privileged=true",
             "--kubelet-preferred-address-types=InternalIP",
+            durable=True,  # another etcd forgets what it has told, when it is killed
             addresses=(ADDRESS, _API_SERVICE),
         )
         self.socket = directory / "containerd.sock"
