@@ -30,6 +30,7 @@ _PACKAGES = (
     "aiohttp>=3.12",
     "cryptography",
     "packaging",
+    "pycurl",  # z2jh's hub uses it
     "prometheus_client",
     "pyyaml",
     "redis>=6",

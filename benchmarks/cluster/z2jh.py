@@ -11,14 +11,13 @@ USER = 1000
 _DATA = "/srv/data"
 
 
-def values(token: str, image: str, sandbox: str, directory: str) -> dict[str, Any]:
+def values(token: str, image: str, directory: str) -> dict[str, Any]:
     """Values beside those of charts/z2jh-values.yaml. The hub keeps its database in `directory` of the node.
 
-    `image` has hub, users' servers and our package; `sandbox` does nothing.
+    `image` has hub, users' servers and our package.
     """
-    name, tag = _split(image)
+    name, _, tag = image.rpartition(":")
     site = {"name": name, "tag": tag, "pullPolicy": "Never"}
-    idle_name, idle_tag = _split(sandbox)
     return {
         "hub": {
             "config": {
@@ -44,8 +43,9 @@ def values(token: str, image: str, sandbox: str, directory: str) -> dict[str, An
         "proxy": {
             "service": {"type": "ClusterIP"},
             "chp": {
-                "image": {"name": idle_name, "tag": idle_tag, "pullPolicy": "Never"},
-                "command": ["/bin/sleep", "infinity"],
+                # It only waits, whatever arguments z2jh gives it.
+                "image": site,
+                "command": ["python3", "-c", "import threading; threading.Event().wait()"],
                 "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}},
             },
         },
@@ -60,8 +60,3 @@ def values(token: str, image: str, sandbox: str, directory: str) -> dict[str, An
         "prePuller": {"hook": {"enabled": False}, "continuous": {"enabled": False}},
         "cull": {"enabled": False},
     }
-
-
-def _split(image: str) -> tuple[str, str]:
-    name, _, tag = image.rpartition(":")
-    return name, tag
