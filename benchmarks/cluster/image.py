@@ -69,7 +69,7 @@ def _make_site(file: Path) -> None:
     own = file.with_suffix(".own.tar")
     _make_own(own)
     config = {
-        "Env": [f"PATH={_PYTHON}/bin:/usr/bin", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1"],
+        "Env": [f"PATH={_PYTHON}/bin:/usr/bin", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", "HOME=/home/user"],
         "User": f"{USER}:{USER}",
         "WorkingDir": "/home/user",
     }
