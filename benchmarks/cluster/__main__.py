@@ -43,15 +43,14 @@ def _test(options: Options) -> int:
         print("cluster-test: making the images", file=sys.stderr, flush=True)
         images = make_images(directory)
         arguments = [str(directory), options.to_json(), *map(str, images)]
-        status = _run([sys.executable, "-m", "benchmarks.cluster.inside", *arguments])
-        options.output.mkdir(parents=True, exist_ok=True)
-        for name in (TABLE, FIGURES):
-            if (directory / name).exists():
-                shutil.copy(directory / name, options.output)
-        if (directory / TABLE).exists():
-            print(f"\n{(directory / TABLE).read_text()}\n{options.output / TABLE}, {options.output / FIGURES}")
-        if status:
-            print(f"cluster-test: logs of all parts: {_keep_logs(directory, options.output)}", file=sys.stderr)
+        status = 1
+        try:
+            status = _run([sys.executable, "-m", "benchmarks.cluster.inside", *arguments])
+        finally:  # also of a part of the faults
+            options.output.mkdir(parents=True, exist_ok=True)
+            _keep_results(directory, options.output)
+            if status:
+                print(f"cluster-test: logs of all parts: {_keep_logs(directory, options.output)}", file=sys.stderr)
         return status
 
 
@@ -105,6 +104,14 @@ def _clean() -> None:
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"an earlier run has not ended: {error}") from None
             time.sleep(0.1)
+
+
+def _keep_results(directory: Path, output: Path) -> None:
+    """Print the table, and copy it and the figures to where they stay."""
+    if (directory / TABLE).exists():
+        for name in (TABLE, FIGURES):
+            shutil.copy(directory / name, output)
+        print(f"\n{(directory / TABLE).read_text()}\n{output / TABLE}, {output / FIGURES}", flush=True)
 
 
 def _keep_logs(directory: Path, output: Path) -> Path:

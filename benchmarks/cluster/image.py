@@ -39,10 +39,11 @@ _PACKAGES = (
     "traitlets",
 )
 #: Another one for another layout of the files that are kept for later runs.
-_LAYOUT = "1"
+_LAYOUT = "2"
 _LIBRARY = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _PYTHON = "/opt/python"
-_SITE_PACKAGES = f"{_PYTHON}/lib/{_LIBRARY}/site-packages"
+#: Where Python finds the packages: PYTHONPATH.
+PACKAGES = "/opt/packages"
 _LEFT_OUT = {"ensurepip", "idlelib", "site-packages", "dist-packages", "test", "tests", "turtledemo"}
 _COMMANDS = {
     "jhub-kvproxy": "jhub_kvproxy.cli",
@@ -69,7 +70,13 @@ def _make_site(file: Path) -> None:
     own = file.with_suffix(".own.tar")
     _make_own(own)
     config = {
-        "Env": [f"PATH={_PYTHON}/bin:/usr/bin", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", "HOME=/home/user"],
+        "Env": [
+            f"PATH={_PYTHON}/bin:/usr/bin",
+            f"PYTHONPATH={PACKAGES}",
+            "PYTHONUNBUFFERED=1",
+            "LANG=C.UTF-8",
+            "HOME=/home/user",
+        ],
         "User": f"{USER}:{USER}",
         "WorkingDir": "/home/user",
     }
@@ -106,7 +113,7 @@ def _make_base(cache: Path, file: Path) -> None:
             interpreter, library = Path(sys.executable).resolve(), Path(sysconfig.get_path("stdlib"))
             layer.add(interpreter, f"{_PYTHON}/bin/python3")
             _add_tree(layer, library, f"{_PYTHON}/lib/{_LIBRARY}")
-            _add_tree(layer, packages, _SITE_PACKAGES, left_out={"bin"})
+            _add_tree(layer, packages, PACKAGES, left_out={"bin"})
             for program in ("traefik",):
                 layer.add(packages / "bin" / program, f"/usr/bin/{program}")
             for binary in _libraries([interpreter, *library.rglob("*.so"), *packages.rglob("*.so*")]):
@@ -126,7 +133,7 @@ def _make_own(file: Path) -> None:
         target = Path(name) / "own"
         _run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={target}", str(ROOT))
         with Layer(file) as layer:
-            _add_tree(layer, target, _SITE_PACKAGES, left_out={"bin"})
+            _add_tree(layer, target, PACKAGES, left_out={"bin"})
             for command, module in _COMMANDS.items():
                 text = _COMMAND.format(python=f"{_PYTHON}/bin/python3", module=module)
                 layer.write(f"{_PYTHON}/bin/{command}", text, mode=0o755)

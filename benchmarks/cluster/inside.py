@@ -39,13 +39,14 @@ async def _test(directory: Path, options: Options, images: Sequence[Path]) -> in
     make_cgroups(CGROUP)
     faults = [fault for fault in FAULTS if fault.name in options.faults]
     progress = Progress(len(faults))
+    rows: list[Row] = []
     try:
         async with Site(options.size, directory, images, CGROUP, progress.note) as site:
-            began = site.began
-            rows = await run(site, faults, progress)
+            async for row in run(site, faults, progress):
+                rows.append(row)
+                _write(directory, rows, site.began)
     finally:
         progress.end()
-    _write(directory, rows, began)
     return int(any(row.missed for row in rows))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from ..drill.judging import Marks, Row, tally
 from ..errors import BenchmarkError
@@ -15,19 +15,17 @@ from .site import Site
 _QUIET, _AFTER, _SETTLE = 3.0, 5.0, 1.0
 
 
-async def run(site: Site, faults: Sequence[Fault], progress: Progress) -> list[Row]:
-    """The row of each fault."""
-    rows = []
+async def run(site: Site, faults: Sequence[Fault], progress: Progress) -> AsyncIterator[Row]:
+    """The row of each fault, as soon as it is known."""
     for fault in faults:
         progress.step(fault.title)
-        rows.append(await _row(site, fault))
-        row = rows[-1]
+        row = await _row(site, fault)
         for missed in row.missed:
             progress.say(f"{fault.title}: missed: {missed}")
         for detail in row.details[:8] if row.missed else []:
             progress.say(f"    {detail}")
         progress.note(f"{fault.title}: {row.requests} requests, {row.failed} failed, {row.dropped} websockets dropped")
-    return rows
+        yield row
 
 
 async def _row(site: Site, fault: Fault) -> Row:

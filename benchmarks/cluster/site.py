@@ -254,7 +254,7 @@ class Site:
         schema = chart / "values.schema.json"
         if not schema.exists():  # it is made when the chart is released
             schema.write_text("{}")
-        values = z2jh.values(self._token, image.SITE, self._hub_directory(z2jh.USER))
+        values = z2jh.values(self._token, image.SITE, image.PACKAGES, self._hub_directory(z2jh.USER))
         file = self.directory / "z2jh-values.json"
         file.write_text(json.dumps(values, indent=1))
         await self._helm_upgrade(z2jh.RELEASE, chart, f"--values={_Z2JH_VALUES}", f"--values={file}")

@@ -11,10 +11,10 @@ USER = 1000
 _DATA = "/srv/data"
 
 
-def values(token: str, image: str, directory: str) -> dict[str, Any]:
+def values(token: str, image: str, packages: str, directory: str) -> dict[str, Any]:
     """Values beside those of charts/z2jh-values.yaml. The hub keeps its database in `directory` of the node.
 
-    `image` has hub, users' servers and our package.
+    `image` has hub, users' servers and our package, in the directory `packages`.
     """
     name, _, tag = image.rpartition(":")
     site = {"name": name, "tag": tag, "pullPolicy": "Never"}
@@ -32,9 +32,9 @@ def values(token: str, image: str, directory: str) -> dict[str, Any]:
             },
             "db": {"type": "other", "url": f"sqlite:///{_DATA}/jupyterhub.sqlite"},
             "image": site,
-            # The image has our package.
+            # The image has our package, there.
             "initContainers": [],
-            "extraEnv": {"PYTHONPATH": ""},
+            "extraEnv": {"PYTHONPATH": packages},
             "extraVolumes": [{"name": "data", "hostPath": {"path": directory, "type": "Directory"}}],
             "extraVolumeMounts": [{"name": "data", "mountPath": _DATA}],
             "services": {"test": {"apiToken": token}},
