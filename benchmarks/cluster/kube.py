@@ -73,7 +73,7 @@ class Kube:
             if status.get("observedGeneration") != found["metadata"]["generation"] or counts != [wanted] * 3:
                 return False
             selector = ",".join(f"{key}={value}" for key, value in spec["selector"]["matchLabels"].items())
-            return len(await self.pods(selector)) == wanted
+            return bool(len(await self.pods(selector)) == wanted)
 
         return await self.until(is_rolled_out, f"the deployment {deployment} is not rolled out", patience)
 
