@@ -99,8 +99,11 @@ def _cache() -> Path:
     """The directory for what is made of these packages, for this Python."""
     asked = "\n".join([*_PACKAGES, sys.version, _LAYOUT])
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = home / "jhub-kvproxy" / "cluster" / hashlib.sha256(asked.encode()).hexdigest()[:16]
-    path.mkdir(parents=True, exist_ok=True)
+    place = home / "jhub-kvproxy" / "cluster"
+    path = place / hashlib.sha256(asked.encode()).hexdigest()[:16]
+    if not path.exists():
+        shutil.rmtree(place, ignore_errors=True)  # it is large, and made of other packages
+        path.mkdir(parents=True)
     return path
 
 

@@ -8,6 +8,8 @@ from typing import Any
 NAMESPACE, RELEASE = "jhub", "jhub-kvproxy"
 #: Where z2jh has what hub and proxy share.
 SECRET, SECRET_KEY = "hub", "hub.config.ConfigurableHTTPProxy.auth_token"
+#: What pods are guaranteed, so that they run also beside other work; all of them must have room on two cores.
+HUB_CPU, AGENT_CPU, USER_CPU = "400m", "150m", 0.05
 #: The directory of the hub's database in its pod.
 _DATA = "/srv/jupyterhub"
 
@@ -35,7 +37,7 @@ c.KubeSpawner.cmd = ["jupyterhub-singleuser"]
 c.KubeSpawner.args = ["--HubOAuth.cache_max_age=86400"]
 c.KubeSpawner.start_timeout = 180
 c.KubeSpawner.http_timeout = 120
-c.KubeSpawner.cpu_guarantee = 0.01
+c.KubeSpawner.cpu_guarantee = {user_cpu}
 
 c.JupyterHub.proxy_class = "kvproxy"
 c.KVProxy.should_start = False
@@ -47,7 +49,7 @@ c.KVProxy.backend_class = "{backend}"
 
 def hub_config(token: str, image: str, backend: str, options: str) -> str:
     """jupyterhub_config.py. `options` are lines for the backend."""
-    return _CONFIG.format(token=token, image=image, backend=backend, release=RELEASE) + options
+    return _CONFIG.format(token=token, image=image, backend=backend, release=RELEASE, user_cpu=USER_CPU) + options
 
 
 def hub(image: str, config: str, directory: str, user: int) -> list[dict[str, Any]]:
@@ -68,6 +70,7 @@ def hub(image: str, config: str, directory: str, user: int) -> list[dict[str, An
             {"name": "KVPROXY_AGENT_TOKEN", "valueFrom": secret},
         ],
         "ports": [{"name": "http", "containerPort": 8081}],
+        "resources": {"requests": {"cpu": HUB_CPU, "memory": "128Mi"}},
         "readinessProbe": {"httpGet": {"path": "/hub/health", "port": "http"}, "periodSeconds": 2, "timeoutSeconds": 5},
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/jupyterhub"},
@@ -124,8 +127,7 @@ def chart_values(image: str, replicas: int, backend: str, options: dict[str, Any
         **({"z2jh": {"release": z2jh}} if z2jh else {"token": {"existingSecret": SECRET, "key": SECRET_KEY}}),
         "store": {"backend": backend},
         "config": {"KVProxy": {"error_target": "http://hub:8081/hub/error"}, **options},
-        # All pods share two cores with the rest of the cluster.
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": {"requests": {"cpu": AGENT_CPU, "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
     }
 
 

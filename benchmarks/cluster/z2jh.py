@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .objects import HUB_CPU, USER_CPU
+
 #: Its Helm release, and its Service for users.
 RELEASE, SERVICE = "jupyterhub", "proxy-public"
 #: As z2jh runs the hub.
@@ -32,6 +34,7 @@ def values(token: str, image: str, packages: str, directory: str) -> dict[str, A
             },
             "db": {"type": "other", "url": f"sqlite:///{_DATA}/jupyterhub.sqlite"},
             "image": site,
+            "resources": {"requests": {"cpu": HUB_CPU, "memory": "128Mi"}},
             # The image has our package, there.
             "initContainers": [],
             "extraEnv": {"PYTHONPATH": packages},
@@ -52,6 +55,7 @@ def values(token: str, image: str, packages: str, directory: str) -> dict[str, A
         "singleuser": {
             "image": site,
             "storage": {"type": "none"},
+            "cpu": {"guarantee": USER_CPU},
             "memory": {"guarantee": "32M"},
             "cloudMetadata": {"blockWithIptables": False},
             "networkPolicy": {"enabled": False},
