@@ -50,6 +50,8 @@ _COMMANDS = {
     "jupyterhub": "jupyterhub.app",
     "jupyterhub-singleuser": "jupyterhub.singleuser",
 }
+#: What z2jh runs beside our proxies.
+_IDLE = "#!{python} -P\nimport threading\nthreading.Event().wait()\n"
 _COMMAND = "#!{python} -P\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
 
 
@@ -140,6 +142,8 @@ def _make_own(file: Path) -> None:
             for command, module in _COMMANDS.items():
                 text = _COMMAND.format(python=f"{_PYTHON}/bin/python3", module=module)
                 layer.write(f"{_PYTHON}/bin/{command}", text, mode=0o755)
+            idle = _IDLE.format(python=f"{_PYTHON}/bin/python3")
+            layer.write(f"{_PYTHON}/bin/configurable-http-proxy", idle, mode=0o755)
 
 
 def _add_tree(layer: Layer, directory: Path, place: str, left_out: set[str] = _LEFT_OUT) -> None:

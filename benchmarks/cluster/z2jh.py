@@ -46,9 +46,10 @@ def values(token: str, image: str, packages: str, directory: str) -> dict[str, A
         "proxy": {
             "service": {"type": "ClusterIP"},
             "chp": {
-                # It only waits, whatever arguments z2jh gives it.
+                # Its configurable-http-proxy only waits.
                 "image": site,
-                "command": ["python3", "-c", "import threading; threading.Event().wait()"],
+                "livenessProbe": {"enabled": False},
+                "readinessProbe": {"enabled": False},
                 "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}},
             },
         },
