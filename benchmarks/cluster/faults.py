@@ -29,7 +29,7 @@ _ALL_KILLED = Bound(
     own_may_fail=True,
     noticed_within=_NOTICED_WITHIN,
     all_websockets_may_end=True,
-    grace=5.0,
+    grace=8.0,  # the pods die one after the other
     without_service=5.0,
 )
 
