@@ -126,8 +126,11 @@ async def _api_away(site: Site, marks: Marks, killed: Killed) -> None:
     await asyncio.sleep(_OUTAGE)
     site.node.api.launch()
     await in_thread(site.node.api.wait)
-    marks.back = time.monotonic()
-    await site.until_node_ready(_NODE_PATIENCE)
+    marks.back = await site.until_node_ready(_NODE_PATIENCE)
+    # KubeSpawner's watch of pods gives up after 51 s, and then no server starts; users would restart the hub, too.
+    marks.notes.append("the hub was restarted, because KubeSpawner had given up")
+    await site.kill_hub()
+    await site.users.until_hub_answers(_HUB_PATIENCE)
 
 
 async def _helm_upgrade(site: Site, marks: Marks, killed: Killed) -> None:
