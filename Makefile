@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak audit docs image image-lock clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock clean
 .NOTPARALLEL:
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
 	@echo 'make soak              kills parts at random for 20 minutes, or days, and ends when anything grows or is lost'
 	@echo '                       (make soak SOAK="--minutes 60 --backend etcd --seed 7"; SOAK=--help: more)'
+	@echo 'make cluster-test      the same for the chart on a node of Kubernetes of its own, in 25 minutes; needs root'
+	@echo '                       (make cluster-test CLUSTER="--fault hub-killed"; CLUSTER=--help: more)'
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
 	@echo 'make audit             asks the public databases whether anything installed has known holes'
@@ -99,6 +101,10 @@ drill: $(VENV)/.has-bench
 
 soak: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks.soak $(SOAK)
+
+cluster-test: $(VENV)/.has-bench
+	@tools/kubernetes newest node helm
+	@$(BIN)/python -m benchmarks.cluster $(CLUSTER)
 
 # Over the network, so not a part of the tests.
 audit: $(VENV)/.has-audit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,9 +32,16 @@ class Authority:
         self.ca_file = str(self._write("ca.pem", certificate.public_bytes(serialization.Encoding.PEM)))
 
     def issue(
-        self, name: str, *, client: bool = True, server: bool = True, common_name: str = "", days: float = 1
+        self,
+        name: str,
+        *,
+        client: bool = True,
+        server: bool = True,
+        common_name: str = "",
+        days: float = 1,
+        addresses: Sequence[str] = (),
     ) -> tuple[str, str]:
-        """The files (PEM) of a new certificate for 127.0.0.1, ::1 and localhost, and of its key.
+        """The files (PEM) of a new certificate for 127.0.0.1, ::1, localhost and `addresses`, and of its key.
 
         `client` and `server` say what it may be used for (extended key usage). It has a common name
         only if one is given; `name` is that of the files. It expires in so many `days`.
@@ -43,7 +51,7 @@ class Authority:
         if common_name:
             attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
         hosts: list[x509.GeneralName] = [x509.DNSName("localhost")]
-        hosts += [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
+        hosts += [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1", *addresses)]
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH] * client + [ExtendedKeyUsageOID.SERVER_AUTH] * server
         certificate = (
             _builder(x509.Name(attributes), self._name, key, days)

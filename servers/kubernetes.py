@@ -66,7 +66,7 @@ class KubernetesServer(Process):
 
     No controller runs: nobody makes default service accounts, or deletes what is in a namespace that was deleted.
     `which` is for :func:`find_api_server`. `certificate` (certificate and key) is another than one of
-    :attr:`authority`. `arguments` are those of kube-apiserver.
+    :attr:`authority`, which holds for loopback and `addresses`. `arguments` are those of kube-apiserver.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class KubernetesServer(Process):
         which: str = "newest",
         durable: bool = False,
         certificate: tuple[str, str] | None = None,
+        addresses: Sequence[str] = (),
     ) -> None:
         program = find_api_server(which)
         port = free_port()
@@ -85,7 +86,7 @@ class KubernetesServer(Process):
         self.authority = Authority(directory / "certificates")
         self.etcd = EtcdServer(directory, durable=durable)
         self.data = self.etcd.data
-        certificate = certificate or self.authority.issue("kube-apiserver", client=False)
+        certificate = certificate or self.authority.issue("kube-apiserver", client=False, addresses=addresses)
         accounts = self.authority.issue("service-accounts")
         self._admin = secrets.token_hex(16)
         tokens = directory / "tokens.csv"

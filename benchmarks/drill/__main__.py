@@ -41,7 +41,7 @@ async def _drill(options: Options) -> int:
         finally:
             progress.end()
         files = write(result, about, options.output)
-        print(f"\n## {result.name}\n\n{text(result)}\n{', '.join(map(str, files))}", flush=True)
+        print(f"\n## {result.name}\n\n{text(result.rows)}\n{', '.join(map(str, files))}", flush=True)
         status |= not result.is_met
     return status
 

@@ -1,4 +1,4 @@
-"""A small HTTP client for servers on this machine, so that the load costs little CPU."""
+"""A small HTTP client, so that the load costs little CPU."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ class Connection:
         self.port = int(writer.get_extra_info("sockname")[1])
 
     @classmethod
-    async def open(cls, port: int) -> Connection:
-        """Raises OSError if nobody accepts the connection."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def open(cls, port: int, host: str = "127.0.0.1", *, own_port: int = 0) -> Connection:
+        """From `own_port`, or any. Raises OSError if nobody accepts the connection."""
+        own = ("0.0.0.0", own_port) if own_port else None
+        return cls(*await asyncio.open_connection(host, port, local_addr=own))
 
     @property
     def is_open(self) -> bool:
         """Whether the connection is open, as far as we know."""
         return not (self._reader.at_eof() or self._writer.is_closing())
 
-    async def get(self, path: str) -> Answer:
-        """Raises Broken."""
+    async def get(self, path: str, token: str = "") -> Answer:
+        """An answer to who has the `token`. Raises Broken."""
+        credential = f"Authorization: token {token}\r\n" if token else ""
         try:
-            self._writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            self._writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{credential}\r\n".encode())
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             if "\r\ntransfer-encoding: chunked" in head:
                 body = b""
@@ -59,10 +61,10 @@ class Connection:
         self._writer.close()
 
 
-async def get(port: int, path: str) -> Answer:
+async def get(port: int, path: str, *, host: str = "127.0.0.1", token: str = "") -> Answer:
     """An answer over a connection of its own. Raises Broken or OSError."""
-    connection = await Connection.open(port)
+    connection = await Connection.open(port, host)
     try:
-        return await connection.get(path)
+        return await connection.get(path, token)
     finally:
         connection.close()

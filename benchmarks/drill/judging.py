@@ -9,8 +9,6 @@ from itertools import pairwise
 from .events import Change, Event
 from .sweep import Found
 
-# Seconds before we know that a part is dead, in which requests may still be sent to it.
-_IN_FLIGHT = 1.0
 _SHOWN = 30
 
 
@@ -27,6 +25,10 @@ class Bound:
     changes_may_fail: bool = True
     #: Whether all websockets may end, because all Traefiks are killed.
     all_websockets_may_end: bool = False
+    #: Seconds within which everybody knows that a part is dead; until then, requests may still be sent to it.
+    noticed_within: float = 1.0
+    #: For so many seconds there may be no successful request; None: that is not looked at.
+    without_service: float | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ def tally(
         if event.kind == "hub":
             row.hub_failed += event.outcome != "ok"
             continue
-        is_own = _is_own(event, marks, server)
+        is_own = _is_own(event, marks, server, bound)
         if event.kind == "websocket":
             row.dropped += 1
             row.dropped_own += is_own
@@ -139,6 +141,8 @@ def misses(row: Row, bound: Bound) -> list[str]:
         missed.append("no new route was live again")
     elif row.live_again is not None and bound.live_within is not None and row.live_again > bound.live_within:
         missed.append(f"new routes were live again after {row.live_again:.1f} s, not {bound.live_within:g} s")
+    if bound.without_service is not None and row.without_service > bound.without_service:
+        missed.append(f"{row.without_service:.1f} s without service, not {bound.without_service:g} s")
     if not row.requests:
         missed.append("there were no requests")
     return missed
@@ -149,11 +153,11 @@ def longest_gap(times: Sequence[float], began: float, ended: float) -> float:
     return max(after - before for before, after in pairwise([began, *sorted(times), ended]))
 
 
-def _is_own(event: Event, marks: Marks, server: Server) -> bool:
+def _is_own(event: Event, marks: Marks, server: Server, bound: Bound) -> bool:
     """Whether `event` ended because it was under way on the Traefik that was killed."""
     if marks.killed is None or not event.port or event.outcome != "failed":
         return False
-    is_in_time = event.started <= marks.killed + _IN_FLIGHT and event.ended >= marks.killed
+    is_in_time = event.started <= marks.killed + bound.noticed_within and event.ended >= marks.killed
     return is_in_time and server(event.port, event.ended) == marks.victim
 
 

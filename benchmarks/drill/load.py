@@ -11,6 +11,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -157,11 +158,12 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__} {error}".strip()
 
 
-async def main() -> None:
+async def main(load: Callable[..., Any]) -> None:
+    """Run what `load` makes of the first line of the input, until the input ends."""
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     what: dict[str, Any] = json.loads(await reader.readline())
-    running = asyncio.create_task(Load(**what).run())
+    running = asyncio.create_task(load(**what).run())
     ending = asyncio.create_task(reader.read())
     await asyncio.wait([running, ending], return_when=asyncio.FIRST_COMPLETED)
     if running.done():
@@ -169,4 +171,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(Load))

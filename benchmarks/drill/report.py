@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,10 @@ def name_of(backend: str, delivery: str) -> str:
     return backend if delivery == "push" else f"{backend}-{delivery}"
 
 
-def text(drill: Drill) -> str:
+def text(rows: Sequence[Row]) -> str:
     """The table, and below it missed bounds and notes."""
-    lines = [table(_HEAD, [_cells(row) for row in drill.rows]), ""]
-    for row in drill.rows:
+    lines = [table(_HEAD, [_cells(row) for row in rows]), ""]
+    for row in rows:
         lines += [f"- {row.title}: missed: {missed}" for missed in row.missed]
         lines += [f"- {row.title}: {note}" for note in row.marks.notes]
         if row.hub_failed:
@@ -78,12 +79,12 @@ def write(drill: Drill, environment: dict[str, Any], directory: Path) -> list[Pa
         "delivery": drill.delivery,
         "size": asdict(drill.size),
         "is_met": drill.is_met,
-        "rows": [_as_json(row, drill.began) for row in drill.rows],
+        "rows": [as_json(row, drill.began) for row in drill.rows],
         "timeline": asdict(drill.bins),
     }
     files = [stem.with_suffix(".json"), stem.with_suffix(".md")]
     files[0].write_text(json.dumps(content, indent=1) + "\n")
-    files[1].write_text(text(drill))
+    files[1].write_text(text(drill.rows))
     picture = stem.with_suffix(".png")
     picture.unlink(missing_ok=True)  # a picture of another run would not match these figures
     try:
@@ -115,7 +116,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _as_json(row: Row, began: float) -> dict[str, Any]:
+def as_json(row: Row, began: float) -> dict[str, Any]:
     """`row` with its times as seconds since the drill began."""
     content = asdict(row)
     for place, names in ((content, ("began", "ended")), (content["marks"], ("fault", "back", "killed"))):

@@ -1,4 +1,4 @@
-"""The drill's side of the visitors, which run :mod:`.load`."""
+"""The drill's side of the visitors, which run :mod:`.load` or the like."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Visitors:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def spawn(cls, what: dict[str, Any], directory: Path) -> Visitors:
-        """Visitors of `what`: the arguments of :class:`.load.Load`."""
+    async def spawn(cls, what: dict[str, Any], directory: Path, module: str = "benchmarks.drill.load") -> Visitors:
+        """Visitors of `what`: the arguments of the `module`'s class Load."""
         log = directory / "load.log"
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
-                *tied([sys.executable, "-m", "benchmarks.drill.load"]),
+                *tied([sys.executable, "-m", module]),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

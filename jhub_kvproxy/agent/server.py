@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ..agents.protocol import ACTIVITY, LIVE, METRICS, READY, REVISION, STATUS, credential
+from ..agents.protocol import ACTIVITY, LIVE, METRICS, READY, REVISION, SERVING, STATUS, credential
 from ..errors import TraefikError
 from .states import States
 
@@ -44,6 +44,7 @@ class Server:
         app.router.add_get(LIVE, self._live)
         app.router.add_get(METRICS, self._tell_metrics)
         app.router.add_get(READY, self._ready)
+        app.router.add_get(SERVING, self._serving)
         if self._states:
             app.router.add_get(REVISION, self._secret(self._revision))
             app.router.add_get(STATUS, self._secret(self._status))
@@ -72,7 +73,13 @@ class Server:
         return web.Response(text="alive\n")
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """For probes of load balancers: one line for each hub, or for the one asked about."""
+        """For probes of load balancers, which send users elsewhere as soon as the agent ends."""
+        if self._states and self._states.is_ending:
+            return web.Response(status=503, text="The agent ends.\n")
+        return await self._serving(request)
+
+    async def _serving(self, request: web.Request) -> web.Response:
+        """For those who know by themselves that the agent ends: one line for each hub, or for the one asked about."""
         states = self._states
         if states is None:
             return web.Response(text="ready\n")
@@ -81,9 +88,7 @@ class Server:
             return self._unknown(hub)
         hubs = states.hubs if hub is None else [hub]
         lines = [states.condition(each).line for each in hubs]
-        if states.is_ending:
-            lines = ["The agent ends."]
-        return web.Response(status=200 if states.is_ready(hubs) else 503, text="\n".join([*lines, ""]))
+        return web.Response(status=200 if states.serves(hubs) else 503, text="\n".join([*lines, ""]))
 
     async def _revision(self, request: web.Request) -> web.Response:
         assert self._states

@@ -91,9 +91,13 @@ class States:
         return Condition(is_served, line)
 
     def is_ready(self, hubs: list[str]) -> bool:
+        """Whether users should be sent here."""
+        return not self.is_ending and self.serves(hubs)
+
+    def serves(self, hubs: list[str]) -> bool:
         """Whether Traefik serves what is known of `hubs`, and of one of them at least, or keeps what it had before."""
         known = [hub for hub in hubs if self._followers[hub].table.revision or self._feed.keeps_earlier]
-        return bool(known) and not self.is_ending and all(self.condition(hub).is_served for hub in known)
+        return bool(known) and all(self.condition(hub).is_served for hub in known)
 
     def described(self) -> dict[str, Any]:
         """All of it as an object for JSON."""

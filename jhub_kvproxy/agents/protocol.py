@@ -1,6 +1,7 @@
 """What the agent beside a Traefik tells a hub over HTTP. Pure, no I/O.
 
-All requests but those for :data:`LIVE`, :data:`READY` and :data:`METRICS` need the header of :func:`credential`.
+All requests but those for :data:`LIVE`, :data:`READY`, :data:`SERVING` and :data:`METRICS` need the header of
+:func:`credential`.
 
 ``GET /revision?hub=PREFIX``
     The :class:`State` of this hub's table at once; 404 if the agent does not follow that hub.
@@ -21,7 +22,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-REVISION, ACTIVITY, LIVE, READY, METRICS, STATUS = "/revision", "/activity", "/livez", "/readyz", "/metrics", "/status"
+REVISION, ACTIVITY, METRICS, STATUS = "/revision", "/activity", "/metrics", "/status"
+#: Whether the agent runs, whether load balancers should send users here, and whether users would be served.
+LIVE, READY, SERVING = "/livez", "/readyz", "/servingz"
 
 #: Seconds that an answer waits for news.
 LONGEST_WAIT = 20.0

@@ -202,10 +202,22 @@ def test_the_table_tells_what_missed_its_bound(tmp_path):
     rows = [tallied(), tallied(failed(FAULT + 1))]
     drill = Drill("toml", "store", Size(), 100.0, rows, counts)
     assert not drill.is_met
-    met, missed = [line for line in text(drill).splitlines() if line.startswith("| a fault")]
+    met, missed = [line for line in text(drill.rows).splitlines() if line.startswith("| a fault")]
     assert met.split("|")[-2].strip() == "met"
     assert missed.split("|")[-2].strip() == "missed"
-    assert "- a fault: missed: 1 failed requests" in text(drill)
+    assert "- a fault: missed: 1 failed requests" in text(drill.rows)
     pytest.importorskip("matplotlib")
     draw("toml", rows, 100.0, counts, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size
+
+
+def test_where_it_takes_seconds_to_notice_requests_go_to_the_dead_one_for_longer():
+    late = failed(FAULT + 3, 2000, started=FAULT + 2)
+    assert tallied(late, bound=Bound(own_may_fail=True), victim="traefik-1").missed == ["1 failed requests"]
+    assert tallied(late, bound=Bound(own_may_fail=True, noticed_within=2.5), victim="traefik-1").missed == []
+
+
+def test_a_bound_may_say_how_long_nobody_is_served():
+    assert misses(row(without_service=6.0), Bound()) == []
+    assert misses(row(without_service=6.0), Bound(without_service=5.0)) == ["6.0 s without service, not 5 s"]
+    assert misses(row(without_service=4.0), Bound(without_service=5.0)) == []

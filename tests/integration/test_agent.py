@@ -266,6 +266,7 @@ async def test_who_may_ask_what(site, others, backends):
         assert (await asking.get("/livez"))[0] == 200
         status, text = await asking.get("/readyz")
         assert (status, "serves no table" in text or "is not served" in text) == (503, True)
+        assert (await asking.get("/servingz"))[0] == 503
         with pytest.raises(AssertionError, match="The token is not that of this agent"):
             await asking.state(token=TOKEN[:-1])
         with pytest.raises(AssertionError, match="and not 'other'"):
@@ -273,8 +274,12 @@ async def test_who_may_ask_what(site, others, backends):
         await asking.until(await hub.put({"/user/a/": await site.server("a")}))
         status, text = await asking.get("/readyz")
         assert (status, text.endswith(": 1 route.\n")) == (200, True), text
+        assert await asking.get("/servingz") == (200, text)
         agent.end()
         assert (await asking.get("/readyz"))[0] == 503
+        assert await asking.get("/servingz") == (200, text), (
+            "Kubernetes would send nobody there, though there is no other"
+        )
         assert await site.client.server("/user/a/") == "a"
 
 
