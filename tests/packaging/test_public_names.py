@@ -82,7 +82,15 @@ def members(cls: type) -> set[str]:
 
 
 OF_BACKENDS = set().union(
-    *map(own_members, (jhub_kvproxy.Backend, jhub_kvproxy.SupportsWatch, jhub_kvproxy.SupportsLease))
+    *map(
+        own_members,
+        (
+            jhub_kvproxy.Backend,
+            jhub_kvproxy.SupportsWatch,
+            jhub_kvproxy.SupportsLease,
+            jhub_kvproxy.SupportsLeaseReport,
+        ),
+    )
 )
 #: Traitlets calls the first ones, our own tests the last one.
 INNER = {
