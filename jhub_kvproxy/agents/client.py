@@ -12,7 +12,7 @@ from ..aio import in_thread
 from ..errors import TraefikError
 from ..push.plugin import NOT_OURS, ages_in
 from ..traefik.endpoint import Endpoint
-from .protocol import ACTIVITY, REVISION, State, credential
+from .protocol import ACTIVITY, REVISION, STATUS, State, credential
 
 # Seconds. The agent asks Traefik's plugin meanwhile, which has 3.
 _AGES_LIMIT = 5.0
@@ -40,6 +40,23 @@ async def state(api: Endpoint, session: aiohttp.ClientSession, hub: str, seen: s
     try:
         return State.from_json(body)
     except ValueError as error:
+        raise _not_understood(api, error) from error
+
+
+async def store_trouble(
+    api: Endpoint, session: aiohttp.ClientSession, hub: str, timeout: float
+) -> tuple[float, str] | None:
+    """Since when (:func:`time.time`) the store does not give the agent the table of `hub`, and why; None: it does.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
+    status, body = await api.exchange(session, "GET", STATUS, timeout=timeout)
+    _check(api, STATUS, status, body)
+    try:
+        said = json.loads(body)["hubs"][hub]
+        since, why = said["store_trouble_since"], str(said["store_trouble"])
+        return None if since is None else (float(since), why)
+    except NOT_OURS as error:
         raise _not_understood(api, error) from error
 
 

@@ -45,6 +45,8 @@ class State:
     requests: Mapping[str, int] = field(default_factory=dict)
     #: Traefik's version; empty: not known.
     traefik: str = ""
+    #: Seconds for which Traefik has served what it serves; None: not known.
+    age: float | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -54,6 +56,7 @@ class State:
         """Raises ValueError for what is no answer of an agent."""
         try:
             found: dict[str, Any] = json.loads(text)
+            age = found.get("age")
             return cls(
                 tag=str(found["tag"]),
                 revision=str(found["revision"]),
@@ -63,6 +66,7 @@ class State:
                 routes=int(found["routes"]),
                 requests={str(kind): int(count) for kind, count in found["requests"].items()},
                 traefik=str(found["traefik"]),
+                age=None if age is None else float(age),
             )
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError(f"this is no answer of an agent ({error!r})") from error

@@ -18,6 +18,7 @@ from .wire import Served
 
 TABLE = "/kvproxy/table"
 ACTIVITY = "/kvproxy/activity"
+ROUTES = "/kvproxy/routes"
 
 # Seconds. An answer takes a millisecond; a replica that needs this long is as good as down.
 _LIMIT = 3.0
@@ -38,6 +39,8 @@ class Answer:
     requests: Mapping[str, int]
     #: Why it did not take what it was sent; empty: it did.
     refusal: str = ""
+    #: Seconds for which it has served this revision; None: it serves none.
+    age: float | None = None
 
 
 class RouteRefused(TraefikError):
@@ -100,7 +103,9 @@ def _answer(api: Endpoint, body: bytes) -> Answer:
         answer: dict[str, Any] = json.loads(body)
         served = Served(str(answer["revision"]), str(answer["form"]))
         requests = {str(kind): int(count) for kind, count in answer.get("requests", {}).items()}
-        return Answer(served, int(answer["routes"]), requests, str(answer.get("error", "")))
+        age = answer.get("age")
+        refusal = str(answer.get("error", ""))
+        return Answer(served, int(answer["routes"]), requests, refusal, None if age is None else float(age))
     except NOT_OURS as error:
         raise _not_understood(api, error) from error
 

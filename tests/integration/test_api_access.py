@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
 from jhub_kvproxy.traefik.ports import is_free
+from jhub_kvproxy.traefik.running import API_PASSWORD_ENV
 from servers.ports import free_port
 from tests.hub import until
 from tests.site import is_served

@@ -21,7 +21,9 @@ OURS = ["consul", "etcd", "kubernetes", "redis", "toml"]
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["backends"], ["options"], ["check"], ["traefik-config"]], ids=lambda words: " ".join(words) or "none"
+    "words",
+    [[], ["status"], ["backends"], ["options"], ["check"], ["traefik-config"]],
+    ids=lambda words: " ".join(words) or "none",
 )
 def test_help_fits_a_terminal(words):
     result = run(*words, "--help")

@@ -151,6 +151,7 @@ def test_commands_and_their_options():
     "words",
     [
         ["backends"],
+        ["status", "--KVProxy.prefix=none"],
         ["options", "etcd"],
         ["check", "--KVProxy.should_start=False", "--KVProxy.traefik_api_urls=http://127.0.0.1:1"],
         ["traefik-config", "--plugin", "."],
