@@ -49,7 +49,9 @@ async def looked_at(site: Site, delivery: str, **traits: Any) -> AsyncIterator[L
         return
     directory = site.directory / "traefik"
     directory.mkdir()
-    others = others_traefik(site, directory, "push")
+    others = others_traefik(
+        site, directory, "push", "".join(f"c.KVProxy.{name} = {traits[name]!r}\n" for name in traits)
+    )
     backend = find_backend(site.store.name)(config=site.store.config, prefix=site.store.prefix, read_only=True)
     with others.traefik:
         async with agent_for({site.store.prefix: backend}, others.api_url, PASSWORD) as (_, asking):
@@ -59,6 +61,7 @@ async def looked_at(site: Site, delivery: str, **traits: Any) -> AsyncIterator[L
 
 def _looked(site: Site, lines: Mapping[str, Any], url: str = "") -> Looked:
     proxy = site.proxy(**lines)
+    lines = {name: value for name, value in lines.items() if name != "host_routing"}
     text = [f"c.KVProxy.{name} = {value!r}" for name, value in {**lines, "prefix": site.store.prefix}.items()]
     bind = f'c.JupyterHub.bind_url = "http://127.0.0.1:{site.port}"'
     file = site.directory / "looked_config.py"

@@ -9,6 +9,9 @@ All requests but those for :data:`LIVE`, :data:`READY` and :data:`METRICS` need 
 ``GET /activity?hub=PREFIX``
     ``{"ages": {KEY: SECONDS}}``: how long ago each route of this hub was used, by the plugin's keys
     (:func:`~jhub_kvproxy.push.wire.key_of`).
+``GET /routes?hub=PREFIX``, ``GET /routes?hub=PREFIX&path=PATH&host=HOST``
+    The routes of this hub that Traefik serves, or the one that a request gets, with the hub's revision
+    (:class:`~jhub_kvproxy.push.plugin.Listing`).
 ``POST /activity``
     The body is a list of targets, the answer the seconds since each was used, by the kernel of the agent's machine.
     Agents beside a Traefik that reads the store by itself have it, and no others.
@@ -21,7 +24,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-REVISION, ACTIVITY, LIVE, READY, METRICS, STATUS = "/revision", "/activity", "/livez", "/readyz", "/metrics", "/status"
+REVISION, ACTIVITY, ROUTES, STATUS = "/revision", "/activity", "/routes", "/status"
+LIVE, READY, METRICS = "/livez", "/readyz", "/metrics"
 
 #: Seconds that an answer waits for news.
 LONGEST_WAIT = 20.0

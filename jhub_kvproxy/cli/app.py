@@ -19,6 +19,7 @@ _NAME = "jhub-kvproxy"
 #: Each command has a module of its name, with DESCRIPTION, ``add_arguments(parser)`` and ``run(options)``.
 _COMMANDS = {
     "status": "show the hub, the store and each Traefik at a glance",
+    "routes": "list the routes in the store, or those that one Traefik serves",
     "backends": "list the stores that can keep the routing table",
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,6 +113,16 @@ def _local(settings: Settings, number: int) -> Asked:
         return Asked(name, settings.delivery, why_not=str(error))
     port = entry_address(settings.traefik)[1] + number - 1
     return Asked(name, settings.delivery, running.api, pid=running.pid, port=port)
+
+
+def chosen_replica(found: Sequence[Asked], named: str) -> Asked:
+    """The one of `found` that is `named`, or has that URL. Raises :class:`~jhub_kvproxy.errors.TraefikError`."""
+    wanted = named.rstrip("/")
+    for asked in found:
+        if wanted in (asked.name, asked.api.url if asked.api else ""):
+            return asked
+    names = ", ".join(asked.name for asked in found) or "none"
+    raise TraefikError(f"The hub's configuration has no replica {named!r}. It has these: {names}.")
 
 
 async def ask_replicas(found: list[Asked], stored: str, prefix: str, provider: str) -> list[Replica]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,17 @@ async def look(settings: Settings, make_backend: Callable[[], Backend], log: Any
         return Site(store, lease, tuple(await ask_replicas(found, revision, backend.prefix, provider)))
     except (TraefikError, BackendError) as error:
         return Site(store, lease, error=str(error))
+
+
+@asynccontextmanager
+async def opened_reader(make_backend: Callable[[], Backend]) -> AsyncIterator[Backend]:
+    """The backend that `make_backend` makes, opened. Raises :class:`~jhub_kvproxy.errors.BackendError`."""
+    backend = make_backend()
+    try:
+        await backend.open()
+        yield backend
+    finally:
+        await _closed(backend)
 
 
 async def _look_at_store(backend: Backend, settings: Settings) -> tuple[Store, HubLease | None]:
