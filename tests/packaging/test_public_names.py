@@ -154,6 +154,7 @@ def test_commands_and_their_options():
         ["backends"],
         ["status", "--KVProxy.prefix=jupyterhub"],
         ["routes", "--KVProxy.prefix=jupyterhub"],
+        ["trace", "http://127.0.0.1:1/user/0/", "--KVProxy.prefix=jupyterhub"],
         ["options", "etcd"],
         ["check", "--KVProxy.should_start=False", "--KVProxy.traefik_api_urls=http://127.0.0.1:1"],
         ["traefik-config", "--plugin", "."],
