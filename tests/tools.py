@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jupyterhub import orm
+
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from tests.agents import TOKEN, agent_for
@@ -72,3 +74,17 @@ def _looked(site: Site, lines: Mapping[str, Any], url: str = "") -> Looked:
 async def begin(looked: Looked) -> None:
     """Start the hub's proxy, in the way of its delivery."""
     await (looked.proxy.control.open() if looked.url else looked.proxy.start())
+
+
+def database(path: Path, **ports: int) -> Path:
+    """A database of JupyterHub's with running servers of these users."""
+    session = orm.new_session_factory(f"sqlite:///{path}")()
+    for name, port in ports.items():
+        server = orm.Server(ip="127.0.0.1", port=port, base_url=f"/user/{name}/")
+        user = orm.User(name=name)
+        session.add_all([user, server])
+        session.flush()
+        session.add(orm.Spawner(name="", user=user, server=server))
+    session.commit()
+    session.close()
+    return path

@@ -22,7 +22,7 @@ OURS = ["consul", "etcd", "kubernetes", "redis", "toml"]
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["status"], ["routes"], ["trace"], ["backends"], ["options"], ["check"], ["traefik-config"]],
+    [[], ["status"], ["routes"], ["trace"], ["diff"], ["backends"], ["options"], ["check"], ["traefik-config"]],
     ids=lambda words: " ".join(words) or "none",
 )
 def test_help_fits_a_terminal(words):

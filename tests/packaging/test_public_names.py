@@ -20,6 +20,7 @@ from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
 from tests.command import fill, run
+from tests.tools import database
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -155,6 +156,7 @@ def test_commands_and_their_options():
         ["status", "--KVProxy.prefix=jupyterhub"],
         ["routes", "--KVProxy.prefix=jupyterhub"],
         ["trace", "http://127.0.0.1:1/user/0/", "--KVProxy.prefix=jupyterhub"],
+        ["diff", "--KVProxy.prefix=jupyterhub"],
         ["options", "etcd"],
         ["check", "--KVProxy.should_start=False", "--KVProxy.traefik_api_urls=http://127.0.0.1:1"],
         ["traefik-config", "--plugin", "."],
@@ -163,6 +165,7 @@ def test_commands_and_their_options():
 )
 def test_keys_of_the_json(words, tmp_path):
     fill(Config({"TomlBackend": {"path": str(tmp_path / "kvproxy-table")}}), 1)
+    database(tmp_path / "jupyterhub.sqlite", alice=1)
     [told] = [names([keys]) for command, _, keys in rows("Commands", "command") if names([command]) == words[:1]]
     assert {key for key in told if not key.startswith("--")} == keys_of(run(*words, "--json", cwd=tmp_path).json)
 
