@@ -10,13 +10,11 @@ from typing import Any
 
 from ..errors import TraefikError
 from ..options.config_file import DEFAULT_FILE
-from ..options.settings import Delivery
 from ..survey.comparison import Difference, advice, with_jupyterhub, with_replica
 from ..survey.replicas import Asked, find_replicas
 from ..survey.served import served_by
-from ..survey.site import opened_reader
-from ..survey.table import Table, read_table
-from ..traefik_routers.provider import readable_by_traefik
+from ..survey.site import read_site_table
+from ..survey.table import Table
 from .arguments import add_hub_arguments
 from .hub_config import HubConfig, hub_config
 from .hub_routes import TOKEN, HubServers, from_api, from_database
@@ -77,9 +75,7 @@ def run(options: Namespace) -> int:
 
 async def _compare(config: HubConfig, options: Namespace) -> Compared:
     settings, prefix = config.settings, config.proxy.prefix
-    async with opened_reader(config.reader) as backend:
-        table = await read_table(backend)
-        provider = readable_by_traefik(backend).provider if settings.delivery is Delivery.STORE else ""
+    table, provider = await read_site_table(settings, config.reader)
     hub: HubServers | None
     if options.hub_api:
         hub = await from_api(options.hub_api)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,16 @@ def _read_database(url: str) -> HubServers | None:
 
 def _target(proto: str, ip: str, port: int) -> str | None:
     """The URL by which JupyterHub reaches a server (``jupyterhub.objects.Server``); None: by its machine's name."""
-    if ip in ("", "0.0.0.0", "::"):
+    if not ip or _is_every_address(ip):
         return None
     return f"{proto}://{f'[{ip}]' if ':' in ip else ip}:{port}"
+
+
+def _is_every_address(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip).is_unspecified
+    except ValueError:  # a name
+        return False
 
 
 async def from_api(url: str) -> HubServers:

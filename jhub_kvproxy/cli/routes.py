@@ -9,14 +9,12 @@ from typing import Any
 
 from ..errors import RouteRejected
 from ..options.config_file import DEFAULT_FILE
-from ..options.settings import Delivery
 from ..routing.routes import Pattern
 from ..survey.naming import owner_of
 from ..survey.replicas import chosen_replica, find_replicas
 from ..survey.served import last_used, served_by, with_last_used
-from ..survey.site import opened_reader
-from ..survey.table import StoredRoute, Table, read_table
-from ..traefik_routers.provider import readable_by_traefik
+from ..survey.site import read_site_table
+from ..survey.table import StoredRoute, Table
 from .arguments import add_hub_arguments
 from .hub_config import HubConfig, hub_config
 from .text import aligned, as_json, wrapped
@@ -79,9 +77,7 @@ def run(options: Namespace) -> int:
 async def _read(config: HubConfig, replica: str | None) -> tuple[Table, str | None, list[dict[str, Any]]]:
     """The table in the store, the revision and the routes to show, sorted by routespec."""
     settings, prefix = config.settings, config.proxy.prefix
-    async with opened_reader(config.reader) as backend:
-        table = await read_table(backend)
-        provider = readable_by_traefik(backend).provider if settings.delivery is Delivery.STORE else ""
+    table, provider = await read_site_table(settings, config.reader)
     found = await find_replicas(settings, config.log) if replica or settings.activity else []
     if replica is None:
         used = await last_used(found, prefix) if settings.activity else {}

@@ -9,14 +9,11 @@ from typing import Any
 
 from ..errors import RouteRejected
 from ..options.config_file import DEFAULT_FILE
-from ..options.settings import Delivery
 from ..survey.explanation import findings, summary
 from ..survey.matching import Candidate, Request
 from ..survey.replicas import find_replicas
-from ..survey.site import opened_reader
-from ..survey.table import read_table
+from ..survey.site import read_site_table
 from ..survey.trace import Passage, Reply, Trace, follow
-from ..traefik_routers.provider import readable_by_traefik
 from .arguments import add_hub_arguments
 from .hub_config import HubConfig, hub_config
 from .text import as_json, painted, wrapped
@@ -75,9 +72,7 @@ def run(options: Namespace) -> int:
 
 async def _follow(config: HubConfig, request: Request, agent: str) -> Trace:
     settings = config.settings
-    async with opened_reader(config.reader) as backend:
-        table = await read_table(backend)
-        provider = readable_by_traefik(backend).provider if settings.delivery is Delivery.STORE else ""
+    table, provider = await read_site_table(settings, config.reader)
     found = await find_replicas(settings, config.log)
     return await follow(request, table, found, settings, config.proxy.prefix, provider, agent)
 

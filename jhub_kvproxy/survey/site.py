@@ -50,7 +50,7 @@ async def look(settings: Settings, make_backend: Callable[[], Backend], log: Any
     finally:
         await _closed(backend)
     try:
-        provider = readable_by_traefik(backend).provider if settings.delivery is Delivery.STORE else ""
+        provider = provider_for(settings, backend)
         found = await find_replicas(settings, log)
         revision = store.table.revision
         return Site(store, lease, tuple(await ask_replicas(found, revision, backend.prefix, provider)))
@@ -67,6 +67,20 @@ async def opened_reader(make_backend: Callable[[], Backend]) -> AsyncIterator[Ba
         yield backend
     finally:
         await _closed(backend)
+
+
+async def read_site_table(settings: Settings, make_backend: Callable[[], Backend]) -> tuple[Table, str]:
+    """The table in the store, and the name by which Traefik reads the store by itself, if it does.
+
+    Raises :class:`~jhub_kvproxy.errors.KVProxyError`.
+    """
+    async with opened_reader(make_backend) as backend:
+        return await read_table(backend), provider_for(settings, backend)
+
+
+def provider_for(settings: Settings, backend: Backend) -> str:
+    """The name by which Traefik reads the store by itself; empty: it does not."""
+    return readable_by_traefik(backend).provider if settings.delivery is Delivery.STORE else ""
 
 
 async def _look_at_store(backend: Backend, settings: Settings) -> tuple[Store, HubLease | None]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ..aio import in_thread
 from ..errors import TraefikError
 from ..options.settings import Delivery, Settings
 from ..push.wire import key_of, pattern_of
@@ -82,7 +83,7 @@ async def follow(
     request: Request, table: Table, found: Sequence[Asked], settings: Settings, prefix: str, provider: str, agent: str
 ) -> Trace:
     """Ask everybody about `request` at once; `agent` is the header User-Agent of the requests."""
-    judged = candidates(request, table.routes)
+    judged = await in_thread(candidates, request, table.routes)
     winner = next((each.route for each in judged if each.wins), None)
     async with aiohttp.ClientSession(timeout=_LIMIT, headers={"User-Agent": agent}) as session:
         passing = (_pass(each, request, table, settings, prefix, provider, session) for each in found)
@@ -126,12 +127,12 @@ async def _pass(
     try:
         if asked.kind is Delivery.STORE:
             targets = (await served_by(asked, table, prefix, provider)).targets
-            routespec = _best(request, targets, table)
+            routespec = await in_thread(_best, request, targets, table)
             target = targets[routespec] if routespec else None
         else:
             listing = await served_at(asked, prefix, request.path, host)
             routespec, target = next(iter(listing.targets.items()), (None, None))
-            routespec = None if routespec is None else _spelled(routespec, table)
+            routespec = None if routespec is None else await in_thread(_spelled, routespec, table)
     except TraefikError as error:
         return Passage(asked.name, error=f"{str(error).rstrip('.')}.")
     reply = None
