@@ -147,12 +147,12 @@ def _hub_in_words(lease: HubLease | None, store: Store, now: float) -> str:
         return f"Not known: {lease.unknown}{term}"
     if not lease.holder:
         return f"No hub has the lease.{term}"
-    since = ""
+    since = " has the lease"
     if lease.since:
         at = lease.since.timestamp()
-        since = f" since {utc(at)} ({ago(now - at)})"
+        since = f" has had the lease since {utc(at)} ({ago(now - at)})"
     length = f", for {lease.seconds:g} s at a time" if lease.seconds else ""
-    return f"{lease.holder} has the lease{since}{length}.{term}"
+    return f"{lease.holder}{since}{length}.{term}"
 
 
 def _store_in_words(store: Store) -> str:

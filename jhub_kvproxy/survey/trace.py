@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -168,5 +169,5 @@ async def _get(session: aiohttp.ClientSession, url: str, headers: Mapping[str, s
     except TimeoutError:
         return Reply(url, error="no answer in time")
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        os_error = getattr(error, "os_error", None)
-        return Reply(url, error=(os_error.strerror if os_error and os_error.strerror else str(error)) or repr(error))
+        number = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
+        return Reply(url, error=os.strerror(number).lower() if number and number > 0 else str(error) or repr(error))

@@ -64,7 +64,7 @@ async def test_a_server_that_does_not_answer(site):
         result = await looked.tell("trace", "/user/alice/lab", "--json")
         assert result.status == 1
         [finding] = result.json["findings"]
-        assert f"The server of alice at {target} does not answer (" in finding
+        assert f"The server of alice at {target} does not answer (connection refused)" in finding
         assert "so Traefik answers 503" in finding
         assert result.json["replicas"][0]["reply"]["status"] == 502
 
