@@ -30,7 +30,7 @@ toc_object_entries_show_parents = "hide"
 # A reference that leads nowhere is an error. These lead to other projects, whose inventories a build offline lacks.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(jupyterhub|traitlets|collections|pathlib|_?asyncio)\..*"),
+    ("py:.*", r"(jupyterhub|traitlets|collections|datetime|pathlib|_?asyncio)\..*"),
     ("py:class", r"Mapping|Path|jhub_kvproxy\.aio\.[PT]"),
 ]
 

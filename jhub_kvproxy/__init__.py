@@ -19,7 +19,18 @@ from .errors import (
 )
 from .files import write_atomically
 from .routing.changes import difference
-from .store.contract import CONTRACT, Backend, Batch, Snapshot, SupportsLease, SupportsTraefik, SupportsWatch, Told
+from .store.contract import (
+    CONTRACT,
+    Backend,
+    Batch,
+    LeaseReport,
+    Snapshot,
+    SupportsLease,
+    SupportsLeaseReport,
+    SupportsTraefik,
+    SupportsWatch,
+    Told,
+)
 from .traefik_routers.document import Fragments, unflatten
 
 __all__ = [
@@ -36,11 +47,13 @@ __all__ = [
     "KVProxyError",
     "LeaseHeld",
     "LeaseLost",
+    "LeaseReport",
     "RenamedOption",
     "RouteNotReady",
     "RouteRejected",
     "Snapshot",
     "SupportsLease",
+    "SupportsLeaseReport",
     "SupportsTraefik",
     "SupportsWatch",
     "Told",

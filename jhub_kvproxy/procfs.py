@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ENDED = ("Z", "X")
+#: In /proc/net/tcp (include/net/tcp_states.h).
+_ESTABLISHED = "01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,17 @@ def descriptor_path(descriptor: int) -> str:
 def path_in(pid: int, path: str) -> Path:
     """Where `path`, which :func:`descriptor_path` gave, leads the process `pid`."""
     return Path(path.replace("/proc/self/", f"/proc/{pid}/", 1))
+
+
+def connections_to(pid: int, port: int) -> int | None:
+    """How many TCP connections are open to this `port` where the process `pid` is; None: it has ended."""
+    try:
+        tables = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    except OSError:
+        return None
+    # The number of the line, the near end, the far end, the state, ...
+    lines = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return sum(int(near.rpartition(":")[2], 16) == port and state == _ESTABLISHED for _, near, _, state, *_ in lines)
 
 
 def _stat(pid: int) -> Stat | None:

@@ -46,7 +46,7 @@ class Asking:
         return state
 
     async def get(self, path: str, **options: Any) -> tuple[int, str]:
-        async with self._session.get(self.url + path, headers=credential(TOKEN), **options) as answer:
+        async with self._session.get(self.url + path, **{"headers": credential(TOKEN), **options}) as answer:
             return answer.status, await answer.text()
 
 

@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from jhub_kvproxy import BackendUnavailable, LeaseHeld, LeaseLost
+from jhub_kvproxy import BackendUnavailable, LeaseHeld, LeaseLost, LeaseReport
 
 from ._consul_api import ConsulAPI, Operation, RolledBack, kv, kv_path, parsed
+from ._lease_report import report_of
 
 _SHORTEST_TTL = 10.0  # of a session (Consul docs, "Session HTTP API")
 _ATTEMPTS = 3
@@ -26,6 +27,10 @@ class _Found:
     holder: str
     since: str
     ttl: float | None
+
+    @property
+    def report(self) -> LeaseReport:
+        return report_of({"holder": self.holder, "since": self.since, "ttl": self.ttl})
 
 
 class ConsulLease:
@@ -89,6 +94,13 @@ class ConsulLease:
             # The session deletes what it has locked.
             await self._api.ask("PUT", f"/v1/session/destroy/{self._session}")
         self._session, self._is_wanted, self._deadline = "", False, 0.0
+
+    async def report(self) -> LeaseReport | None:
+        """Who has the lease; None: nobody."""
+        found = await self._read()
+        if found is None or not found.session or (found.session != self._session and self._has_expired(found)):
+            return None
+        return found.report
 
     async def _read(self) -> _Found | None:
         answer = await self._api.ask("GET", kv_path(self._key), {"consistent": ""})

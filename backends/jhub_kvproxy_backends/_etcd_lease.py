@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from jhub_kvproxy import LeaseHeld, LeaseLost
+from jhub_kvproxy import LeaseHeld, LeaseLost, LeaseReport
 
 from ._etcd_client import EtcdClient, encoded, revision_of
 from ._etcd_errors import LeaseGone
+from ._lease_report import report_of
 
 _QUICK = 1.0  # seconds
 
@@ -64,6 +65,13 @@ class EtcdLease:
         # If etcd is slow, ours must not run out meanwhile: the old one then expires by itself.
         if old and old != self._id and time.monotonic() - began < _QUICK:
             await self._revoke(old, deadline)
+
+    async def report(self) -> LeaseReport | None:
+        """Who has the lease; None: nobody."""
+        message = {"key": encoded(self._key)}
+        answer = await self._client.ask("/v3/kv/range", message, again=True, deadline=self._client.deadline())
+        kvs = answer.get("kvs", [])
+        return report_of(_value(kvs[0])) if kvs else None
 
     async def release(self) -> None:
         """Give the lease up, so that another writer can have it at once."""
@@ -121,15 +129,20 @@ class EtcdLease:
 
 
 def _ttl(kv: Mapping[str, Any]) -> float | None:
-    try:
-        return float(json.loads(base64.b64decode(kv.get("value", "")))["ttl"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
+    return report_of(_value(kv)).seconds
 
 
 def _holder(kv: Mapping[str, Any]) -> str:
+    value = _value(kv)
+    if "holder" not in value:
+        return "somebody (the key does not say who)"
+    return f"{value['holder']} (since {value.get('since', 'an unknown time')})"
+
+
+def _value(kv: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the key says; nothing if that is none of ours."""
     try:
         value = json.loads(base64.b64decode(kv.get("value", "")))
-        return f"{value['holder']} (since {value['since']})"
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return "somebody (the key does not say who)"
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

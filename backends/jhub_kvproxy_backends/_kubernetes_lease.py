@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from jhub_kvproxy import LeaseHeld, LeaseLost
+from jhub_kvproxy import LeaseHeld, LeaseLost, LeaseReport
 
 from ._kubernetes_api import LEASES, KubernetesAPI
 from ._kubernetes_errors import Absent, Conflict
@@ -91,6 +91,14 @@ class KubernetesLease:
         """Have no lease any more, also if Kubernetes was not told."""
         self._is_wanted, self._fence, self._known = False, "", None
 
+    async def report(self) -> LeaseReport | None:
+        """Who has the lease; None: nobody."""
+        found = await self._api.get(self._name, self._api.deadline(), LEASES)
+        spec = (found or {}).get("spec") or {}
+        if not found or not spec.get("holderIdentity") or (_id_of(found) != self._id and self._has_expired(found)):
+            return None
+        return LeaseReport(_holder(spec), _since(spec), float(spec.get("leaseDurationSeconds") or 1))
+
     async def remove(self, deadline: float) -> None:
         self.forget()
         with suppress(Absent):
@@ -99,20 +107,22 @@ class KubernetesLease:
     def _check_free(self, found: Mapping[str, Any] | None) -> None:
         """Raise LeaseHeld if another has the lease `found`, and it has not run out."""
         spec = (found or {}).get("spec") or {}
-        holder = str(spec.get("holderIdentity") or "")
-        if not found or not holder or _id_of(found) == self._id:
+        if not found or not spec.get("holderIdentity") or _id_of(found) == self._id:
             return
+        if not self._has_expired(found):
+            raise LeaseHeld(
+                f"{_holder(spec)} holds the lease {self._name} in Kubernetes since "
+                f"{spec.get('acquireTime', 'an unknown time')}. Stop that hub, or give this one another "
+                "KVProxy.prefix.",
+                seconds=float(spec.get("leaseDurationSeconds") or 1),
+            )
+
+    def _has_expired(self, found: Mapping[str, Any]) -> bool:
+        """Whether another's lease `found` has not changed for as long as it lasts."""
         now, version = time.monotonic(), str(found["metadata"]["resourceVersion"])
         if self._seen[0] != version:
             self._seen = version, now
-        seconds = float(spec.get("leaseDurationSeconds") or 1)
-        if now - self._seen[1] <= seconds:
-            raise LeaseHeld(
-                f"{holder.rpartition('_')[0] or holder} holds the lease {self._name} in Kubernetes since "
-                f"{spec.get('acquireTime', 'an unknown time')}. Stop that hub, or give this one another "
-                "KVProxy.prefix.",
-                seconds=seconds,
-            )
+        return now - self._seen[1] > float(found["spec"].get("leaseDurationSeconds") or 1)
 
     async def _write(
         self, found: Mapping[str, Any] | None, holder: str, seconds: int, deadline: float, turn: int
@@ -138,6 +148,19 @@ class KubernetesLease:
 
 def _id_of(lease: Mapping[str, Any]) -> str:
     return str((lease.get("spec") or {}).get("holderIdentity") or "").rpartition("_")[2]
+
+
+def _holder(spec: Mapping[str, Any]) -> str:
+    holder = str(spec["holderIdentity"])
+    return holder.rpartition("_")[0] or holder
+
+
+def _since(spec: Mapping[str, Any]) -> datetime | None:
+    try:
+        since = datetime.fromisoformat(str(spec.get("acquireTime")))
+    except ValueError:
+        return None
+    return since.astimezone(UTC) if since.tzinfo else None
 
 
 def _turns(lease: Mapping[str, Any] | None) -> int:

@@ -12,7 +12,17 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from jhub_kvproxy import BackendRejected, LeaseHeld, LeaseLost, read_checked, with_checksum, write_atomically
+from jhub_kvproxy import (
+    BackendRejected,
+    LeaseHeld,
+    LeaseLost,
+    LeaseReport,
+    read_checked,
+    with_checksum,
+    write_atomically,
+)
+
+from ._lease_report import report_of
 
 #: What the file of an older release has, which knows the lease's end by the wall clock only.
 _OLD_NAMES = ("token", "holder", "since", "expiry")
@@ -81,12 +91,19 @@ class LeaseFile:
             return True
         return lease is not None and lease.token != self._token and not self._has_ended(lease, _now(), _UNKNOWN_TTL)
 
-    def acquire(self, holder: str, ttl: float, workshop: Path) -> None:
-        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
+    def report(self) -> LeaseReport | None:
+        """Who has the lease; None: nobody. Callers need no lock for it."""
+        lease = self._read()
+        if lease is None or self._has_ended(lease, _now(), _UNKNOWN_TTL):
+            return None
+        return report_of(asdict(lease))
+
+    def acquire(self, holder: str, ttl: float, workshop: Path, *, mode: int = 0o600, group: int = -1) -> None:
+        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld. A new file gets `mode` and `group`."""
         since, now = self.request(ttl), _now()
         lease = _Lease(self._token, holder, since, ttl, now + ttl, _clock())
         opening = json.dumps(asdict(lease), indent=1).removesuffix("\n}") + ",\n"
-        write_atomically(self._path, with_checksum(opening.encode()), temp_dir=workshop)
+        write_atomically(self._path, with_checksum(opening.encode()), mode=mode, group=group, temp_dir=workshop)
         self._end = lease.end
 
     def check(self) -> None:

@@ -7,8 +7,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from jhub_kvproxy import LeaseHeld, LeaseLost
+from jhub_kvproxy import LeaseHeld, LeaseLost, LeaseReport
 
+from ._lease_report import report_of
 from ._redis_session import Command, Session
 
 
@@ -60,6 +61,11 @@ class Lease:
             expiry = max(1, round(ttl * 1000))
             if await session.commit([("SET", self.key, lease, "PX", expiry)]) is not None:
                 return
+
+    async def report(self, session: Session) -> LeaseReport | None:
+        """Who has the lease; None: nobody."""
+        found = _read(await session.ask(*self.question))
+        return report_of(found) if found else None
 
     async def release(self, session: Session) -> None:
         """Give the lease up, so that another writer can have it at once."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from jhub_kvproxy import BackendError, Backoff, Told
+from jhub_kvproxy import BackendError, Backoff, LeaseReport, Told
 
 from ._redis_client import Client
 from ._redis_events import Events
@@ -77,6 +77,9 @@ class RedisStore:
     async def release_lease(self) -> None:
         if self._lease.is_wanted:
             await self._client.run(self._lease.release)
+
+    async def read_lease(self) -> LeaseReport | None:
+        return await self._client.run(self._lease.report)
 
     async def _open(self, session: Session) -> None:
         if self._read_only:

@@ -17,6 +17,7 @@ from jhub_kvproxy import (
     Batch,
     BatchRejected,
     LeaseLost,
+    LeaseReport,
     Snapshot,
     Told,
 )
@@ -191,6 +192,10 @@ class ConsulBackend(NetworkBackend):
     async def release_lease(self) -> None:
         if self._api:
             await self._lease.release()
+
+    async def read_lease(self) -> LeaseReport | None:
+        self._require_open()
+        return await self._lease.report()
 
     def traefik_provider_config(self) -> dict[str, Any]:
         if self._is_elsewhere:

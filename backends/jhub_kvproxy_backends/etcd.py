@@ -11,7 +11,7 @@ from typing import Any
 
 from traitlets import Integer, List, Unicode, default
 
-from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, Snapshot, Told
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, Batch, LeaseReport, Snapshot, Told
 
 from ._etcd_check import connection_fault, gateway_fault
 from ._etcd_client import EtcdClient, encoded, revision_of
@@ -184,6 +184,10 @@ class EtcdBackend(NetworkBackend):
     async def release_lease(self) -> None:
         if self._client:
             await self._lease.release()
+
+    async def read_lease(self) -> LeaseReport | None:
+        self._require_open()
+        return await self._lease.report()
 
     def traefik_provider_config(self) -> dict[str, Any]:
         endpoints = [url.partition("://")[2] for url in self._checked_urls]

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 
 from traitlets import Float, Unicode
 
-from jhub_kvproxy import Backend, BackendError, BackendUnavailable, Batch, Snapshot, Told, in_thread
+from jhub_kvproxy import Backend, BackendError, BackendUnavailable, Batch, LeaseReport, Snapshot, Told, in_thread
 
 from ._kubernetes_access import Access, find_access
 from ._kubernetes_api import CONFIGMAPS, LEASES, KubernetesAPI
@@ -139,6 +139,10 @@ class KubernetesBackend(Backend):
     async def release_lease(self) -> None:
         if self._api:
             await self._lease.release()
+
+    async def read_lease(self) -> LeaseReport | None:
+        self._require_open()
+        return await self._lease.report()
 
     @property
     def _name(self) -> str:

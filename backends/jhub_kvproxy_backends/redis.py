@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
-from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, Snapshot, Told, in_thread
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseReport, Snapshot, Told, in_thread
 
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url
@@ -130,6 +130,9 @@ class RedisBackend(NetworkBackend):
     async def release_lease(self) -> None:
         if self._store:
             await self._store.release_lease()
+
+    async def read_lease(self) -> LeaseReport | None:
+        return await self._opened.read_lease()
 
     def traefik_provider_config(self) -> dict[str, Any]:
         address = self._address()

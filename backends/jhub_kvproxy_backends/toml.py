@@ -18,6 +18,7 @@ from jhub_kvproxy import (
     BackendRejected,
     BackendUnavailable,
     Batch,
+    LeaseReport,
     Snapshot,
     Told,
     difference,
@@ -154,6 +155,9 @@ class TomlBackend(Backend):
     async def release_lease(self) -> None:
         await self._in_turn(self._release_lease)
 
+    async def read_lease(self) -> LeaseReport | None:
+        return await self._in_turn(self._read_lease)
+
     async def remove(self) -> None:
         self.check_writable()
         await self._in_turn(self._remove)
@@ -223,7 +227,11 @@ class TomlBackend(Backend):
     def _acquire_lease(self, holder: str, ttl: float) -> None:
         self._lease.request(ttl)  # who has it is told at once, also while the lock is held
         with self._locked() as workshop:
-            self._lease.acquire(holder, ttl, workshop)
+            self._lease.acquire(holder, ttl, workshop, mode=self._file_mode, group=self._group_id)
+
+    def _read_lease(self) -> LeaseReport | None:
+        self._find_directory()
+        return self._lease.report()
 
     def _release_lease(self) -> None:
         if not self._lease.is_wanted:
@@ -319,9 +327,12 @@ class TomlBackend(Backend):
         self._seen, self._is_checked = signature_of(self.table_file), True
 
     def _write(self, file: Path, content: bytes, workshop: Path) -> None:
-        mode = 0o640 if self.group else 0o600
         # A temporary file in Traefik's directory would make Traefik read all files again, several times.
-        write_atomically(file, content, mode=mode, group=self._group_id, temp_dir=workshop)
+        write_atomically(file, content, mode=self._file_mode, group=self._group_id, temp_dir=workshop)
+
+    @property
+    def _file_mode(self) -> int:
+        return 0o640 if self.group else 0o600
 
     @property
     def _needs_traefik_file(self) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from ..aio import in_thread
 from ..push import plugin
-from ..push.wire import pattern_of
+from ..push.plugin import Listing
+from ..push.wire import Served, pattern_of
 from ..routing.routes import Route
 from ..store.contract import Backend
 from ..traefik.api import TraefikAPI
@@ -25,6 +26,8 @@ from .settings import AgentSettings
 from .states import States
 from .targets import TargetUses
 from .traefik_feed import TraefikFeed
+
+T = TypeVar("T")
 
 #: So many refused routes are named in the log at a time.
 _SHOWN = 5
@@ -52,7 +55,12 @@ class Agent:
         async with AsyncExitStack() as stack:
             cached = await self._cache.read() if self._cache else {}
             server = Server(
-                self._settings.token, states=self.states, ages=self._ages, uses=None, metrics=Gauges(self.states).text
+                self._settings.token,
+                states=self.states,
+                ages=self._ages,
+                routes=self._routes,
+                uses=None,
+                metrics=Gauges(self.states).text,
             )
             await listen(stack, server, self._settings, self._log)
             if self._cache:
@@ -106,9 +114,16 @@ class Agent:
             return ages
         return await in_thread(self._of_hub, hub, ages)
 
-    def _of_hub(self, hub: str, ages: Mapping[str, float]) -> dict[str, float]:
+    async def _routes(self, hub: str, path: str, host: str) -> Listing:
+        """The routes of `hub` that Traefik serves, or the one that a request gets. Raises TraefikError."""
+        async with aiohttp.ClientSession() as session:
+            listing = await plugin.routes(self._api, session, path, host)
+        targets = await in_thread(self._of_hub, hub, listing.targets)
+        return Listing(Served(self.states.state(hub).revision), targets)
+
+    def _of_hub(self, hub: str, all_hubs: Mapping[str, T]) -> dict[str, T]:
         owner = self._merged.fleet.owner
-        return {key: age for key, age in ages.items() if owner(pattern_of(key).name) == hub}
+        return {key: told for key, told in all_hubs.items() if owner(pattern_of(key).name) == hub}
 
 
 class ActivityAgent:

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ..agents.protocol import ACTIVITY, LIVE, METRICS, READY, REVISION, SERVING, STATUS, credential
+from ..agents.protocol import ACTIVITY, LIVE, METRICS, READY, REVISION, ROUTES, SERVING, STATUS, credential
+from ..aio import in_thread
 from ..errors import TraefikError
+from ..push.plugin import Listing
 from .states import States
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,12 +30,14 @@ class Server:
         *,
         states: States | None,
         ages: Callable[[str], Awaitable[dict[str, float]]] | None,
+        routes: Callable[[str, str, str], Awaitable[Listing]] | None = None,
         uses: Callable[[bytes], Awaitable[dict[str, float]]] | None,
         metrics: Callable[[], bytes],
     ) -> None:
         self._expected = credential(token)["Authorization"].encode()
         self._states = states
         self._ages = ages
+        self._routes = routes
         self._uses = uses
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
@@ -50,6 +54,8 @@ class Server:
             app.router.add_get(STATUS, self._secret(self._status))
         if self._ages:
             app.router.add_get(ACTIVITY, self._secret(self._activity))
+        if self._routes:
+            app.router.add_get(ROUTES, self._secret(self._tell_routes))
         if self._uses:
             app.router.add_post(ACTIVITY, self._secret(self._kernel_activity))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
@@ -112,6 +118,19 @@ class Server:
             return web.json_response({"ages": await self._ages(hub)})
         except TraefikError as error:
             return _refusal(502, str(error))
+
+    async def _tell_routes(self, request: web.Request) -> web.Response:
+        assert self._states
+        assert self._routes
+        query = request.query
+        hub = query.get("hub", "")
+        if hub not in self._states.hubs:
+            return self._unknown(hub)
+        try:
+            listing = await self._routes(hub, query.get("path", ""), query.get("host", ""))
+        except TraefikError as error:
+            return _refusal(502, str(error))
+        return web.Response(text=await in_thread(listing.to_json), content_type="application/json")
 
     async def _kernel_activity(self, request: web.Request) -> web.Response:
         assert self._uses

@@ -60,6 +60,7 @@ class States:
             routes=len(self._followers[hub].table.routes) - len(refused),
             requests=answer.requests if answer else {},
             traefik=self._feed.version,
+            age=answer.age if answer else None,
         )
 
     async def next_state(self, hub: str, seen: str) -> State:

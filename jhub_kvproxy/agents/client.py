@@ -10,9 +10,9 @@ import aiohttp
 
 from ..aio import in_thread
 from ..errors import TraefikError
-from ..push.plugin import NOT_OURS, ages_in
+from ..push.plugin import NOT_OURS, Listing, ages_in
 from ..traefik.endpoint import Endpoint
-from .protocol import ACTIVITY, REVISION, State, credential
+from .protocol import ACTIVITY, REVISION, ROUTES, STATUS, State, credential
 
 # Seconds. The agent asks Traefik's plugin meanwhile, which has 3.
 _AGES_LIMIT = 5.0
@@ -43,6 +43,23 @@ async def state(api: Endpoint, session: aiohttp.ClientSession, hub: str, seen: s
         raise _not_understood(api, error) from error
 
 
+async def store_trouble(
+    api: Endpoint, session: aiohttp.ClientSession, hub: str, timeout: float
+) -> tuple[float, str] | None:
+    """Since when (:func:`time.time`) the store does not give the agent the table of `hub`, and why; None: it does.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
+    status, body = await api.exchange(session, "GET", STATUS, timeout=timeout)
+    _check(api, STATUS, status, body)
+    try:
+        said = json.loads(body)["hubs"][hub]
+        since, why = said["store_trouble_since"], str(said["store_trouble"])
+        return None if since is None else (float(since), why)
+    except NOT_OURS as error:
+        raise _not_understood(api, error) from error
+
+
 async def ages(api: Endpoint, session: aiohttp.ClientSession, hub: str) -> dict[str, float]:
     """Seconds since each route of `hub`, a prefix, was used last through the Traefik beside the agent.
 
@@ -53,6 +70,20 @@ async def ages(api: Endpoint, session: aiohttp.ClientSession, hub: str) -> dict[
     _check(api, ACTIVITY, status, body)
     try:
         return await in_thread(ages_in, body)
+    except NOT_OURS as error:
+        raise _not_understood(api, error) from error
+
+
+async def routes(api: Endpoint, session: aiohttp.ClientSession, hub: str, path: str = "", host: str = "") -> Listing:
+    """The routes of `hub`, a prefix, that the Traefik beside the agent serves, or the one that a request gets.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
+    query = {"hub": hub, "path": path, "host": host} if path else {"hub": hub}
+    status, body = await api.exchange(session, "GET", f"{ROUTES}?{urlencode(query)}", timeout=_AGES_LIMIT)
+    _check(api, ROUTES, status, body)
+    try:
+        return await in_thread(Listing.from_json, body)
     except NOT_OURS as error:
         raise _not_understood(api, error) from error
 

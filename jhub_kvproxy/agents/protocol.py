@@ -10,6 +10,9 @@ All requests but those for :data:`LIVE`, :data:`READY`, :data:`SERVING` and :dat
 ``GET /activity?hub=PREFIX``
     ``{"ages": {KEY: SECONDS}}``: how long ago each route of this hub was used, by the plugin's keys
     (:func:`~jhub_kvproxy.push.wire.key_of`).
+``GET /routes?hub=PREFIX``, ``GET /routes?hub=PREFIX&path=PATH&host=HOST``
+    The routes of this hub that Traefik serves, or the one that a request gets, with the hub's revision
+    (:class:`~jhub_kvproxy.push.plugin.Listing`).
 ``POST /activity``
     The body is a list of targets, the answer the seconds since each was used, by the kernel of the agent's machine.
     Agents beside a Traefik that reads the store by itself have it, and no others.
@@ -22,7 +25,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-REVISION, ACTIVITY, METRICS, STATUS = "/revision", "/activity", "/metrics", "/status"
+REVISION, ACTIVITY, ROUTES = "/revision", "/activity", "/routes"
+METRICS, STATUS = "/metrics", "/status"
 #: Whether the agent runs, whether load balancers should send users here, and whether users would be served.
 LIVE, READY, SERVING = "/livez", "/readyz", "/servingz"
 
@@ -48,6 +52,8 @@ class State:
     requests: Mapping[str, int] = field(default_factory=dict)
     #: Traefik's version; empty: not known.
     traefik: str = ""
+    #: Seconds for which Traefik has served what it serves; None: not known.
+    age: float | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -57,6 +63,7 @@ class State:
         """Raises ValueError for what is no answer of an agent."""
         try:
             found: dict[str, Any] = json.loads(text)
+            age = found.get("age")
             return cls(
                 tag=str(found["tag"]),
                 revision=str(found["revision"]),
@@ -66,6 +73,7 @@ class State:
                 routes=int(found["routes"]),
                 requests={str(kind): int(count) for kind, count in found["requests"].items()},
                 traefik=str(found["traefik"]),
+                age=None if age is None else float(age),
             )
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError(f"this is no answer of an agent ({error!r})") from error

@@ -18,6 +18,10 @@ from .text import aligned, paragraphs
 _NAME = "jhub-kvproxy"
 #: Each command has a module of its name, with DESCRIPTION, ``add_arguments(parser)`` and ``run(options)``.
 _COMMANDS = {
+    "status": "show the hub, the store and each Traefik at a glance",
+    "routes": "list the routes in the store, or those that one Traefik serves",
+    "trace": "follow a request: which route it gets, and who answers",
+    "diff": "compare the store with each Traefik, and with JupyterHub",
     "backends": "list the stores that can keep the routing table",
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",

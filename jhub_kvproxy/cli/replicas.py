@@ -17,8 +17,8 @@ from ..agents import client
 from ..agents.protocol import State
 from ..errors import TraefikError
 from ..hub.proxy import KVProxy
-from ..hub.ways import required_agents, required_traefiks
 from ..options.chosen import provider_of, settings_of
+from ..options.replicas import required_agents, required_traefiks
 from ..options.settings import Delivery
 from ..push import plugin
 from ..routing.records import revision_in

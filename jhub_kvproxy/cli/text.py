@@ -1,14 +1,18 @@
-"""Format text for a terminal: tables, wrapped paragraphs, JSON. Pure functions."""
+"""Format text for a terminal: tables, wrapped paragraphs, colours, times, JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 _WIDEST = 100
+_COLOURS = {"red": 31, "green": 32, "yellow": 33}
 
 
 def width() -> int:
@@ -46,8 +50,29 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterator[str]:
         yield gap.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
 
 
-def as_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def painted(text: str, colour: Literal["red", "green", "yellow"]) -> str:
+    """`text` in this colour on a terminal, unless the environment has NO_COLOR; elsewhere as it is."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def ago(seconds: float) -> str:
+    """A length of time in one unit, such as ``12 s``, ``3 min``, ``2 h`` or ``5 d``."""
+    seconds = max(seconds, 0.0)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def utc(seconds: float) -> str:
+    """A time (:func:`time.time`) as people in any zone read it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def as_json(value: Any, *, is_one_line: bool = False) -> str:
+    return json.dumps(value, indent=None if is_one_line else 2, ensure_ascii=False, default=str)
 
 
 def limits_in_words(keys: int | None, size: int | None) -> str:

@@ -16,6 +16,7 @@ from ..activity.tracker import Activity
 from ..agents import client
 from ..aio import cancel
 from ..errors import BackendError
+from ..options.replicas import agents_of, required_agents, required_traefiks
 from ..options.settings import Delivery, Settings
 from ..push import plugin
 from ..push.readiness import Readiness
@@ -35,7 +36,7 @@ from .gauges import GAUGES, Source
 from .open_files import raise_limit
 from .rest_api import RESTAPI
 from .routes import Routes
-from .ways import agents_of, lag_advice, required_agents, required_traefiks, way_of
+from .ways import lag_advice, way_of
 
 
 class Control:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
-from ..agents.client import AgentAPI
 from ..agents.delivery import AgentDelivery
-from ..errors import TraefikError
 from ..options.settings import Delivery, Settings
 from ..push.delivery import PushDelivery
 from ..push.plugin import Answer
@@ -25,8 +21,6 @@ from ..store.contract import Backend
 from ..store.lease import Lease
 from ..store.reconciler import Committed, Reconciler
 from ..store.writer import Writer
-from ..traefik.api import TraefikAPI
-from ..traefik.discovery import Discovery
 from ..traefik.upstream import TRANSPORT
 from ..traefik_routers.delivery import StoreDelivery
 from ..traefik_routers.provider import readable_by_traefik
@@ -92,49 +86,6 @@ def way_of(settings: Settings, backend: Backend, lease: Lease, readiness: Readin
             return _by_agents(settings, backend, lease, readiness, log)
         case Delivery.STORE:
             return _by_store(settings, backend, lease, readiness, log)
-
-
-def required_traefiks(settings: Settings, log: Any) -> Discovery[TraefikAPI]:
-    """What finds the Traefiks that others start. Raises :class:`~jhub_kvproxy.errors.TraefikError` without a URL."""
-    if not settings.traefik_api_urls:
-        raise TraefikError(
-            "KVProxy.should_start is False, so KVProxy.traefik_api_urls must name the API of each Traefik, "
-            'such as ["http://127.0.0.1:8099"].'
-        )
-    make = partial(TraefikAPI, username=settings.traefik_api_username, password=settings.traefik_api_password)
-    return Discovery(settings.traefik_api_urls, make, log)
-
-
-def required_agents(settings: Settings, log: Any) -> Discovery[AgentAPI]:
-    """The same as :func:`agents_of` where nothing goes without agents."""
-    if settings.should_start:
-        raise TraefikError(
-            'KVProxy.delivery = "agent" is for Traefiks that the Hub does not start; set KVProxy.should_start = False.'
-        )
-    if not settings.agent_urls:
-        raise TraefikError(
-            'KVProxy.delivery is "agent", so KVProxy.agent_urls must name the agent beside each Traefik, such as '
-            '["http://10.0.0.1:8098"].'
-        )
-    return agents_of(settings, log)
-
-
-def agents_of(settings: Settings, log: Any) -> Discovery[AgentAPI]:
-    """What finds the agents. Raises :class:`~jhub_kvproxy.errors.TraefikError` if an option is missing or wrong."""
-    if settings.agent_urls and not settings.agent_token:
-        raise TraefikError(
-            "KVProxy.agent_urls needs the token of the agents: set KVPROXY_AGENT_TOKEN in the environment of the Hub, "
-            "or KVProxy.agent_token."
-        )
-    tls = None
-    if settings.agent_ca_file:
-        try:
-            tls = ssl.create_default_context(cafile=settings.agent_ca_file)
-        except OSError as error:
-            raise TraefikError(
-                f"KVProxy.agent_ca_file = {settings.agent_ca_file!r} cannot be used: {error.strerror or error}."
-            ) from error
-    return Discovery(settings.agent_urls, partial(AgentAPI, token=settings.agent_token, tls=tls), log)
 
 
 def _by_push(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:

@@ -6,7 +6,7 @@ import os
 
 from traitlets import CaselessStrEnum, Dict, HasTraits, Integer, List, Unicode, default
 
-from ..traefik.instance import API_USER
+from ..traefik.running import API_USER
 from .command import Command
 
 

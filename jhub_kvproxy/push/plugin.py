@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from .wire import Served
 
 TABLE = "/kvproxy/table"
 ACTIVITY = "/kvproxy/activity"
+ROUTES = "/kvproxy/routes"
 
 # Seconds. An answer takes a millisecond; a replica that needs this long is as good as down.
 _LIMIT = 3.0
@@ -38,6 +40,28 @@ class Answer:
     requests: Mapping[str, int]
     #: Why it did not take what it was sent; empty: it did.
     refusal: str = ""
+    #: Seconds for which it has served this revision; None: it serves none.
+    age: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Routes that the plugin has, by its keys."""
+
+    served: Served
+    #: The target of each.
+    targets: Mapping[str, str]
+
+    def to_json(self) -> str:
+        routes = {key: {"t": target} for key, target in self.targets.items()}
+        return json.dumps({"revision": self.served.revision, "form": self.served.form, "routes": routes})
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Listing:
+        """What a plugin answers, or an agent. Raises one of :data:`NOT_OURS` for what is no such answer."""
+        said: dict[str, Any] = json.loads(body)
+        targets = {str(key): str(line["t"]) for key, line in said["routes"].items()}
+        return cls(Served(str(said["revision"]), str(said["form"])), targets)
 
 
 class RouteRefused(TraefikError):
@@ -87,6 +111,23 @@ async def ages(api: Endpoint, session: aiohttp.ClientSession) -> dict[str, float
         raise _not_understood(api, error) from error
 
 
+async def routes(api: Endpoint, session: aiohttp.ClientSession, path: str = "", host: str = "") -> Listing:
+    """All routes or, if a path is given, the one that a request for it at `host` gets, if there is one.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
+    query = f"?{urlencode({'path': path, 'host': host})}" if path else ""
+    status, body = await api.exchange(session, "GET", ROUTES + query, timeout=_LIMIT)
+    if status == 404:
+        raise TraefikError(f"The plugin in Traefik at {api.name} is of an older release, and does not tell its routes")
+    if status != 200:
+        raise _not_the_plugin(api, status)
+    try:
+        return await in_thread(Listing.from_json, body)
+    except NOT_OURS as error:
+        raise _not_understood(api, error) from error
+
+
 def ages_in(body: bytes) -> dict[str, float]:
     """The ages that an answer has. Raises one of :data:`NOT_OURS` for what is no such answer."""
     ages = {str(key): float(age) for key, age in json.loads(body)["ages"].items()}
@@ -100,7 +141,9 @@ def _answer(api: Endpoint, body: bytes) -> Answer:
         answer: dict[str, Any] = json.loads(body)
         served = Served(str(answer["revision"]), str(answer["form"]))
         requests = {str(kind): int(count) for kind, count in answer.get("requests", {}).items()}
-        return Answer(served, int(answer["routes"]), requests, str(answer.get("error", "")))
+        age = answer.get("age")
+        refusal = str(answer.get("error", ""))
+        return Answer(served, int(answer["routes"]), requests, refusal, None if age is None else float(age))
     except NOT_OURS as error:
         raise _not_understood(api, error) from error
 

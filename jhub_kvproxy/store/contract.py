@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import quote
 
@@ -43,6 +44,18 @@ class Snapshot:
     """All keys below the prefix and their values, as they stood in the store at one moment."""
 
     keys: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReport:
+    """Who has the lease: what people want to know of it."""
+
+    #: What the writer said of itself in ``acquire_lease``.
+    holder: str
+    #: Since when this writer has it, in UTC, by the clock of whoever wrote it down; None: not known.
+    since: datetime | None
+    #: The `ttl` that this writer asked for last; None: not known.
+    seconds: float | None
 
 
 class _MetaBackend(MetaHasTraits, ABCMeta):
@@ -189,6 +202,19 @@ class SupportsLease(Protocol):
         """Release the lease, so that another writer gets it at once. Without a lease, change nothing.
 
         :meth:`~Backend.close` releases it too.
+        """
+
+
+@runtime_checkable
+class SupportsLeaseReport(Protocol):
+    """A backend that says who has the lease. Optional: a backend that has the method supports it."""
+
+    async def read_lease(self) -> LeaseReport | None:
+        """Who has the lease of the prefix; None: nobody.
+
+        It asks for no lease and changes nothing, also without :attr:`~Backend.read_only`. An object that has read the
+        lease may write as before. A lease that ran out is reported no longer than until :meth:`acquire_lease
+        <SupportsLease.acquire_lease>` of another object would succeed that has tried all the time.
         """
 
 

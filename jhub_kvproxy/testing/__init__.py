@@ -7,8 +7,8 @@
 import pytest
 
 _SUITES = (
-    *("broken_calls", "concurrency", "dead_watches", "errors", "far", "kit", "lease", "lifecycle", "outages"),
-    *("prefixes", "races", "reading", "stateful", "stopped", "table", "traefik", "watch"),
+    *("broken_calls", "concurrency", "dead_watches", "errors", "far", "kit", "lease", "lease_report", "lifecycle"),
+    *("outages", "prefixes", "races", "reading", "stateful", "stopped", "table", "traefik", "watch"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}._{suite}" for suite in _SUITES))
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from ..errors import BackendError
-from ..store.contract import SupportsLease
+from ..store.contract import SupportsLease, SupportsLeaseReport
 from ._errors import secret_traits
 from ._far import AFTER, BEFORE, CHANGE, OUTAGES, Far, FarSuite, Outages, together
 from ._kit import asynchronous, until
@@ -66,6 +66,18 @@ class OutageTests(FarSuite):
                 await outages.within(other.backend.acquire_lease("other", _LONG), "acquire_lease()")
 
         await together(*map(scene, OUTAGES))
+
+    @asynchronous
+    async def test_who_has_the_lease_is_not_known_without_the_store(self, outages: Outages) -> None:
+        """It raises an error, and does not say that nobody has it."""
+        if not isinstance(outages.kit.backend, SupportsLeaseReport):
+            pytest.skip(f"{type(outages.kit.backend).__name__} has no read_lease()")
+
+        def call(far: Far) -> Awaitable[Any]:
+            assert isinstance(far.backend, SupportsLeaseReport)
+            return far.backend.read_lease()
+
+        await together(*(_without(outages, outage, "read_lease()", call) for outage in OUTAGES))
 
     @asynchronous
     async def test_close_without_the_store(self, outages: Outages) -> None:

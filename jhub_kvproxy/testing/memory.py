@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from traitlets import Unicode
 
 from ..errors import BackendUnavailable, LeaseHeld, LeaseLost
-from ..store.contract import Backend, Batch, Snapshot, Told
+from ..store.contract import Backend, Batch, LeaseReport, Snapshot, Told
 
 
 @dataclass(slots=True)
@@ -142,6 +142,13 @@ class MemoryBackend(Backend):
         if self._table.lease and self._table.lease.token == self._token:
             self._table.lease = None
         self._token = None
+
+    async def read_lease(self) -> LeaseReport | None:
+        await asyncio.sleep(0)
+        lease = self._table.lease
+        if lease is None or lease.expiry <= time.monotonic():
+            return None
+        return LeaseReport(lease.holder, lease.since, lease.ttl)
 
     def _is_ours(self, lease: _Lease | None) -> bool:
         return lease is not None and lease.token == self._token and lease.expiry > time.monotonic()

@@ -7,6 +7,7 @@ from ._concurrency import ConcurrencyTests
 from ._dead_watches import DeadWatchTests
 from ._errors import ErrorTests
 from ._lease import LeaseTests
+from ._lease_report import LeaseReportTests
 from ._lifecycle import LifecycleTests
 from ._outages import OutageTests
 from ._prefixes import PrefixTests
@@ -29,6 +30,7 @@ class BackendSuite(
     WatchTests,
     ReadingTests,
     LeaseTests,
+    LeaseReportTests,
     StoppedTests,
 ):
     """The tests that every driver must pass."""

@@ -20,6 +20,8 @@ from .endpoint import Endpoint
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 #: Stands for the answer 404.
 _ABSENT = object()
+#: More routers than any Traefik has.
+_ALL = 1_000_000
 
 
 class TraefikAPI(Endpoint):
@@ -74,6 +76,27 @@ class TraefikAPI(Endpoint):
                 return dict(self._error(path, router) for router in routers)
         raise self._strange(path, answer)
 
+    async def routes(self, session: aiohttp.ClientSession, provider: str) -> dict[str, str]:
+        """The target of each router of `provider` that is served and has a target, by the router's name."""
+        path = f"/api/http/routers?per_page={_ALL}&status=enabled&search=@{provider}"
+        match routers := await self._get(session, path):
+            case [*found]:
+                enabled = {str(router.get("name")): str(router.get("service")) for router in found}
+            case _:
+                raise self._strange(path, routers)
+        path = f"/api/http/services?per_page={_ALL}&search=@{provider}"
+        match services := await self._get(session, path):
+            case [*found]:
+                targets = dict(filter(None, map(_target, found)))
+            case _:
+                raise self._strange(path, services)
+        ends = f"@{provider}"
+        return {
+            name.removesuffix(ends): targets[service.removesuffix(ends)]
+            for name, service in enabled.items()
+            if name.endswith(ends) and service.removesuffix(ends) in targets
+        }
+
     def _error(self, path: str, router: Any) -> tuple[str, str]:
         match router:
             case {"name": str(name), "error": [*words]} if all(isinstance(word, str) for word in words):
@@ -100,6 +123,14 @@ class TraefikAPI(Endpoint):
         return TraefikError(
             f"{self.name} does not answer as Traefik does ({path}: {reprlib.repr(answer)}); is it Traefik's API?"
         )
+
+
+def _target(service: Any) -> tuple[str, str] | None:
+    """The name of a service, without its provider, and its first server."""
+    match service:
+        case {"name": str(name), "loadBalancer": {"servers": [{"url": str(url)}, *_]}}:
+            return name.rpartition("@")[0], url
+    return None
 
 
 def _headers(username: str, password: str) -> dict[str, str]:

@@ -24,13 +24,12 @@ from .owner import Owner
 from .ports import free_port
 from .process import Process
 from .program import Program
+from .running import API_PASSWORD_ENV, API_USER, password_of
 from .runtime import RuntimeDirectory
 from .state import State, relative
 from .static import API, merge
 
 _REMINDER = 30.0
-API_USER = "kvproxy"
-API_PASSWORD_ENV = "KVPROXY_API_PASSWORD"
 # Others' secrets are none of Traefik's business, and some of these would change what it reads.
 _NOT_FOR_TRAEFIK = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "KVPROXY_", "TRAEFIK_", "CONSUL_")
 
@@ -100,7 +99,7 @@ class Instance:
     def _take(self, state: State) -> bool:
         """Adopt the Traefik that `state` tells of, if it runs."""
         process = Process(state.pid)
-        password = self._password_of(state.pid)
+        password = password_of(self._runtime, state.pid)
         program = state.program if state.program.files else Program().running_as(state.pid)
         # If it runs now, all this was read from it, and not from another process that had its id.
         if password is None or not process.is_running():
@@ -143,15 +142,6 @@ class Instance:
     def is_anothers(self) -> bool:
         """Whether the Traefik here belongs to a hub with a newer term."""
         return self.newest_term() > self._owner.term
-
-    def _password_of(self, pid: int) -> str | None:
-        """The password of the API of the Traefik `pid`, empty if the kernel hides it; None: it is none of ours."""
-        if not procfs.has_argument(pid, self._runtime.config_argument):
-            return None
-        try:
-            return procfs.environment(pid).get(API_PASSWORD_ENV)
-        except OSError:
-            return ""
 
     def why_another_configuration(self, launch: Launch) -> str:
         """Why it does not run with the static configuration that `launch` makes, in words; empty: it does."""

@@ -14,6 +14,7 @@ from ..errors import TraefikError
 from .api import TraefikAPI
 from .launch import Launch
 from .owner import Owner
+from .running import home_of
 from .static import API, addresses
 from .supervisor import Supervisor
 
@@ -69,7 +70,7 @@ class LocalReplicas:
             await Supervisor(home, self._owner, self._log).end_left()
 
     def _home(self, number: int) -> Path:
-        return self._directory if number == 1 else self._directory / f"replica-{number}"
+        return home_of(self._directory, number)
 
 
 def _shifted(launch: Launch, n: int) -> Launch:

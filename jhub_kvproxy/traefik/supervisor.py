@@ -21,12 +21,13 @@ from .api import TraefikAPI
 from .binary import check_version, installed_version
 from .descriptors import Shortage
 from .hang import Hang
-from .instance import API_USER, Instance, environment
+from .instance import Instance, environment
 from .launch import Launch
 from .owner import Owner
 from .plugin_trial import why_the_plugin_is_not_loaded
 from .ports import is_free
 from .program import Program
+from .running import API_USER
 from .runtime import RuntimeDirectory
 
 _START_TIMEOUT = 30.0

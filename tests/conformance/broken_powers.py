@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from jhub_kvproxy import BackendUnavailable, difference
+from jhub_kvproxy import BackendRejected, BackendUnavailable, LeaseHeld, LeaseReport, difference
 from jhub_kvproxy.testing import MemoryBackend
 
 
@@ -172,3 +174,57 @@ class RacesForTheLease(MemoryBackend):
         if lease is None:
             self._table.lease = None
         await super().acquire_lease(holder, ttl)
+
+
+class ReportsTheDead(MemoryBackend):
+    async def read_lease(self):
+        lease = self._table.lease
+        return lease and LeaseReport(lease.holder, lease.since, lease.ttl)
+
+
+class ReportsNobody(MemoryBackend):
+    """Who does not have it knows of no lease."""
+
+    async def read_lease(self):
+        report = await super().read_lease()
+        return report if self._token else None
+
+
+class ReportsItsOwnName(MemoryBackend):
+    async def read_lease(self):
+        report = await super().read_lease()
+        return report and replace(report, holder="a hub")
+
+
+class ReportsTheRenewal(MemoryBackend):
+    async def acquire_lease(self, holder, ttl):
+        await super().acquire_lease(holder, ttl)
+        self._table.lease.since = datetime.now(UTC)
+
+
+class ReportsTheFirstTtl(MemoryBackend):
+    async def acquire_lease(self, holder, ttl):
+        before = self._table.lease
+        await super().acquire_lease(holder, ttl)
+        if before and before.token == self._token:
+            self._table.lease.ttl = before.ttl
+
+
+class ReportsLocalTime(MemoryBackend):
+    async def read_lease(self):
+        report = await super().read_lease()
+        return report and replace(report, since=report.since.replace(tzinfo=None))
+
+
+class AsksForTheLeaseToReadIt(MemoryBackend):
+    async def read_lease(self):
+        with suppress(LeaseHeld, BackendRejected):
+            await self.acquire_lease("reader", 0)
+            await super().release_lease()
+        return await super().read_lease()
+
+
+class ReportsAnyPrefix(MemoryBackend):
+    async def read_lease(self):
+        leases = [table.lease for (name, _), table in self.tables.items() if name == self.name and table.lease]
+        return LeaseReport(leases[0].holder, leases[0].since, leases[0].ttl) if leases else None

@@ -75,6 +75,14 @@ CAUGHT = {
     broken_powers.KeepsTheLeaseWhenClosed: ("close_releases_the_lease", "LeaseHeld"),
     broken_powers.KeepsTheHolderSecret: ("a_lease_keeps_another_out_and_says_who_has_it", "must say who"),
     broken_powers.RacesForTheLease: ("of_many_at_once_one_has_it", "exactly one"),
+    broken_powers.ReportsTheDead: ("a_report_ends_with_the_lease", "must not report a lease that ran out"),
+    broken_powers.ReportsNobody: ("a_report_says_who_has_the_lease", "must report the lease"),
+    broken_powers.ReportsItsOwnName: ("a_report_says_who_has_the_lease", "what the writer said"),
+    broken_powers.ReportsTheRenewal: ("a_renewal_changes_the_seconds_and_nothing_else", "must outlive renewals"),
+    broken_powers.ReportsTheFirstTtl: ("a_renewal_changes_the_seconds_and_nothing_else", "the last renewal"),
+    broken_powers.ReportsLocalTime: ("a_report_says_who_has_the_lease", "a time in UTC"),
+    broken_powers.AsksForTheLeaseToReadIt: ("who_reads_the_lease_does_not_ask_for_it", "must not ask for the lease"),
+    broken_powers.ReportsAnyPrefix: ("the_lease_of_another_prefix_is_not_reported", "a lease of its own"),
 }
 
 

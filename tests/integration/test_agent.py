@@ -156,6 +156,14 @@ async def test_several_hubs_behind_one_traefik(site, others, backends):
         assert list(mine.refused) == ["/two/user/y/"]
         assert list(other.refused) == ["/user/x/"]
         assert f"belongs to the hub {one.backend.prefix!r}" in other.refused["/user/x/"]
+        for hub, routes in ((one, {"": a, "/user/x": a}), (two, {"/two": b, "/two/user/y": b})):
+            told = json.loads((await asking.get("/routes", params={"hub": hub.backend.prefix}))[1])
+            assert (told["revision"], {key: line["t"] for key, line in told["routes"].items()}) == (
+                hub.revision,
+                routes,
+            )
+        query = {"hub": one.backend.prefix, "path": "/two/user/y/lab"}
+        assert json.loads((await asking.get("/routes", params=query))[1])["routes"] == {}
         metrics = (await asking.get("/metrics"))[1]
         assert f'kvproxy_agent_refused_routes{{hub="{one.backend.prefix}"}} 1.0' in metrics
         status = json.loads((await asking.get("/status"))[1])
@@ -275,6 +283,10 @@ async def test_who_may_ask_what(site, others, backends):
         status, text = await asking.get("/readyz")
         assert (status, text.endswith(": 1 route.\n")) == (200, True), text
         assert await asking.get("/servingz") == (200, text)
+        for path in ("/status", "/routes", "/activity", "/revision"):
+            query = {"hub": hub.backend.prefix}
+            assert (await asking.get(path, params=query))[0] == 200
+            assert (await asking.get(path, params=query, headers={"Authorization": f"token {TOKEN}x"}))[0] == 403
         agent.end()
         assert (await asking.get("/readyz"))[0] == 503
         assert await asking.get("/servingz") == (200, text), (

@@ -21,7 +21,9 @@ OURS = ["consul", "etcd", "kubernetes", "redis", "toml"]
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["backends"], ["options"], ["check"], ["traefik-config"]], ids=lambda words: " ".join(words) or "none"
+    "words",
+    [[], ["status"], ["routes"], ["trace"], ["diff"], ["backends"], ["options"], ["check"], ["traefik-config"]],
+    ids=lambda words: " ".join(words) or "none",
 )
 def test_help_fits_a_terminal(words):
     result = run(*words, "--help")
@@ -253,7 +255,7 @@ def test_what_the_documentation_shows_is_what_is_seen(tmp_path):
 
 def test_the_reference_tells_every_key_of_the_json(tmp_path):
     text = (DOCS / "reference" / "cli.md").read_text()
-    for words in (["backends"], ["options", "etcd"], ["check"]):
+    for words in (["status", "--KVProxy.prefix=none"], ["backends"], ["options", "etcd"], ["check"]):
         told = run(*words, "--json", cwd=tmp_path).json
         for key in keys_of(told):
             assert f"`{key}`" in text, f"{key} of {words}"

@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
+from jhub_kvproxy.traefik.running import API_PASSWORD_ENV
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
 from jhub_kvproxy_backends.redis import RedisBackend

@@ -186,8 +186,10 @@ async def test_a_group_may_read(tmp_path):
     group = grp.getgrgid(os.getgroups()[-1] if os.geteuid() else 1)
     backend = await opened(tmp_path, group=group.gr_name)
     await backend.apply(Batch({"routes/a": "1", RULE.format("a"): "x"}))
+    await backend.acquire_lease("a hub", 60)
     for path, mode in {
         backend.directory: 0o750,
+        backend.directory / "lease": 0o640,
         backend.traefik_file.parent: 0o750,
         backend.traefik_file: 0o640,
         backend.table_file: 0o640,

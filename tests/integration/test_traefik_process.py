@@ -15,7 +15,7 @@ import pytest
 from jhub_kvproxy import RouteNotReady, TraefikError
 from jhub_kvproxy.routing.revision import Revision
 from jhub_kvproxy.traefik import supervisor
-from jhub_kvproxy.traefik.instance import API_PASSWORD_ENV
+from jhub_kvproxy.traefik.running import API_PASSWORD_ENV
 from servers.ports import free_port
 from servers.process import is_alive
 from tests.hub import until

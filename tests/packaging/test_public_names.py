@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+from traitlets.config import Config
 
 import jhub_kvproxy
 import jhub_kvproxy.testing
@@ -18,7 +19,8 @@ from jhub_kvproxy.agent.options import Agent
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from jhub_kvproxy.testing import BackendSuite, OutageSuite, TraefikSuite
-from tests.command import run
+from tests.command import fill, run
+from tests.tools import database
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -82,7 +84,15 @@ def members(cls: type) -> set[str]:
 
 
 OF_BACKENDS = set().union(
-    *map(own_members, (jhub_kvproxy.Backend, jhub_kvproxy.SupportsWatch, jhub_kvproxy.SupportsLease))
+    *map(
+        own_members,
+        (
+            jhub_kvproxy.Backend,
+            jhub_kvproxy.SupportsWatch,
+            jhub_kvproxy.SupportsLease,
+            jhub_kvproxy.SupportsLeaseReport,
+        ),
+    )
 )
 #: Traitlets calls the first ones, our own tests the last one.
 INNER = {
@@ -143,6 +153,10 @@ def test_commands_and_their_options():
     "words",
     [
         ["backends"],
+        ["status", "--KVProxy.prefix=jupyterhub"],
+        ["routes", "--KVProxy.prefix=jupyterhub"],
+        ["trace", "http://127.0.0.1:1/user/0/", "--KVProxy.prefix=jupyterhub"],
+        ["diff", "--KVProxy.prefix=jupyterhub"],
         ["options", "etcd"],
         ["check", "--KVProxy.should_start=False", "--KVProxy.traefik_api_urls=http://127.0.0.1:1"],
         ["traefik-config", "--plugin", "."],
@@ -150,6 +164,8 @@ def test_commands_and_their_options():
     ids=lambda words: words[0],
 )
 def test_keys_of_the_json(words, tmp_path):
+    fill(Config({"TomlBackend": {"path": str(tmp_path / "kvproxy-table")}}), 1)
+    database(tmp_path / "jupyterhub.sqlite", alice=1)
     [told] = [names([keys]) for command, _, keys in rows("Commands", "command") if names([command]) == words[:1]]
     assert {key for key in told if not key.startswith("--")} == keys_of(run(*words, "--json", cwd=tmp_path).json)
 

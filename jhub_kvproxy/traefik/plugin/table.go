@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The table outlives the middlewares: Traefik makes these anew when its configuration changes. Requests read it without
@@ -43,6 +44,8 @@ type tableState struct {
 	hosts  map[string]int
 	depths map[int]int
 	hubs   map[string]int
+	// changed is when a message was taken last.
+	changed time.Time
 }
 
 var (
@@ -142,6 +145,8 @@ func (t *tableState) change(m *message, isSnapshot bool) {
 	}
 	t.reshape(changed, isSnapshot)
 	t.revision, t.form = m.revision, m.form
+	// As a part of the assignment above, the interpreter loses it.
+	t.changed = time.Now()
 }
 
 func (t *tableState) countHub(e *entry, difference int) {

@@ -129,6 +129,37 @@ func TestAgesAreSecondsOfAMonotonicClock(t *testing.T) {
 	}
 }
 
+func TestAllRoutesAreToldOrTheOneOfAPath(t *testing.T) {
+	reset(t)
+	put(t, "1-w.1", map[string]route{"": to("hub"), "/user/a": {Target: "http://a/p", Kind: "user", Strip: 1, ChangeOrigin: true, Bare: true}, "h.example/user": to("h")})
+	told := func(query string) string {
+		status, answer := call(t, http.MethodGet, "/kvproxy/routes"+query, nil)
+		return fmt.Sprint(status, " ", answer["revision"], " ", answer["routes"])
+	}
+	a, hub, h := "/user/a:map[b:true k:user o:true s:1 t:http://a/p]", ":map[b:false k: o:false s:0 t:http://hub]", "h.example/user:map[b:false k: o:false s:0 t:http://h]"
+	equal(t, "all", told(""), "200 1-w.1 map["+hub+" "+a+" "+h+"]")
+	equal(t, "a path", told("?path=/user/%2561/x"), "200 1-w.1 map["+a+"]")
+	equal(t, "another", told("?path=/user/ab"), "200 1-w.1 map["+hub+"]")
+	equal(t, "a host", told("?path=/user/a&host=H.example:8000"), "200 1-w.1 map["+h+"]")
+	equal(t, "no path", told("?path=x")[:3], "400")
+	put(t, "1-w.2", map[string]route{})
+	equal(t, "none", told("?path=/"), "200 1-w.2 map[]")
+}
+
+func TestTheAgeIsThatOfWhatIsServed(t *testing.T) {
+	reset(t)
+	put(t, "1-w.1", map[string]route{"": to("hub")})
+	table.changed = table.changed.Add(-90 * time.Second)
+	age := func() float64 {
+		_, answer := call(t, http.MethodGet, "/kvproxy/table", nil)
+		seconds, _ := answer["age"].(float64)
+		return seconds
+	}
+	equal(t, "an old table", age() >= 90, true)
+	put(t, "1-w.2", map[string]route{"": to("hub")})
+	equal(t, "a new one", age() < 90, true)
+}
+
 func TestTheTableAnswersOnItsPathsAndMethodsOnly(t *testing.T) {
 	reset(t)
 	for _, c := range []struct {
@@ -137,6 +168,7 @@ func TestTheTableAnswersOnItsPathsAndMethodsOnly(t *testing.T) {
 	}{
 		{"GET", "/kvproxy/table", 200}, {"POST", "/kvproxy/table", 405}, {"DELETE", "/kvproxy/table", 405},
 		{"HEAD", "/kvproxy/table", 405}, {"GET", "/kvproxy/activity", 200}, {"PUT", "/kvproxy/activity", 405},
+		{"GET", "/kvproxy/routes", 200}, {"PUT", "/kvproxy/routes", 405},
 		{"GET", "/kvproxy/", 404}, {"GET", "/kvproxy/table/", 404}, {"PUT", "/x/kvproxy/table", 404},
 	} {
 		status, _ := call(t, c.method, c.path, strings.NewReader(served))

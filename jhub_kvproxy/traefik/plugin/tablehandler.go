@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
+	"time"
 )
 
 // largestMessage is in bytes. A snapshot of 10,000 routes has 0.6 MB, and a table of short routes
@@ -20,6 +23,8 @@ func (h *tableHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.serveTable(w, r)
 	case "/kvproxy/activity":
 		h.serveActivity(w, r)
+	case "/kvproxy/routes":
+		h.serveRoutes(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -77,6 +82,44 @@ func (h *tableHandler) serveActivity(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]map[string]float64{"ages": agesOfUse()})
 }
 
+// serveRoutes answers with all routes or, if a path is asked about, with the one that a request for it gets.
+func (h *tableHandler) serveRoutes(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		refuseMethod(w, "GET")
+		return
+	}
+	query := r.URL.Query()
+	path := query.Get("path")
+	if path == "" {
+		described := describeTable(nil)
+		described["routes"] = allRoutes()
+		answer(w, http.StatusOK, described)
+		return
+	}
+	u, err := url.Parse("http://host" + path)
+	if err != nil || !strings.HasPrefix(path, "/") {
+		answer(w, http.StatusBadRequest, map[string]string{"error": "this is no path"})
+		return
+	}
+	described := describeTable(nil)
+	found := map[string]route{}
+	if e := lookUp(&http.Request{URL: u, Host: query.Get("host")}); e != nil {
+		found[e.key] = e.route
+	}
+	described["routes"] = found
+	answer(w, http.StatusOK, described)
+}
+
+func allRoutes() map[string]route {
+	writing.Lock()
+	defer writing.Unlock()
+	routes := map[string]route{}
+	for key, e := range table.entries {
+		routes[key] = e.route
+	}
+	return routes
+}
+
 // describeTable returns what is served as an object for JSON, with why it was not changed, if err is not nil.
 func describeTable(err error) map[string]any {
 	writing.Lock()
@@ -86,6 +129,10 @@ func describeTable(err error) map[string]any {
 		"form":     table.form,
 		"routes":   len(table.entries),
 		"requests": countRequests(),
+	}
+	if table.revision != "" {
+		// Seconds for which this has been served.
+		described["age"] = time.Since(table.changed).Seconds()
 	}
 	if err != nil {
 		described["error"] = err.Error()

@@ -1,0 +1,64 @@
+"""A hub's configuration, for commands that look at its site."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from traitlets import TraitError
+from traitlets.config import Config
+
+from ..hub.proxy import KVProxy
+from ..options.chosen import settings_of
+from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.mistakes import silent_log
+from ..options.settings import Settings
+from ..store.contract import Backend
+from .proxy_class import proxy_class_for
+from .secrets import Secrets
+
+#: JupyterHub gives a proxy these routes itself. Without a JupyterHub they cannot be read.
+_NEED_A_HUB = "extra_routes"
+
+
+@dataclass(frozen=True)
+class HubConfig:
+    """What the hub of a configuration would choose, and the proxy that it would make. Nothing is opened."""
+
+    proxy: KVProxy
+    settings: Settings
+    secrets: Secrets
+    log: Any
+
+    def reader(self) -> Backend:
+        """A new object of the backend that only reads."""
+        kind = self.proxy.backend_class
+        return cast(Backend, kind(parent=self.proxy, prefix=self.proxy.prefix, read_only=True, log=self.log))
+
+
+def hub_config(options: Namespace) -> HubConfig:
+    """The configuration that `options` name, by :func:`~.arguments.add_hub_arguments`.
+
+    Raises :class:`~jhub_kvproxy.options.config_file.ConfigurationError`.
+    """
+    file, config = load_for_hub(options.config, options.configuration)
+    if not file and not options.configuration:
+        raise ConfigurationError(f"There is no {DEFAULT_FILE} here; name the hub's configuration with --config.")
+    secrets, log = Secrets(), silent_log()
+    for section in config.values():
+        secrets.learn(section)
+        section.pop(_NEED_A_HUB, None)
+    try:
+        proxy = proxy_class_for(config)(config=config, log=log)
+        settings = _with_public_url(settings_of(proxy), config)
+    except (TraitError, ValueError) as error:
+        raise ConfigurationError(secrets.hide(f"{file or 'The command line'}: {error}")) from error
+    secrets.learn_traits(proxy)
+    secrets.learn_traits(proxy.backend)
+    return HubConfig(proxy, settings, secrets, log)
+
+
+def _with_public_url(settings: Settings, config: Config) -> Settings:
+    public_url = str(config.JupyterHub.get("bind_url", "http://:8000"))
+    return replace(settings, traefik=replace(settings.traefik, public_url=public_url))

@@ -1,0 +1,122 @@
+"""The servers that JupyterHub has, by its database or its API."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..aio import in_thread
+from ..errors import KVProxyError
+
+TOKEN = "JUPYTERHUB_API_TOKEN"
+_DEFAULT_DB = "sqlite:///jupyterhub.sqlite"
+_LIMIT = aiohttp.ClientTimeout(total=10)
+_PAGE = 200
+_SCOPES = "The token needs these of JupyterHub's scopes: list:users, read:servers, list:services, read:services."
+#: Servers of users that run, or start, and those of services.
+_QUERIES = (
+    "SELECT servers.proto, servers.ip, servers.port, servers.base_url FROM servers "
+    "JOIN spawners ON spawners.server_id = servers.id",
+    "SELECT servers.proto, servers.ip, servers.port, servers.base_url FROM servers "
+    "JOIN services ON services._server_id = servers.id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HubServers:
+    """The targets by the paths of servers; None: the target is not known. `source` says where it was read."""
+
+    source: str
+    servers: dict[str, str | None]
+
+
+async def from_database(url: str) -> HubServers | None:
+    """By the database at `url`; empty: that in the working directory, if it is there; otherwise None.
+
+    Raises :class:`~jhub_kvproxy.errors.KVProxyError`.
+    """
+    return await in_thread(_read_database, url)
+
+
+def _read_database(url: str) -> HubServers | None:
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}" if url else _DEFAULT_DB)
+        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+            if url:
+                raise KVProxyError(f"There is no database {parsed.database}; name JupyterHub's with --db.")
+            return None  # to connect would make one
+        engine = create_engine(parsed)
+        try:
+            with engine.connect() as connection:
+                rows = [row for query in _QUERIES for row in connection.execute(text(query))]
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        raise KVProxyError(f"JupyterHub's database cannot be read: {str(error).splitlines()[0]}.") from error
+    return HubServers(
+        parsed.render_as_string(),
+        {str(base): _target(str(proto), str(ip), int(port)) for proto, ip, port, base in rows},
+    )
+
+
+def _target(proto: str, ip: str, port: int) -> str | None:
+    """The URL by which JupyterHub reaches a server (``jupyterhub.objects.Server``); None: by its machine's name."""
+    if not ip or _is_every_address(ip):
+        return None
+    return f"{proto}://{f'[{ip}]' if ':' in ip else ip}:{port}"
+
+
+def _is_every_address(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip).is_unspecified
+    except ValueError:  # a name
+        return False
+
+
+async def from_api(url: str) -> HubServers:
+    """By the API at `url`, such as ``http://127.0.0.1:8081/hub/api``, with the token in the environment.
+
+    The API does not tell targets. Raises :class:`~jhub_kvproxy.errors.KVProxyError`.
+    """
+    token = os.environ.get(TOKEN, "")
+    if not token:
+        raise KVProxyError(f"JupyterHub's API needs a token, in the environment variable {TOKEN}.")
+    servers: dict[str, str | None] = {}
+    headers = {"Authorization": f"token {token}"}
+    async with aiohttp.ClientSession(timeout=_LIMIT, headers=headers) as session:
+        offset = 0
+        while users := await _get(session, f"{url.rstrip('/')}/users?state=ready&offset={offset}&limit={_PAGE}"):
+            offset += _PAGE
+            for user in users:
+                found = user.get("servers")
+                if found is None:
+                    raise KVProxyError(_SCOPES)
+                servers.update((str(server["url"]), None) for server in found.values() if server.get("ready"))
+        services = await _get(session, f"{url.rstrip('/')}/services")
+    if any("url" not in service for service in services.values()):
+        raise KVProxyError(_SCOPES)
+    servers.update((str(each["prefix"]), None) for each in services.values() if each["url"] and each["prefix"])
+    return HubServers(url, servers)
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> Any:
+    try:
+        async with session.get(url) as answer:
+            if answer.status in (401, 403):
+                raise KVProxyError(f"JupyterHub's API at {url} refuses the token in {TOKEN} ({answer.status}).")
+            if answer.status != 200:
+                raise KVProxyError(f"{url} answers {answer.status}; is it JupyterHub's API?")
+            return await answer.json()
+    except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+        if isinstance(error, asyncio.TimeoutError):
+            raise KVProxyError(f"JupyterHub's API at {url} does not answer in time.") from error
+        raise KVProxyError(f"JupyterHub's API at {url} cannot be asked: {error}.") from error

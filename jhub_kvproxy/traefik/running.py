@@ -1,0 +1,62 @@
+"""Finds a Traefik of ours that runs, and how to ask it. It changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import procfs
+from ..errors import TraefikError
+from .api import TraefikAPI
+from .runtime import RuntimeDirectory
+from .state import State
+
+API_USER = "kvproxy"
+API_PASSWORD_ENV = "KVPROXY_API_PASSWORD"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A Traefik that a hub, or an agent, has started here."""
+
+    pid: int
+    api_port: int
+    password: str = field(repr=False)
+
+    @property
+    def api(self) -> TraefikAPI:
+        return TraefikAPI(f"http://127.0.0.1:{self.api_port}", API_USER, self.password)
+
+
+def running_in(directory: Path) -> Running:
+    """The Traefik whose runtime directory this is, which must be of this process's user.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError` if there is none.
+    """
+    runtime = RuntimeDirectory(directory)
+    try:
+        runtime.state_file.stat()
+    except PermissionError as error:
+        raise TraefikError(f"{directory} is of another user; run this as the Hub's user.") from error
+    except OSError:
+        pass
+    state = State.read(runtime.state_file)
+    password = password_of(runtime, state.pid) if state else None
+    if state is None or password is None or procfs.start_time(state.pid) is None:
+        raise TraefikError(f"No Traefik of this user runs in {directory} (KVProxy.runtime_dir).")
+    return Running(state.pid, state.api_port, password)
+
+
+def password_of(runtime: RuntimeDirectory, pid: int) -> str | None:
+    """The password of the API of the Traefik `pid`, empty if the kernel hides it; None: it is none of `runtime`."""
+    if not procfs.has_argument(pid, runtime.config_argument):
+        return None
+    try:
+        return procfs.environment(pid).get(API_PASSWORD_ENV)
+    except OSError:
+        return ""
+
+
+def home_of(directory: Path, number: int) -> Path:
+    """The directory of this one, from 1 on, of the Traefiks that a hub with this runtime directory starts."""
+    return directory if number == 1 else directory / f"replica-{number}"

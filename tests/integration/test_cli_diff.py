@@ -1,0 +1,151 @@
+"""``jhub-kvproxy diff``: the store, the replicas and JupyterHub side by side."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from jhub_kvproxy import Batch
+from jhub_kvproxy.store.registry import find_backend
+from servers.ports import free_port
+from tests.hub import Hub, until
+from tests.servers import user_server
+from tests.site import leave
+from tests.stores import on_every_store
+from tests.tools import DELIVERIES, begin, database, looked_at, told
+
+ALICE, BOB = "http://127.0.0.1:1001", "http://127.0.0.1:1002"
+
+
+async def filled(looked):
+    await begin(looked)
+    await looked.proxy.add_route("/", ALICE, {"hub": True})
+    await looked.proxy.add_route("/user/alice/", ALICE, {"user": "alice"})
+    await looked.proxy.add_route("/user/bob/", BOB, {"user": "bob"})
+
+
+async def change(site, changes):
+    """Change the store as nobody should, without a hub."""
+    backend = find_backend(site.store.name)(config=site.store.config, prefix=site.store.prefix)
+    await backend.open()
+    await backend.apply(Batch(changes))
+    await backend.close()
+
+
+@on_every_store
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_all_have_the_same(site, delivery):
+    async with looked_at(site, delivery) as looked:
+        await filled(looked)
+        file = database(site.directory / "hub.sqlite", alice=1001, bob=1002)
+        result = await looked.tell("diff", "--db", file, "--json")
+        assert (result.status, result.err) == (0, ""), result.out
+        assert (result.json["ok"], result.json["differences"], result.json["routes"]) == (True, [], 3)
+        assert result.json["replicas"] == [{"name": looked.url or "local", "error": None}]
+        shown = (await looked.tell("diff", cwd=site.directory)).out
+        assert shown.splitlines()[-1] == "All have the same."
+        assert "not JupyterHub, whose database is not here" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("delivery", ["push", "agent"])
+async def test_a_replica_differs(site, delivery):
+    async with looked_at(site, delivery) as looked:
+        await filled(looked)
+        await leave(looked.proxy) if not looked.url else await looked.proxy.control.close()
+        await change(site, {"routes/p.user.alice": None})
+        result = await looked.tell("diff", "--json")
+        assert result.status == 1
+        [found] = result.json["differences"]
+        assert (found["routespec"], found["where"]) == ("/user/alice/", looked.url or "local")
+        assert (found["kind"], found["in_store"], found["there"]) == ("extra", None, ALICE)
+        shown = " ".join((await looked.tell("diff")).out.split())
+        assert f"/user/alice/ {looked.url or 'local'} - {ALICE}" in shown
+        assert "not in the store: The store has lost the route" in shown
+
+
+async def test_jupyterhub_differs(site):
+    async with looked_at(site, "push") as looked:
+        await filled(looked)
+        file = database(site.directory / "jupyterhub.sqlite", alice=1003, carol=1004)
+        result = await looked.tell("diff", "--json", cwd=site.directory)
+        assert result.status == 1
+        assert [(found["routespec"], found["where"], found["kind"]) for found in result.json["differences"]] == [
+            ("/user/alice/", "jupyterhub", "target"),
+            ("/user/bob/", "jupyterhub", "missing"),
+            ("/user/carol/", "jupyterhub", "extra"),
+        ]
+        assert result.json["hub"] == "sqlite:///jupyterhub.sqlite"
+        assert "A hub that runs deletes the route" in " ".join((await looked.tell("diff", "--db", file)).out.split())
+
+
+async def test_what_cannot_be_asked(site, tmp_path):
+    async with looked_at(site, "push") as looked:
+        await filled(looked)
+        result = await looked.tell("diff", "--db", tmp_path / "none.sqlite")
+        assert (result.status, result.out) == (1, "")
+        assert "none.sqlite; name JupyterHub's with --db" in result.err
+        assert not (tmp_path / "none.sqlite").exists()
+        (tmp_path / "no.sqlite").write_text("this is no database, but long enough to be taken for one" * 99)
+        assert "cannot be read: " in (await looked.tell("diff", "--db", tmp_path / "no.sqlite")).err
+        secret = await looked.tell("diff", "--db", "nonsense://a:Hush4Ever@127.0.0.1/x")
+        assert secret.status == 1
+        assert "Hush4Ever" not in secret.err
+        url = f"http://127.0.0.1:{free_port()}/hub/api"
+        assert "JUPYTERHUB_API_TOKEN" in (await looked.tell("diff", "--hub-api", url)).err
+        away = await looked.tell("diff", "--hub-api", url, JUPYTERHUB_API_TOKEN="Hush4Ever")
+        assert away.status == 1
+        assert "cannot be asked" in away.err
+        assert "Hush4Ever" not in away.err
+        await looked.proxy.stop()
+        result = await looked.tell("diff", "--json", cwd=site.directory)
+        assert result.status == 1
+        assert "No Traefik of this user runs" in result.json["replicas"][0]["error"]
+
+
+async def test_wrong_usage():
+    result = await told("diff", "--db", "x", "--hub-api", "y")
+    assert result.status == 2
+    assert "not allowed with argument" in result.err
+
+
+CONFIG = """
+c.JupyterHub.services = [{"name": "x", "url": "<SERVICE>", "api_token": "a-token-of-the-service"}]
+c.JupyterHub.services += [{"name": "y", "api_token": "a-token-of-another"}]
+c.JupyterHub.load_roles = [
+    {"name": "starts", "services": ["x"], "scopes": ["admin:users", "admin:servers"]},
+    {"name": "looks", "services": ["x"], "scopes": ["list:users", "read:servers", "list:services", "read:services"]},
+    {"name": "sees-little", "services": ["y"], "scopes": ["list:users"]},
+]
+"""
+
+
+async def test_a_real_hub_and_its_api(tmp_path):
+    """With a service and a user's server. Another token has not all scopes, and a third is none."""
+    async with user_server("x") as service, Hub(tmp_path, CONFIG.replace("<SERVICE>", service)) as hub:
+        await hub.start()
+        api, file = f"http://127.0.0.1:{hub.hub_port}/hub/api", tmp_path / "jupyterhub_config.py"
+        headers = {"Authorization": "token a-token-of-the-service"}
+        async with aiohttp.ClientSession(api + "/", headers=headers) as session:
+            assert (await session.post("users/alice")).status == 201
+            assert (await session.post("users/alice/server")).status in (201, 202)
+
+            async def is_ready():
+                async with session.get("users/alice") as answer:
+                    return any(server["ready"] for server in (await answer.json())["servers"].values())
+
+            await until(is_ready, "the server does not start")
+        token = {"JUPYTERHUB_API_TOKEN": "a-token-of-the-service"}
+        same = await told("diff", "--config", file, "--hub-api", api, "--json", cwd=tmp_path, **token)
+        assert same.status == 0, same.out + same.err
+        assert same.json["routes"] == 3
+        by_database = await told("diff", "--config", file, "--json", cwd=tmp_path)
+        assert by_database.status == 0, by_database.out + by_database.err
+        little = {"JUPYTERHUB_API_TOKEN": "a-token-of-another"}
+        refused = await told("diff", "--config", file, "--hub-api", api, cwd=tmp_path, **little)
+        assert refused.status == 1
+        assert "read:servers" in refused.err
+        wrong = await told("diff", "--config", file, "--hub-api", api, cwd=tmp_path, JUPYTERHUB_API_TOKEN="x")
+        assert "refuses the token" in wrong.err
+        assert wrong.status == 1
+        other = await told("diff", "--config", file, "--hub-api", hub.url, cwd=tmp_path, **token)
+        assert "is it JupyterHub's API?" in other.err or "cannot be asked" in other.err
