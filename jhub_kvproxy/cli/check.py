@@ -22,7 +22,8 @@ from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
 from .agent_needs import agent_needs
 from .arguments import add_hub_arguments
-from .proxy_class import chosen_proxy, proxy_class_for
+from .configured import configured_proxy
+from .proxy_class import chosen_proxy
 from .replicas import Needs, try_binary, try_replicas
 from .report import Report, StepFailed
 from .secrets import Secrets
@@ -94,9 +95,9 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     file, config = load_for_hub(options.config, options.configuration)
     for section in config.values():
         report.secrets.learn(section)
-    proxy_class, log = proxy_class_for(config), silent_log()
+    log = silent_log()
     try:
-        proxy = proxy_class(config=config, log=log)
+        proxy = configured_proxy(config, log)
         backend = backend_for(proxy, proxy.prefix)
     except (TraitError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
@@ -114,7 +115,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
         raise StepFailed
     where = str(Path(file).absolute()) if file else f"No {DEFAULT_FILE} here"
     report.ok("config", f"{where}: {type(backend).__name__}, prefix {proxy.prefix!r}.")
-    if file and chosen_proxy(config) is not proxy_class:
+    if file and chosen_proxy(config) is not type(proxy):
         report.note("config", 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.')
     for section in sorted(others & config.keys()):
         report.note("config", f"c.{section} has no effect: KVProxy.backend_class is {type(backend).__name__}.")

@@ -27,7 +27,7 @@ from ..traefik.plugin_files import module_name, plugin_files
 from ..traefik.settings import TraefikSettings
 from ..traefik.static import merge
 from .arguments import add_hub_arguments
-from .proxy_class import proxy_class_for
+from .configured import configured_proxy
 from .replicas import secret_options
 from .text import as_json
 
@@ -75,13 +75,12 @@ def run(options: Namespace) -> int:
         return 0
     try:
         _, config = load_for_hub(options.config, options.configuration)
-        # JupyterHub's section of the configuration, and the proxy as the hub would make it.
-        hub, proxy = config.JupyterHub, proxy_class_for(config)(config=config, log=silent_log())
-        settings = _settings(hub, proxy)
+        proxy = configured_proxy(config)
+        settings = _settings(config.JupyterHub, proxy)
         if options.env:
             _print_env(options, proxy)
         elif options.dynamic:
-            directory, is_internal = Path(options.directory), bool(hub.get("internal_ssl"))
+            directory, is_internal = Path(options.directory), bool(proxy.app.internal_ssl)
             dynamic = external_dynamic(settings, provider_of(proxy), directory=directory, is_internal=is_internal)
             _print_config(options, dynamic)
         else:
@@ -92,12 +91,12 @@ def run(options: Namespace) -> int:
 
 
 def _settings(hub: Config, proxy: KVProxy) -> TraefikSettings:
-    """Traefik's settings, from `proxy`, which no hub runs, and from `hub`, JupyterHub's section."""
-    return replace(
-        traefik_settings_of(proxy, hub.get("trusted_downstream_ips", [])),
-        public_url=str(hub.get("bind_url", "http://:8000")),
-        ssl_key=str(hub.get("ssl_key", "")),
-    )
+    """Traefik's settings, from `proxy`, which no hub runs, and from `hub`, JupyterHub's section.
+
+    JupyterHub takes ``https`` without a certificate for ``http``; here it says that Traefik has one of its own.
+    """
+    settings = traefik_settings_of(proxy, proxy.app.trusted_downstream_ips)
+    return replace(settings, public_url=str(hub.get("bind_url", settings.public_url)))
 
 
 def _print_static(options: Namespace, proxy: KVProxy, settings: TraefikSettings, api_address: str) -> None:
