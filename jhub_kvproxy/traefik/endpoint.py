@@ -83,7 +83,9 @@ class Endpoint:
 
     def _check_credential(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status in (401, 403):
-            what = "refuses our credential" if "Authorization" in self._headers else "needs a credential"
+            what = (
+                "refuses our credential" if "Authorization" in self._headers else "needs a credential, and none is set"
+            )
             raise TraefikError(f"{self.title} {what} ({answer.status}); look at {self.credential}")
 
     @asynccontextmanager

@@ -255,7 +255,8 @@ def test_what_the_documentation_shows_is_what_is_seen(tmp_path):
 
 def test_the_reference_tells_every_key_of_the_json(tmp_path):
     text = (DOCS / "reference" / "cli.md").read_text()
-    for words in (["status", "--KVProxy.prefix=none"], ["backends"], ["options", "etcd"], ["check"]):
+    none = "--KVProxy.prefix=none"
+    for words in (["status", none], ["backends"], ["options", "etcd"], ["check", none]):
         told = run(*words, "--json", cwd=tmp_path).json
         for key in keys_of(told):
             assert f"`{key}`" in text, f"{key} of {words}"
