@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ async def test_traefik_run_by_others(way, tmp_path, monkeypatch):
         "/etc/traefik": str(tmp_path),
         '":8000"': f'"127.0.0.1:{public}"',
         "127.0.0.1:8099": f"127.0.0.1:{api}",
+        "chown traefik:": f"chown {os.getuid()}:{os.getgid()}",
         "PUT-YOURS-HERE": base64.b64encode(hashlib.sha1(b"sesame").digest()).decode(),
     }
 
