@@ -16,6 +16,7 @@ from ..agent.options import Agent
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.leftovers import leftovers
 from ..options.mistakes import mistakes, silent_log
 from ..options.settings import Delivery
 from ..store.contract import Backend, SupportsTraefik
@@ -117,6 +118,8 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     report.ok("config", f"{where}: {type(backend).__name__}, prefix {proxy.prefix!r}.")
     if file and chosen_proxy(config) is not type(proxy):
         report.note("config", 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.')
+    for sentence in leftovers(config, type(proxy)):
+        report.note("config", sentence)
     for section in sorted(others & config.keys()):
         report.note("config", f"c.{section} has no effect: KVProxy.backend_class is {type(backend).__name__}.")
     report.facts |= {"backend": type(backend).__name__, "prefix": proxy.prefix}
