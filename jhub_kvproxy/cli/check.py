@@ -25,9 +25,11 @@ from .agent_needs import agent_needs
 from .arguments import add_hub_arguments
 from .configured import configured_proxy
 from .proxy_class import chosen_proxy
-from .replicas import Needs, try_binary, try_replicas
+from .replicas import Needs, try_replicas
 from .report import Report, StepFailed
+from .running import try_hub
 from .secrets import Secrets
+from .start import try_start
 from .store import Table, backend_for, open_table, run_to_end, try_store
 from .text import as_json
 
@@ -84,6 +86,9 @@ async def _check(options: Namespace, report: Report) -> None:
         try:
             state = await open_table(backend, report)
             table = backend if state is Table.OPEN else None
+            if table:
+                with suppress(StepFailed), report.step("hub"):
+                    await try_hub(proxy, table, report)
             if state is not Table.FAILED:
                 await try_store(proxy, table, report)
             await _try_traefik(proxy, table, report)
@@ -137,7 +142,7 @@ async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) ->
             report.note("traefik", str(error))
     report.facts["traefik"] = needs and asdict(needs)
     if proxy.should_start and proxy.delivery != Delivery.AGENT:
-        await try_binary(proxy, report)
+        await try_start(proxy, table, report)
         return
     await try_replicas(proxy, table, report)
     if proxy.delivery == Delivery.AGENT:

@@ -41,8 +41,7 @@ class LocalReplicas:
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when one cannot be started; the others that were
         new are then ended.
         """
-        launches = [_shifted(launch, n) for n in range(len(self.supervisors))]
-        _check_addresses(launches)
+        launches = launches_of(launch, len(self.supervisors))
         await self._end_surplus()
         starts = [supervisor.start(each) for supervisor, each in zip(self.supervisors, launches, strict=True)]
         try:
@@ -71,6 +70,16 @@ class LocalReplicas:
 
     def _home(self, number: int) -> Path:
         return home_of(self._directory, number)
+
+
+def launches_of(launch: Launch, count: int) -> list[Launch]:
+    """What `count` replicas are started with; `launch` is the first one's.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError` when they cannot run side by side.
+    """
+    launches = [_shifted(launch, n) for n in range(count)]
+    _check_addresses(launches)
+    return launches
 
 
 def _shifted(launch: Launch, n: int) -> Launch:

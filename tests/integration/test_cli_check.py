@@ -28,8 +28,12 @@ SECRET = "Hush4Ever"
 
 def config_file(directory: Path, *lines: str) -> Path:
     file = directory / "hub_config.py"
-    file.write_text(USES_KVPROXY + "\n".join(lines))
+    file.write_text(USES_KVPROXY + "\n".join([f"c.JupyterHub.bind_url = 'http://127.0.0.1:{free_port()}'", *lines]))
     return file
+
+
+def on_a_free_port() -> str:
+    return f"--JupyterHub.bind_url=http://127.0.0.1:{free_port()}"
 
 
 def content(store: Store, request: pytest.FixtureRequest) -> Any:
@@ -202,7 +206,7 @@ def test_an_account_that_may_use_one_prefix_only_is_enough(name, tmp_path):
         file = config_file(tmp_path, f"c.KVProxy.backend_class = {name!r}", "c.KVProxy.prefix = 'hub'", *lines)
         result = run("check", "--config", file, **password)
         assert (result.status, result.err) == (0, "")
-        steps = ["ok config", "ok open", "ok table", "note write", "ok write", "ok traefik"]
+        steps = ["ok config", "ok open", "ok table", "note write", "ok write", "ok traefik", "ok start"]
         assert [step for step in result.steps if step != "note store"] == steps
         assert "A key was written, read and deleted below 'hub'." in result.out
         assert SECRET not in result.out
@@ -214,7 +218,7 @@ def test_an_account_that_may_use_one_prefix_only_is_enough(name, tmp_path):
 def test_a_table_that_no_hub_has_made_is_not_made(tmp_path):
     (tmp_path / "prepared").mkdir(mode=0o750)
     for path in ("prepared", "missing/by/far"):
-        result = run("check", f"--TomlBackend.path={path}", cwd=tmp_path)
+        result = run("check", f"--TomlBackend.path={path}", on_a_free_port(), cwd=tmp_path)
         assert result.status == 0
         assert result.steps[:3] == ["ok config", "note table", "ok write"]
         assert f"the hub makes {tmp_path}/{path}/jupyterhub/traefik when it starts." in result.out
@@ -300,7 +304,7 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
         "c.KVProxy.prefix = 'from-more'\nc.TomlBackend.path = 'x'\nc.EtcdBackend.urls = []"
     )
     (tmp_path / "jupyterhub_config.json").write_text('{"TomlBackend": {"path": "from-json"}}')
-    words = ["check", "--json", "--KVProxy.prefix=from-me", "--KVProxy.delivery=store"]
+    words = ["check", "--json", "--KVProxy.prefix=from-me", "--KVProxy.delivery=store", on_a_free_port()]
     result = run(*words, cwd=tmp_path, COMMAND="traefik")
     assert (result.status, result.err) == (0, "hello\n")
     assert result.json["prefix"] == "from-me"
@@ -313,7 +317,7 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
 
 def test_options_on_the_command_line_are_those_of_the_configuration(tmp_path):
     (tmp_path / "hub.py").write_text("c.KVProxy.prefix = 'from-file'\n")
-    words = ["--KVProxy.prefix", "from me", "--TomlBackend.path=~/x y", "--KVProxy.delivery=store"]
+    words = ["--KVProxy.prefix", "from me", "--TomlBackend.path=~/x y", "--KVProxy.delivery=store", on_a_free_port()]
     told = run("check", "-f~/hub.py", *words, "--json", cwd=tmp_path, HOME=str(tmp_path)).json
     assert (told["ok"], told["prefix"]) == (True, "from me")
     assert told["traefik"]["static"]["providers"]["file"]["directory"] == f"{tmp_path}/x y/from%20me/traefik"
@@ -336,7 +340,7 @@ def test_a_subclass_of_the_proxy_is_configured_by_its_own_name(tmp_path):
     ],
 )
 def test_what_cannot_work_is_said(option, sentence, tmp_path):
-    result = run("check", option, cwd=tmp_path)
+    result = run("check", option, on_a_free_port(), cwd=tmp_path)
     assert (result.status, result.err) == (1, "")
     [line] = [line for line in result.out.splitlines() if line.startswith("FAILED")]
     assert sentence in line
@@ -345,9 +349,10 @@ def test_what_cannot_work_is_said(option, sentence, tmp_path):
 
 def test_a_store_that_is_down_fails_once(tmp_path):
     url = f"redis://127.0.0.1:{free_port()}"
-    result = run("check", "--KVProxy.backend_class=redis", f"--RedisBackend.url={url}", "--RedisBackend.timeout=0.5")
+    words = ["--KVProxy.backend_class=redis", f"--RedisBackend.url={url}", "--RedisBackend.timeout=0.5"]
+    result = run("check", *words, on_a_free_port())
     assert (result.status, result.err) == (1, "")
-    assert result.steps == ["ok config", "FAILED open", "ok traefik"]
+    assert result.steps == ["ok config", "FAILED open", "ok traefik", "ok start"]
 
 
 def test_no_secret_is_shown(tmp_path):
@@ -372,5 +377,5 @@ def test_debug_shows_where_an_error_came_from_and_no_line_of_the_configuration(t
     file = config_file(tmp_path, f"secret = '{SECRET}' + 1")
     result = run("check", "-f", file, "--debug")
     assert result.steps == ["FAILED config"]
-    assert f'  File "{file}", line 2, in <module>\n' in result.err
+    assert f'  File "{file}", line 3, in <module>\n' in result.err
     assert SECRET not in result.out + result.err
