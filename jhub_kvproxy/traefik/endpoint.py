@@ -35,9 +35,16 @@ class Endpoint:
     credential: ClassVar[str]
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], *, address: str = "", tls: ssl.SSLContext | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        address: str = "",
+        tls: ssl.SSLContext | None = None,
+        label: str = "",
     ) -> None:
         self._tls = tls
+        self._label = label
         self._point(url, headers, address)
 
     def _point(self, url: str, headers: Mapping[str, str], address: str) -> None:
@@ -62,6 +69,11 @@ class Endpoint:
             self._place = parts._replace(netloc=f"[{address}]{port}" if ":" in address else address + port).geturl()
             self._host = parts.hostname
             self._headers["Host"] = f"{parts.hostname}{port}"
+
+    @property
+    def label(self) -> str:
+        """Names the replica in metrics: one that moves keeps this name."""
+        return self._label or self.name
 
     @property
     def title(self) -> str:

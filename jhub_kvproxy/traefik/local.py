@@ -14,7 +14,7 @@ from ..errors import TraefikError
 from .api import TraefikAPI
 from .launch import Launch
 from .owner import Owner
-from .running import home_of
+from .running import home_of, label_of
 from .static import API, addresses
 from .supervisor import Supervisor
 
@@ -29,7 +29,9 @@ class LocalReplicas:
         self._directory = directory
         self._owner = owner
         self._log = log
-        self.supervisors = [Supervisor(self._home(number), owner, log) for number in range(1, count + 1)]
+        self.supervisors = [
+            Supervisor(self._home(number), owner, log, label_of(number)) for number in range(1, count + 1)
+        ]
 
     @property
     def apis(self) -> list[TraefikAPI]:
