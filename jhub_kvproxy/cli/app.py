@@ -26,6 +26,7 @@ _COMMANDS = {
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",
     "traefik-config": "print the configuration of a Traefik that you start",
+    "migrate": "show what the configuration of another proxy becomes",
     "agent": "run the agent beside a Traefik",
     "completion": "print a script by which a shell completes these words",
 }
