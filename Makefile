@@ -33,7 +33,7 @@ help:
 	@echo 'make image             the image of the agent, with podman, buildah or docker, whichever is here'
 	@echo '                       (make image IMAGE=registry.example.org/jhub-kvproxy:mine)'
 	@echo 'make image-lock        takes the newest packages into the image'
-	@echo 'make clean             removes what the others made'
+	@echo 'make clean             removes what the others made, but for benchmarks/results/'
 	@echo
 	@echo "PYTHON=python3.12 and HUB='jupyterhub==5.*' choose others than $(PYTHON) and $(HUB);"
 	@echo 'each such choice has a virtual environment of its own, .venv-...'
@@ -121,7 +121,7 @@ image-lock: $(VENV)/.has-test
 	@$(BIN)/python tools/lock_image.py
 
 clean:
-	rm -rf .venv* build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .servers build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment with the extra that the name ends in; made again when what it is made from changes.

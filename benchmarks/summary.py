@@ -13,8 +13,9 @@ _Row = tuple[Bound, dict[str, Found | None]]
 def summary(results: Results) -> str:
     """The machine, and the bounds."""
     backends = own(results)
-    rows: list[_Row] = [(bound, {name: bound.find(results, name) for name in backends}) for bound in BOUNDS]
-    return joined(_environment(results), *(_bounds(backends, rows) if backends else ("No bound was measured.",)))
+    found: list[_Row] = [(bound, {name: bound.find(results, name) for name in backends}) for bound in BOUNDS]
+    rows = [row for row in found if any(row[1].values())]
+    return joined(_environment(results), *(_bounds(backends, rows) if rows else ("No bound was measured.",)))
 
 
 def left_out(results: Results) -> str:
@@ -36,13 +37,14 @@ def _environment(results: Results) -> str:
 
 def _bounds(backends: list[str], rows: list[_Row]) -> tuple[str, ...]:
     verdicts = [[bound.what, _limit(bound), *(_verdict(bound, *one) for one in row.items())] for bound, row in rows]
-    values = [[bound.what, *map(_values, row.values())] for bound, row in rows if any(row.values())]
+    values = [[bound.what, *map(_values, row.values())] for bound, row in rows]
     return (
         "**Bounds**, as ratios of our figure to the other, or as our figure alone "
         "(✓ met, ✗ missed; without a mark: only shown, no bound; - not measured in this run)",
         table(["", "limit", *backends], verdicts),
         _missed(rows),
-        *(("**Figures of the ratios**: ours, and the other", table(["", *backends], values)) if values else ()),
+        "**Figures of the ratios**: ours, and the other",
+        table(["", *backends], values),
     )
 
 
@@ -70,20 +72,22 @@ def _values(found: Found | None) -> str:
 
 
 def _missed(rows: list[_Row]) -> str:
-    lines, limited, measured = [], 0, 0
+    lines, measured = [], 0
+    limited = sum(bound.limit is not None for bound in BOUNDS)
     for bound, row in rows:
         verdicts = {name: (found, bound.is_met(found, name)) for name, found in row.items() if found}
-        limited += bound.limit is not None
         measured += any(is_met is not None for _, is_met in verdicts.values())
         missed = [f"{name} {_figure(bound, one.value)}" for name, (one, is_met) in verdicts.items() if is_met is False]
         if missed:
             lines.append(f"- {bound.what}: {', '.join(missed)}; the limit is {_limit(bound)}.")
     if not measured:
         return f"None of {limited} bounds was measured."
+    were = "1 was" if measured == 1 else f"{measured} were"
     if not lines:
-        return f"Of {limited} bounds, {measured} were measured, and all of these are met."
+        what = "it is" if measured == 1 else "all of these are"
+        return f"Of {limited} bounds, {were} measured, and {what} met."
     head = (
-        f"Of {limited} bounds, {measured} were measured. Missed, for one backend or more: {len(lines)}. "
+        f"Of {limited} bounds, {were} measured. Missed, for one backend or more: {len(lines)}. "
         "(A missed bound does not change the exit status, which says whether the command could measure.)"
     )
     return "\n".join([head, "", *lines])

@@ -26,10 +26,12 @@ _COMMANDS = {
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",
     "traefik-config": "print the configuration of a Traefik that you start",
+    "migrate": "show what the configuration of another proxy becomes",
     "agent": "run the agent beside a Traefik",
+    "completion": "print a script by which a shell completes these words",
 }
-#: Those that run until they are ended. The others print JSON if they are told to.
-_SERVERS = ("agent",)
+#: Those that print no JSON: one runs until it is ended, one prints a script.
+_WITHOUT_JSON = ("agent", "completion")
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")
 _WRONG_USAGE = 2
@@ -44,6 +46,7 @@ class _Parser(ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **settings)
+        self.commands: dict[str, _Parser] = {}
 
     def error(self, message: str) -> NoReturn:
         self.exit(_WRONG_USAGE, f"{_NAME}: {message}\nSee {self.prog} --help.\n")
@@ -77,15 +80,20 @@ def _parser(chosen: str) -> _Parser:
     parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(prog=_NAME, help=SUPPRESS)
     for name in _COMMANDS:
-        command = commands.add_parser(name)
+        command = parser.commands[name] = commands.add_parser(name)
         if name == chosen:
             module = import_module(f".{name.replace('-', '_')}", __package__)
             module.add_arguments(command)
-            if name not in _SERVERS:
+            if name not in _WITHOUT_JSON:
                 command.add_argument("--json", action="store_true", help="print JSON, for other programs")
             command.description = "\n".join(paragraphs(cleandoc(module.DESCRIPTION)))
             command.set_defaults(run=module.run, parser=command)
     return parser
+
+
+def parsers() -> dict[str, tuple[str, ArgumentParser]]:
+    """What each command does, and its parser, by its name."""
+    return {name: (help, _parser(name).commands[name]) for name, help in _COMMANDS.items()}
 
 
 def _run(words: list[str]) -> int:

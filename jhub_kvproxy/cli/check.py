@@ -16,16 +16,20 @@ from ..agent.options import Agent
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.leftovers import leftovers
 from ..options.mistakes import mistakes, silent_log
 from ..options.settings import Delivery
 from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
 from .agent_needs import agent_needs
 from .arguments import add_hub_arguments
-from .proxy_class import chosen_proxy, proxy_class_for
-from .replicas import Needs, try_binary, try_replicas
+from .configured import configured_proxy
+from .proxy_class import chosen_proxy
+from .replicas import Needs, try_replicas
 from .report import Report, StepFailed
+from .running import try_hub
 from .secrets import Secrets
+from .start import try_start
 from .store import Table, backend_for, open_table, run_to_end, try_store
 from .text import as_json
 
@@ -82,6 +86,9 @@ async def _check(options: Namespace, report: Report) -> None:
         try:
             state = await open_table(backend, report)
             table = backend if state is Table.OPEN else None
+            if table:
+                with suppress(StepFailed), report.step("hub"):
+                    await try_hub(proxy, table, report)
             if state is not Table.FAILED:
                 await try_store(proxy, table, report)
             await _try_traefik(proxy, table, report)
@@ -94,9 +101,9 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     file, config = load_for_hub(options.config, options.configuration)
     for section in config.values():
         report.secrets.learn(section)
-    proxy_class, log = proxy_class_for(config), silent_log()
+    log = silent_log()
     try:
-        proxy = proxy_class(config=config, log=log)
+        proxy = configured_proxy(config, log)
         backend = backend_for(proxy, proxy.prefix)
     except (TraitError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
@@ -114,8 +121,10 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
         raise StepFailed
     where = str(Path(file).absolute()) if file else f"No {DEFAULT_FILE} here"
     report.ok("config", f"{where}: {type(backend).__name__}, prefix {proxy.prefix!r}.")
-    if file and chosen_proxy(config) is not proxy_class:
+    if file and chosen_proxy(config) is not type(proxy):
         report.note("config", 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.')
+    for sentence in leftovers(config, type(proxy)):
+        report.note("config", sentence)
     for section in sorted(others & config.keys()):
         report.note("config", f"c.{section} has no effect: KVProxy.backend_class is {type(backend).__name__}.")
     report.facts |= {"backend": type(backend).__name__, "prefix": proxy.prefix}
@@ -133,7 +142,7 @@ async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) ->
             report.note("traefik", str(error))
     report.facts["traefik"] = needs and asdict(needs)
     if proxy.should_start and proxy.delivery != Delivery.AGENT:
-        await try_binary(proxy, report)
+        await try_start(proxy, table, report)
         return
     await try_replicas(proxy, table, report)
     if proxy.delivery == Delivery.AGENT:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from traitlets import TraitError
-from traitlets.config import Config
 
 from ..hub.proxy import KVProxy
 from ..options.chosen import settings_of
-from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
+from ..options.config_file import ConfigurationError, load_for_hub
 from ..options.mistakes import silent_log
 from ..options.settings import Settings
 from ..store.contract import Backend
-from .proxy_class import proxy_class_for
+from .configured import configured_proxy
 from .secrets import Secrets
-
-#: JupyterHub gives a proxy these routes itself. Without a JupyterHub they cannot be read.
-_NEED_A_HUB = "extra_routes"
 
 
 @dataclass(frozen=True)
@@ -43,22 +39,14 @@ def hub_config(options: Namespace) -> HubConfig:
     Raises :class:`~jhub_kvproxy.options.config_file.ConfigurationError`.
     """
     file, config = load_for_hub(options.config, options.configuration)
-    if not file and not options.configuration:
-        raise ConfigurationError(f"There is no {DEFAULT_FILE} here; name the hub's configuration with --config.")
     secrets, log = Secrets(), silent_log()
     for section in config.values():
         secrets.learn(section)
-        section.pop(_NEED_A_HUB, None)
     try:
-        proxy = proxy_class_for(config)(config=config, log=log)
-        settings = _with_public_url(settings_of(proxy), config)
+        proxy = configured_proxy(config, log)
+        settings = settings_of(proxy)
     except (TraitError, ValueError) as error:
         raise ConfigurationError(secrets.hide(f"{file or 'The command line'}: {error}")) from error
     secrets.learn_traits(proxy)
     secrets.learn_traits(proxy.backend)
     return HubConfig(proxy, settings, secrets, log)
-
-
-def _with_public_url(settings: Settings, config: Config) -> Settings:
-    public_url = str(config.JupyterHub.get("bind_url", "http://:8000"))
-    return replace(settings, traefik=replace(settings.traefik, public_url=public_url))

@@ -17,7 +17,7 @@ from ..options.secret_names import variable_of
 from ..store.registry import find_backend, installed_backends
 from .text import as_json, paragraphs, width, wrapped
 
-_PROXY, _AGENT = "kvproxy", "agent"
+PROXY, AGENT = "kvproxy", "agent"
 _TYPES: tuple[tuple[type[TraitType[Any, Any]], str], ...] = (
     (Bool, "bool"),
     (Integer, "int"),
@@ -88,11 +88,11 @@ Set options in jupyterhub_config.py, or on JupyterHub's command line: --KVProxy.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("backend", nargs="?", default=_PROXY, metavar="BACKEND", help="default: KVProxy")
+    parser.add_argument("backend", nargs="?", default=PROXY, metavar="BACKEND", help="default: KVProxy")
 
 
 def run(options: Namespace) -> int:
-    configurable = _find(options.backend)
+    configurable = find_class(options.backend)
     found = options_of(configurable)
     if options.json:
         print(as_json({"class": configurable.__name__, "options": [asdict(option) for option in found]}))
@@ -101,16 +101,17 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _find(name: str) -> type[HasTraits]:
-    if name.lower() == _PROXY:
+def find_class(name: str) -> type[HasTraits]:
+    """The class of a backend, of the proxy, or of the agent. Raises :class:`~jhub_kvproxy.errors.BackendNotFound`."""
+    if name.lower() == PROXY:
         from ..hub.proxy import KVProxy  # takes half a second, so only here
 
         return KVProxy
-    if name.lower() == _AGENT:
+    if name.lower() == AGENT:
         from ..agent.options import Agent
 
         return Agent
-    names = [*installed_backends(), _PROXY, _AGENT]
+    names = [*installed_backends(), PROXY, AGENT]
     if name not in names and "." not in name:
         raise BackendNotFound(
             f"There is no backend {name!r}{did_you_mean(name, names)} Installed: {', '.join(names[:-2])}."

@@ -25,7 +25,7 @@ from ..routing.records import revision_in
 from ..routing.revision import Revision
 from ..store.contract import Backend
 from ..traefik.api import TraefikAPI
-from ..traefik.binary import check_version, find_traefik, installed_version
+from ..traefik.binary import check_version
 from ..traefik.endpoint import Endpoint
 from ..traefik.plugin_files import plugin_static
 from ..traefik_routers.provider import readable_by_traefik
@@ -109,15 +109,6 @@ class Replica:
 
     def __str__(self) -> str:
         return f"{self.api.name} (Traefik {self.version})"
-
-
-async def try_binary(proxy: KVProxy, report: Report) -> None:
-    """Report whether there is a Traefik that the hub can start."""
-    with suppress(StepFailed), report.step("traefik"):
-        command = find_traefik(proxy.traefik_cmd)
-        version = await installed_version(command)
-        check_version(version, command[0])
-        report.ok("traefik", f"{command[0]} is Traefik {version}; the hub starts it.")
 
 
 async def try_replicas(proxy: KVProxy, table: Backend | None, report: Report) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from traitlets import HasTraits
 
-from ..options.secret_names import is_secret
+from ..options.secret_names import is_secret, variable_of
 
 _IN_URL = re.compile(r"://[^\s:/]*:(\S*)@")
 _HIDDEN = "***"
@@ -59,6 +59,24 @@ class Secrets:
 
     def add(self, values: Iterable[object]) -> None:
         self._values.update(text for text in map(str, values) if text.strip())
+
+
+def unset(configurable: HasTraits) -> str:
+    """A sentence about the secret options of an object that are not set; empty: it seems to have what it needs.
+
+    If some are set, or a URL has a password in it, only those count that a user name asks for.
+    """
+    values = {name: getattr(configurable, name) for name in sorted(configurable.trait_names(config=True))}
+    secret = [name for name in values if is_secret(name)]
+    has_some = any(values[name] for name in secret) or any(_in_urls([*values.values()]))
+    users = {name: values.get(name.replace("password", "username")) for name in secret}
+    missing = [name for name in secret if not values[name] and (users[name] or not has_some)]
+    found = []
+    for name in missing:
+        variable = variable_of(configurable.traits()[name])
+        nor = f", nor the environment variable {variable}" if variable else ""
+        found.append(f"{type(configurable).__name__}.{name} is not set here{nor}")
+    return f"{'; '.join(found)}. Run the check with the hub's environment." if found else ""
 
 
 def _leaves(value: Any) -> Iterable[object]:

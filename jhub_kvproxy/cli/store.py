@@ -21,6 +21,7 @@ from ..routing.routes import Route
 from ..store.contract import Backend, Batch, SupportsLease, SupportsTraefik, SupportsWatch
 from ..traefik_routers.table import Routing, RoutingTable
 from .report import Report, StepFailed, in_words
+from .secrets import unset
 from .text import limits_in_words
 
 T = TypeVar("T")
@@ -71,7 +72,9 @@ async def open_table(backend: Backend, report: Report) -> Table:
                 # Deleting an absent key changes nothing, but shows whether we may write.
                 await run_to_end(backend.apply(Batch({_OURS + secrets.token_hex(4): None})))
             report.ok("table", _describe(backend.prefix, report.facts["routes"] if keys else None))
-    except StepFailed:
+    except StepFailed as failed:
+        if isinstance(failed.__cause__, BackendRejected) and (why := unset(backend)):
+            report.note("open", why)
         return Table.FAILED
     return Table.OPEN
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import stat
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from os.path import expanduser
@@ -25,9 +27,9 @@ from ..traefik.dynamic import API_USERS_ENV, base_env
 from ..traefik.external import external_dynamic, external_static
 from ..traefik.plugin_files import module_name, plugin_files
 from ..traefik.settings import TraefikSettings
-from ..traefik.static import merge
+from ..traefik.static import address, merge
 from .arguments import add_hub_arguments
-from .proxy_class import proxy_class_for
+from .configured import configured_proxy
 from .replicas import secret_options
 from .text import as_json
 
@@ -43,11 +45,11 @@ The command loads the file (by default {DEFAULT_FILE}, if it is here) as Jupyter
 the store's secrets, and names them in a comment, unless you give --secrets.
 """
 _EXAMPLES = """examples:
-  jhub-kvproxy traefik-config --secrets > /etc/traefik/traefik.toml
-  jhub-kvproxy traefik-config --dynamic > /etc/traefik/new.toml
-  mv /etc/traefik/new.toml /etc/traefik/dynamic/jupyterhub.toml
-  jhub-kvproxy traefik-config --env > /etc/traefik/traefik.env
-  jhub-kvproxy traefik-config --plugin /etc/traefik
+  cd /etc/traefik
+  jhub-kvproxy traefik-config --secrets --output traefik.toml
+  jhub-kvproxy traefik-config --dynamic --output dynamic/jupyterhub.toml
+  jhub-kvproxy traefik-config --env --output traefik.env
+  jhub-kvproxy traefik-config --plugin .
 """
 
 
@@ -58,6 +60,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("--env", action="store_true", help="print the environment, for systemd's EnvironmentFile")
     what.add_argument("--plugin", metavar="DIRECTORY", type=expanduser, help="write the plugin's files below it")
     parser.add_argument("--secrets", action="store_true", help="print the store's secrets too")
+    parser.add_argument(
+        "--output", metavar="FILE", type=expanduser, help="write into this file, not to the terminal; a new one is 0600"
+    )
     parser.add_argument(
         "--api-address",
         metavar="ADDRESS",
@@ -71,45 +76,62 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     if options.plugin:
+        if options.output:
+            options.parser.error("--plugin writes into its DIRECTORY: leave --output out.")
         _write_plugin(options, Path(options.plugin).absolute())
         return 0
     try:
-        _, config = load_for_hub(options.config, options.configuration)
-        # JupyterHub's section of the configuration, and the proxy as the hub would make it.
-        hub, proxy = config.JupyterHub, proxy_class_for(config)(config=config, log=silent_log())
-        settings = _settings(hub, proxy)
-        if options.env:
-            _print_env(options, proxy)
-        elif options.dynamic:
-            directory, is_internal = Path(options.directory), bool(hub.get("internal_ssl"))
-            dynamic = external_dynamic(settings, provider_of(proxy), directory=directory, is_internal=is_internal)
-            _print_config(options, dynamic)
-        else:
-            _print_static(options, proxy, settings, _api_address(options, config, proxy))
+        text = _made(options)
     except (TraitError, ValueError) as error:
         raise ConfigurationError(f"{options.config or DEFAULT_FILE}: {error}") from error
+    if options.output:
+        _write(Path(options.output), f"{text}\n", has_secret=options.env or options.secrets)
+    else:
+        print(text)
     return 0
 
 
+def _made(options: Namespace) -> str:
+    """What is printed, or written."""
+    _, config = load_for_hub(options.config, options.configuration)
+    proxy = configured_proxy(config)
+    settings = _settings(config.JupyterHub, proxy)
+    if options.env:
+        return _environment(options, proxy)
+    if options.dynamic:
+        directory, is_internal = Path(options.directory), bool(proxy.app.internal_ssl)
+        dynamic = external_dynamic(settings, provider_of(proxy), directory=directory, is_internal=is_internal)
+        return _rendered(options, dynamic)
+    return _static(options, proxy, settings, _api_address(options, config, proxy))
+
+
+def _write(file: Path, text: str, *, has_secret: bool) -> None:
+    """Give `file` the `text`. One that is there keeps its owner and mode, but shows no secret to everybody."""
+    try:
+        if has_secret and file.is_file():
+            file.chmod(stat.S_IMODE(file.stat().st_mode) & ~stat.S_IRWXO)
+        write_atomically(file, text.encode())
+    except OSError as error:
+        raise KVProxyError(f"{file} cannot be written: {error.strerror}.") from error
+
+
 def _settings(hub: Config, proxy: KVProxy) -> TraefikSettings:
-    """Traefik's settings, from `proxy`, which no hub runs, and from `hub`, JupyterHub's section."""
-    return replace(
-        traefik_settings_of(proxy, hub.get("trusted_downstream_ips", [])),
-        public_url=str(hub.get("bind_url", "http://:8000")),
-        ssl_key=str(hub.get("ssl_key", "")),
-    )
+    """Traefik's settings, from `proxy`, which no hub runs, and from `hub`, JupyterHub's section.
+
+    JupyterHub takes ``https`` without a certificate for ``http``; here it says that Traefik has one of its own.
+    """
+    settings = traefik_settings_of(proxy, proxy.app.trusted_downstream_ips)
+    return replace(settings, public_url=str(hub.get("bind_url", settings.public_url)))
 
 
-def _print_static(options: Namespace, proxy: KVProxy, settings: TraefikSettings, api_address: str) -> None:
+def _static(options: Namespace, proxy: KVProxy, settings: TraefikSettings, api_address: str) -> str:
     store = provider_of(proxy)
     static = external_static(settings, store, directory=Path(options.directory), api_address=api_address)
     hidden = {"providers": store.secrets if store else {}}
     if options.secrets:
-        static = merge(static, hidden)
-    elif not options.json:
-        for option in secret_options(hidden):
-            print(f"# Secret, shown only with --secrets: {option}")
-    _print_config(options, static)
+        return _rendered(options, merge(static, hidden))
+    remarks = [f"# Secret, shown only with --secrets: {option}\n" for option in secret_options(hidden)]
+    return "".join([] if options.json else remarks) + _rendered(options, static)
 
 
 def _write_plugin(options: Namespace, directory: Path) -> None:
@@ -126,32 +148,40 @@ def _write_plugin(options: Namespace, directory: Path) -> None:
         print(f"The plugin is in {directory}, as module {module_name()}. Start Traefik in this directory.")
 
 
-def _print_env(options: Namespace, proxy: KVProxy) -> None:
+def _environment(options: Namespace, proxy: KVProxy) -> str:
     if not proxy.traefik_api_password:
         raise KVProxyError(
             "The hub has no password for Traefik's API: set KVPROXY_TRAEFIK_API_PASSWORD in the environment, or "
             "KVProxy.traefik_api_password."
         )
     variables = base_env(proxy.traefik_api_username, proxy.traefik_api_password)
-    if options.json:
-        print(as_json(variables))
-    else:
-        print(f'{API_USERS_ENV}="{variables[API_USERS_ENV]}"')
+    return as_json(variables) if options.json else f'{API_USERS_ENV}="{variables[API_USERS_ENV]}"'
 
 
-def _print_config(options: Namespace, config: dict[str, Any]) -> None:
-    if options.json:
-        print(as_json(config))
-    else:
-        print(tomli_w.dumps(config).rstrip())
+def _rendered(options: Namespace, config: dict[str, Any]) -> str:
+    return as_json(config) if options.json else tomli_w.dumps(config).rstrip()
 
 
 def _api_address(options: Namespace, config: Config, proxy: KVProxy) -> str:
-    """Where Traefik's API listens: for an agent beside it on the address that the agent asks, for a hub on all."""
+    """Where Traefik's API listens: for an agent beside it on the address that the agent asks.
+
+    For a hub that is on another machine, on all addresses.
+    """
     if options.api_address:
         return str(options.api_address)
     if proxy.delivery == Delivery.AGENT:
         return urlsplit(Agent(config=config, log=silent_log()).traefik_api_url).netloc
+    urls = [urlsplit(url) for url in proxy.traefik_api_urls]
     # All replicas have the same configuration.
-    urls = proxy.traefik_api_urls
-    return f":{(urlsplit(urls[0]).port if urls else None) or _API_PORT}"
+    port = (urls[0].port if urls else None) or _API_PORT
+    if not all(_is_loopback(url.hostname or "") for url in urls):
+        return f":{port}"
+    host = urls[0].hostname if urls else ""
+    return address("127.0.0.1" if host in (None, "", "localhost") else host, port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

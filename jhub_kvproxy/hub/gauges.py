@@ -40,7 +40,7 @@ class Gauges(Collector):
         yield GaugeMetricFamily("kvproxy_routes", "Routes in the table", routes)
         is_held = bool(sources) and all(source.lease.is_held for source in sources)
         yield GaugeMetricFamily("kvproxy_lease_held", "Whether this hub may write to the store", is_held)
-        replicas = {replica.api.name: replica for source in sources for replica in source.readiness.replicas}
+        replicas = {replica.api.label: replica for source in sources for replica in source.readiness.replicas}
         yield _by_standing([replica.standing for replica in replicas.values()])
         up = GaugeMetricFamily("kvproxy_replica_up", "Whether the replica's API answers", labels=["replica"])
         lag = GaugeMetricFamily(
@@ -54,7 +54,7 @@ class Gauges(Collector):
         yield up
         yield lag
         yield from _of_plugins(
-            {r.api.name: answer for source in sources for r, answer in source.delivery.answers.items()}
+            {r.api.label: answer for source in sources for r, answer in source.delivery.answers.items()}
         )
 
 

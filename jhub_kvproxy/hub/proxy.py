@@ -11,6 +11,7 @@ from traitlets import TraitType
 
 from ..options import Options
 from ..options.chosen import settings_of
+from ..options.leftovers import leftovers
 from ..store.contract import Backend
 from ..store.registry import older_contract
 from .control import Control
@@ -36,6 +37,8 @@ class KVProxy(Options, Proxy):  # type: ignore[misc]  # jupyterhub has no type h
         self.backend_class = self.backend_class
         self.backend: Backend = self.backend_class(parent=self, prefix=self.prefix)
         if warning := older_contract(self.backend_class):
+            self.log.warning(warning)
+        for warning in leftovers(self.config, type(self)):
             self.log.warning(warning)
 
     @cached_property

@@ -52,10 +52,12 @@ def load(file: str) -> Config:
 def load_for_hub(file: str, words: list[str]) -> tuple[str, Config]:
     """The file that the hub reads, and the configuration.
 
-    The file is `file`, or else the default one if it exists, or else none (an empty string). `words`, such as
-    ``--KVProxy.prefix=x``, override the file. Raises :class:`ConfigurationError`.
+    The file is `file`, or else the default one if it exists, or else none (an empty string), if there are `words`:
+    these, such as ``--KVProxy.prefix=x``, override the file. Raises :class:`ConfigurationError`.
     """
     file = file or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
+    if not (file or words):
+        raise ConfigurationError(f"There is no {DEFAULT_FILE} in {Path.cwd()}; name the hub's file with --config.")
     config = load(file) if file else Config()
     config.merge(KVArgParseConfigLoader(words).load_config())
     return file, config

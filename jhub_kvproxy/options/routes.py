@@ -31,6 +31,17 @@ class RouteOptions(HasTraits):
         `/503?url=http%3A%2F%2Fhub.example.org%2Fuser%2Fa%2F`.
         """,
     )
+    away_page = Unicode(
+        config=True,
+        help="""
+        File with a page in HTML for browsers, at most 64 KiB, in the place of our own. They get it, with the status
+        503, while neither the server that they ask for nor an error page can be had, as when the Hub is restarted.
+
+        Images and styles must be in the page itself, which should try again by itself, such as with
+        `<meta http-equiv="refresh" content="10">`. The file is read when the Hub starts, or the agent that has Traefik.
+        Who does not ask for HTML gets "Service Unavailable". It has no effect with `delivery = "store"`.
+        """,
+    )
     change_origin = Union(
         [Bool(), List(Unicode())],
         default_value=False,

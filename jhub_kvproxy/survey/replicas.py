@@ -25,7 +25,7 @@ from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version
 from ..traefik.endpoint import Endpoint
 from ..traefik.entry import entry_address
-from ..traefik.running import home_of, running_in
+from ..traefik.running import home_of, label_of, running_in
 
 _LIMIT = 3.0
 #: Seconds for which one that lacks the table's revision may just be taking it in, and pauses between two questions.
@@ -106,7 +106,7 @@ async def find_replicas(settings: Settings, log: Any) -> list[Asked]:
 
 def _local(settings: Settings, number: int) -> Asked:
     """The Traefik with this number that the hub of `settings` starts on this machine."""
-    name = "local" if number == 1 else f"local-{number}"
+    name = label_of(number)
     try:
         running = running_in(home_of(Path(settings.traefik.runtime_dir).absolute(), number))
     except TraefikError as error:

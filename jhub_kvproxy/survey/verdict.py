@@ -40,10 +40,11 @@ def _problems(site: Site) -> Iterator[str]:
     elif not site.replicas:
         yield "There is no replica."
     for replica in site.replicas:
-        yield from _of_replica(replica)
+        yield from of_replica(replica)
 
 
-def _of_replica(replica: Replica) -> Iterator[str]:
+def of_replica(replica: Replica) -> Iterator[str]:
+    """A sentence for each thing that is wrong with a replica."""
     if replica.errors:
         yield from (f"Replica {replica.name}: {error}" for error in replica.errors)
     elif replica.is_current is False:

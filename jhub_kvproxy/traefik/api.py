@@ -35,8 +35,8 @@ class TraefikAPI(Endpoint):
     program, kind, example = "Traefik", "a Traefik API", "http://127.0.0.1:8099"
     credential = "KVProxy.traefik_api_username and KVProxy.traefik_api_password"
 
-    def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "") -> None:
-        super().__init__(url, _headers(username, password), address=address)
+    def __init__(self, url: str, username: str = "", password: str = "", *, address: str = "", label: str = "") -> None:
+        super().__init__(url, _headers(username, password), address=address, label=label)
 
     def move(self, url: str, username: str, password: str) -> None:
         """From now on, ask at this URL, with this credential."""

@@ -35,9 +35,16 @@ class Endpoint:
     credential: ClassVar[str]
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], *, address: str = "", tls: ssl.SSLContext | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        address: str = "",
+        tls: ssl.SSLContext | None = None,
+        label: str = "",
     ) -> None:
         self._tls = tls
+        self._label = label
         self._point(url, headers, address)
 
     def _point(self, url: str, headers: Mapping[str, str], address: str) -> None:
@@ -64,6 +71,11 @@ class Endpoint:
             self._headers["Host"] = f"{parts.hostname}{port}"
 
     @property
+    def label(self) -> str:
+        """Names the replica in metrics: one that moves keeps this name."""
+        return self._label or self.name
+
+    @property
     def title(self) -> str:
         """The replica, as a sentence about it begins."""
         return f"{self.program} at {self.name}"
@@ -83,7 +95,9 @@ class Endpoint:
 
     def _check_credential(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status in (401, 403):
-            what = "refuses our credential" if "Authorization" in self._headers else "needs a credential"
+            what = (
+                "refuses our credential" if "Authorization" in self._headers else "needs a credential, and none is set"
+            )
             raise TraefikError(f"{self.title} {what} ({answer.status}); look at {self.credential}")
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ import tomli_w
 from ..aio import in_thread
 from ..errors import TraefikError
 from . import pem
+from .away_page import away_page
 from .binary import find_traefik
 from .certificate import self_signed
 from .dynamic import base_config
@@ -134,6 +135,7 @@ def table_dynamic(
         limits=settings.limits,
         error_target=settings.policy.error_target,
         tells_url=settings.policy.tells_url,
+        away_page=away_page(settings.away_page),
         activity=settings.activity,
         log=bool(settings.access_log),
         identity_file=identity_file,

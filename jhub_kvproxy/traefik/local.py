@@ -14,7 +14,7 @@ from ..errors import TraefikError
 from .api import TraefikAPI
 from .launch import Launch
 from .owner import Owner
-from .running import home_of
+from .running import home_of, label_of
 from .static import API, addresses
 from .supervisor import Supervisor
 
@@ -29,7 +29,9 @@ class LocalReplicas:
         self._directory = directory
         self._owner = owner
         self._log = log
-        self.supervisors = [Supervisor(self._home(number), owner, log) for number in range(1, count + 1)]
+        self.supervisors = [
+            Supervisor(self._home(number), owner, log, label_of(number)) for number in range(1, count + 1)
+        ]
 
     @property
     def apis(self) -> list[TraefikAPI]:
@@ -41,8 +43,7 @@ class LocalReplicas:
         Raises :class:`~jhub_kvproxy.errors.TraefikError` when one cannot be started; the others that were
         new are then ended.
         """
-        launches = [_shifted(launch, n) for n in range(len(self.supervisors))]
-        _check_addresses(launches)
+        launches = launches_of(launch, len(self.supervisors))
         await self._end_surplus()
         starts = [supervisor.start(each) for supervisor, each in zip(self.supervisors, launches, strict=True)]
         try:
@@ -71,6 +72,16 @@ class LocalReplicas:
 
     def _home(self, number: int) -> Path:
         return home_of(self._directory, number)
+
+
+def launches_of(launch: Launch, count: int) -> list[Launch]:
+    """What `count` replicas are started with; `launch` is the first one's.
+
+    Raises :class:`~jhub_kvproxy.errors.TraefikError` when they cannot run side by side.
+    """
+    launches = [_shifted(launch, n) for n in range(count)]
+    _check_addresses(launches)
+    return launches
 
 
 def _shifted(launch: Launch, n: int) -> Launch:

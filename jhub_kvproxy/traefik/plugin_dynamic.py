@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,8 @@ class PluginOptions:
     error_target: str = ""
     #: Whether the error target is told the URL that the user asked for.
     tells_url: bool = False
+    #: The page for browsers while nothing else can be had; empty: the plugin's own.
+    away_page: bytes = b""
     #: Whether it keeps the time of each route's last use.
     activity: bool = False
     #: Whether it tells the access log the route and the target.
@@ -85,6 +88,8 @@ class PluginOptions:
             "timeout": _milliseconds(self.limits.timeout),
             "errorTarget": self.error_target,
             "tellsURL": self.tells_url,
+            # In Base64, so that Traefik takes nothing in it for a template.
+            "awayPage": base64.b64encode(self.away_page).decode(),
             "activity": self.activity,
             "log": self.log,
             "identityFile": self.identity_file,

@@ -57,6 +57,11 @@ def password_of(runtime: RuntimeDirectory, pid: int) -> str | None:
         return ""
 
 
+def label_of(number: int) -> str:
+    """What tools and metrics call this one, from 1 on, of the Traefiks that a hub starts."""
+    return "local" if number == 1 else f"local-{number}"
+
+
 def home_of(directory: Path, number: int) -> Path:
     """The directory of this one, from 1 on, of the Traefiks that a hub with this runtime directory starts."""
     return directory if number == 1 else directory / f"replica-{number}"

@@ -22,6 +22,8 @@ class TraefikSettings:
     trusted_proxies: tuple[str, ...] = ()
     #: Whether the plugin keeps the times of use.
     activity: bool = False
+    #: The file with the page for browsers while nothing else can be had; empty: ours.
+    away_page: str = ""
 
     traefik_cmd: tuple[str, ...] = ("traefik",)
     runtime_dir: str = "kvproxy-run"

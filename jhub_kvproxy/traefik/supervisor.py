@@ -53,11 +53,12 @@ class Supervisor:
     (``asyncio/base_subprocess.py``), and an adopted process is nobody's child.
     """
 
-    def __init__(self, directory: Path, owner: Owner, log: Any) -> None:
+    def __init__(self, directory: Path, owner: Owner, log: Any, label: str = "local") -> None:
         self._runtime = RuntimeDirectory(directory)
         self._instance = Instance(self._runtime, owner, log)
         self._owner = owner
         self._log = log
+        self._label = label
         self._cannot_write = Notice(log, _REMINDER)
         self._tasks = Tasks(log)
         self._api: TraefikAPI | None = None
@@ -67,7 +68,7 @@ class Supervisor:
     def api(self) -> TraefikAPI:
         """The API of the Traefik that :meth:`start` started or adopted; it moves when that is started again."""
         if self._api is None:
-            self._api = TraefikAPI(self._api_url, API_USER, self._instance.api_password)
+            self._api = TraefikAPI(self._api_url, API_USER, self._instance.api_password, label=self._label)
         return self._api
 
     @property

@@ -131,8 +131,26 @@ def test_what_was_not_measured_is_neither_met_nor_missed():
     few = results()
     few.series = [series for series in few.series if series.scenario == "churn"]
     text = summary(few)
-    assert verdicts(text) == ["✓" if number == 5 else "-" for number in range(len(BOUNDS))]
-    assert "1 were measured" in text
+    assert verdicts(text) == ["✓"]
+    assert BOUNDS[5].what in text
+    assert f"Of {len(LIMITED)} bounds, 1 was measured, and it is met." in text
+
+
+def test_a_run_of_one_scenario_that_no_bound_is_about_shows_no_bounds():
+    few = Results(ENVIRONMENT)
+    few.add("reads", TOML, 10, "all", 0.01)
+    text = summary(few)
+    assert text.endswith("No bound was measured.\n")
+    assert "|" not in text
+    assert "met" not in text
+
+
+def test_a_figure_that_is_only_shown_is_met_by_nothing():
+    few = Results(ENVIRONMENT)
+    few.add("snapshot", TOML, 50_000, "snapshot", 0.5)
+    text = summary(few)
+    assert verdicts(text) == [""]
+    assert f"None of {len(LIMITED)} bounds was measured." in text
 
 
 def test_a_report_can_be_written_again_from_its_file(tmp_path):

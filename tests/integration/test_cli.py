@@ -13,6 +13,7 @@ from traitlets.config import Config
 from jhub_kvproxy._version import __version__
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
+from servers.ports import free_port
 from tests.command import USES_KVPROXY, Result, ended, fill, install, run, start, traefik
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -227,13 +228,14 @@ def test_what_the_documentation_shows_is_what_is_seen(tmp_path):
     """All commands in the documentation, and in the places of its ports 8099 and 8100 those of two Traefiks."""
     fill(Config({"TomlBackend": {"path": str(tmp_path / "kvproxy-table")}}), 3)
     config = tmp_path / "jupyterhub_config.py"
-    config.write_text(USES_KVPROXY)
+    port = free_port()
+    config.write_text(f"{USES_KVPROXY}c.JupyterHub.bind_url = 'http://127.0.0.1:{port}'\n")
     pages = [DOCS / "reference" / "cli.md", DOCS / "how-to" / "choose-a-backend.md"]
     found = [(page, *block) for page in pages for block in re.findall(COMMAND, page.read_text())]
     assert len(found) == 7
     with ExitStack() as stack:
         for page, command, shown in found:
-            words = command.split()
+            words, shown = command.split(), shown.replace("port 8000", f"port {port}")
             if "8099" in shown:
                 table = {
                     "providers": {"file": {"directory": str(tmp_path / "kvproxy-table" / "jupyterhub" / "traefik")}}
@@ -255,7 +257,8 @@ def test_what_the_documentation_shows_is_what_is_seen(tmp_path):
 
 def test_the_reference_tells_every_key_of_the_json(tmp_path):
     text = (DOCS / "reference" / "cli.md").read_text()
-    for words in (["status", "--KVProxy.prefix=none"], ["backends"], ["options", "etcd"], ["check"]):
+    none = "--KVProxy.prefix=none"
+    for words in (["status", none], ["backends"], ["options", "etcd"], ["check", none]):
         told = run(*words, "--json", cwd=tmp_path).json
         for key in keys_of(told):
             assert f"`{key}`" in text, f"{key} of {words}"

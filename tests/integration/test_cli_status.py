@@ -193,7 +193,7 @@ async def test_wrong_usage(words, message):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (None, "There is no jupyterhub_config.py here; name the hub's configuration with --config."),
+        (None, "; name the hub's file with --config."),
         ("c.KVProxy.backend_class = 'ectd'", "did you mean etcd?"),
         ("c.KVProxy.prefix = ''", "KVProxy.prefix must not be empty"),
         ("raise ValueError('no')", "jupyterhub_config.py, line 2: ValueError: no."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 
 import pytest
@@ -125,3 +126,70 @@ def test_for_an_agent_the_api_is_on_loopback_and_there_is_no_provider_but_files(
     assert "etcd" not in static["providers"]
     words = "traefik-config", "--Agent.traefik_api_url=http://127.0.0.1:9000"
     assert tomllib.loads(run(*words, cwd=tmp_path).out)["entryPoints"]["api"]["address"] == "127.0.0.1:9000"
+
+
+@pytest.mark.parametrize(
+    ("urls", "address"),
+    [
+        ([], "127.0.0.1:8099"),
+        (["http://127.0.0.1:9099"], "127.0.0.1:9099"),
+        (["http://127.0.0.1:9099", "http://127.0.0.1:9100"], "127.0.0.1:9099"),
+        (["http://localhost:9099"], "127.0.0.1:9099"),
+        (["http://[::1]:9099"], "[::1]:9099"),
+        (["http://127.0.0.1:9099", "http://10.0.0.1:9099"], ":9099"),
+        (["http://traefik.example.org:9099"], ":9099"),
+    ],
+)
+def test_the_api_is_on_loopback_if_nobody_asks_it_from_elsewhere(urls, address, tmp_path):
+    (tmp_path / "jupyterhub_config.py").write_text(f"c.KVProxy.traefik_api_urls = {urls!r}\n")
+    static = tomllib.loads(run("traefik-config", cwd=tmp_path).out)
+    assert static["entryPoints"]["api"]["address"] == address
+
+
+WAYS = {"static": ["--secrets"], "dynamic": ["--dynamic"], "environment": ["--env"]}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_it_writes_is_for_the_owner_only_and_what_it_would_print(way, hub):
+    printed = run("traefik-config", *WAYS[way], cwd=hub).out
+    before = set(os.listdir(hub))
+    result = run("traefik-config", *WAYS[way], "--output", "here.toml", cwd=hub)
+    assert (result.status, result.out, result.err) == (0, "", "")
+    assert (hub / "here.toml").read_text() == printed
+    assert (hub / "here.toml").stat().st_mode & 0o777 == 0o600
+    assert set(os.listdir(hub)) - before == {"here.toml"}
+    as_json = run("traefik-config", *WAYS[way], "--json", "--output=here.json", cwd=hub)
+    assert (as_json.status, as_json.out) == (0, "")
+    assert (hub / "here.json").read_text() == run("traefik-config", *WAYS[way], "--json", cwd=hub).out
+
+
+def test_a_file_that_is_there_keeps_its_group_and_mode_but_shows_no_secret_to_all(hub):
+    file = hub / "here.toml"
+    for way, mode, then in [
+        ("static", 0o640, 0o640),
+        ("static", 0o644, 0o640),
+        ("environment", 0o666, 0o660),
+        ("dynamic", 0o644, 0o644),
+    ]:
+        file.write_text("old")
+        file.chmod(mode)
+        assert run("traefik-config", *WAYS[way], "--output", file, cwd=hub).status == 0
+        assert file.stat().st_mode & 0o777 == then, way
+        assert "old" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["--output", "absent/here.toml"], 1, "cannot be written: No such file or directory."),
+        (["--output", "."], 1, "cannot be written: Is a directory."),
+        (["--output", "here.toml", "--plugin", "."], 2, "--plugin writes into its DIRECTORY: leave --output out."),
+        (["--output", "here.toml", "--KVProxy.tls_ciphers=x"], 1, "Traefik has no cipher suite 'x'"),
+    ],
+)
+def test_what_cannot_be_written_is_said_and_leaves_nothing(words, status, sentence, hub):
+    before = set(os.listdir(hub))
+    result = run("traefik-config", *words, cwd=hub)
+    assert (result.status, result.out) == (status, "")
+    assert sentence in result.err
+    assert set(os.listdir(hub)) == before

@@ -12,9 +12,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from jhub_kvproxy.errors import TraefikError
 from jhub_kvproxy.hub.proxy import KVProxy
 from servers.ports import free_port
 from tests.hub import Hub, until
+from tests.pages import HOW_TO, texts
 from tests.servers import serving, user_server
 from tests.stores import on_every_store
 
@@ -205,3 +207,43 @@ async def test_traffic_is_as_without_error_pages(site):
         async with session.post(f"{public}/upload", data=b"x" * 3_000_000, expect100=True) as answer:
             assert (await answer.json())["size"] == 3_000_000
         assert not asked
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["", "<h1>Back soon, caf\u00e9 {{ env `HOME` }}</h1>", *texts(HOW_TO / "error-pages.md", "html")],
+    ids=["ours", "the admin's", "that of the guide"],
+)
+async def test_browsers_see_a_page_while_the_hub_is_away(own, site, tmp_path):
+    file = tmp_path / "away.html"
+    file.write_text(own)
+    hub = dead()
+    async with visitor() as session:
+        traits = {"away_page": str(file)} if own else {}
+        proxy = await site.started(delivery="push", error_target=f"{hub}/hub/error", **traits)
+        await proxy.add_route("/", hub, {"hub": True})
+        await proxy.add_route("/user/gone/", dead(), {})
+        for path in ("/hub/login", "/user/gone/lab"):
+            status, headers, text = await get(session, site, path, **BROWSER)
+            assert (status, headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+            assert (headers["Cache-Control"], headers["Retry-After"]) == ("no-store", "10")
+            assert text == own if own else "JupyterHub is away for the moment" in text
+            assert own or headers["Content-Security-Policy"].startswith("default-src 'none';")
+            assert_plain(await get(session, site, path, Accept="application/json"))
+            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+            assert_plain(await get(session, site, path, **BROWSER, **upgrade))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "cannot be read: No such file"), (b" \n", "is empty"), (b"x" * 65537, "has 65537 bytes")],
+)
+async def test_a_page_that_cannot_be_shown_ends_the_start(content, sentence, site, tmp_path):
+    file = tmp_path / "away.html"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(TraefikError, match=f"KVProxy.away_page: .*{sentence}"):
+        await site.started(delivery="push", away_page=str(file))

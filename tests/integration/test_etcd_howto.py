@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import tomli_w
 from traitlets.config import PyFileConfigLoader
@@ -14,33 +11,14 @@ from traitlets.config import PyFileConfigLoader
 from jhub_kvproxy.hub.proxy import KVProxy
 from servers.etcd import EtcdServer
 from servers.ports import free_port
-from servers.programs import find
 from servers.traefik import Traefik
+from tests.etcdctl import etcdctl
 from tests.hub import until
 from tests.pages import HOW_TO, texts
 from tests.servers import Client, user_server
 
 PAGE = HOW_TO / "etcd.md"
 PASSWORD = "pass-word"
-
-
-def run_commands(server: EtcdServer, block: str, *, root: bool = False) -> str:
-    """Run the `etcdctl` commands of a block, with passwords, which they would ask for."""
-    said = ""
-    for line in block.splitlines():
-        command = shlex.split(line.removeprefix("$ "))
-        assert command[0] == "etcdctl"
-        if command[1:3] == ["user", "add"]:
-            command[3] += f":{PASSWORD}"
-        command += ["--endpoints", server.url, *(["--user", f"root:{PASSWORD}"] if root else [])]
-        result = subprocess.run(command, capture_output=True, text=True, env={"ETCDCTL_API": "3", "PATH": _path()})
-        assert result.returncode == 0, f"{line}: {result.stderr}"
-        said += result.stdout
-    return said
-
-
-def _path() -> str:
-    return str(Path(find("etcdctl")).parent)
 
 
 async def test_what_the_page_shows(tmp_path, monkeypatch):
@@ -50,9 +28,9 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
     client = Client(public)
     async with AsyncExitStack() as stack:
         server = stack.enter_context(EtcdServer(tmp_path / "etcd"))
-        run_commands(server, user)
-        run_commands(server, enable)
-        run_commands(server, traefik, root=True)
+        etcdctl(server, user, PASSWORD)
+        etcdctl(server, enable, PASSWORD)
+        etcdctl(server, traefik, PASSWORD)
         provider = re.sub(r'"10\.0\.0\.\d:2379"', f'"127.0.0.1:{server.port}"', texts(PAGE, "toml")[0])
         provider = provider.replace("/etc/traefik", str(tmp_path)).replace("PUT-THE-PASSWORD-HERE", PASSWORD)
         entry_points = {
@@ -80,6 +58,6 @@ async def test_what_the_page_shows(tmp_path, monkeypatch):
             return await client.server("/hub/") == "hub"
 
         await until(served, "Traefik does not serve the route")
-        assert "jupyterhub/routes/p\n" in run_commands(server, look, root=True)
-        run_commands(server, remove, root=True)
-        assert run_commands(server, look, root=True) == ""
+        assert "jupyterhub/routes/p\n" in etcdctl(server, look, PASSWORD)
+        etcdctl(server, remove, PASSWORD)
+        assert etcdctl(server, look, PASSWORD) == ""

@@ -62,6 +62,8 @@ async def test_a_traefik_that_was_started_again_has_nothing_to_say_until_it_has_
         os.kill(killed, signal.SIGKILL)
         await until(lambda: is_up_without_a_table(site.port), "Traefik was not started again, or calls itself healthy")
         assert supervisor._pid != killed
+        status, answer = await exchange(site.port, request("/user/a/", "Connection: close"))
+        assert (status, answer.rpartition(b"\r\n")[2]) == (503, b"There is no routing table yet.\n")
     await until(lambda: is_healthy(site.port), "it stays unhealthy with its table")
     await site.client.close()
     assert await is_served(site, "/user/a/")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shlex
-import subprocess
 import urllib.error
 import urllib.request
 from contextlib import aclosing
@@ -27,8 +25,8 @@ from jhub_kvproxy_backends.redis import RedisBackend
 from servers.consul import ConsulServer
 from servers.errors import Refused
 from servers.etcd import EtcdServer, encode, end_of
-from servers.programs import find
 from servers.redis import RedisServer
+from tests.etcdctl import etcdctl
 from tests.pages import HOW_TO, texts
 from tests.site import writer_for
 
@@ -127,14 +125,8 @@ def etcd_of_the_page(tmp_path):
     """An etcd with the users that the page makes, by its own commands, and what another hub keeps there."""
     user, enable, traefik, agent, *_ = texts(HOW_TO / "etcd.md", "console")
     with EtcdServer(tmp_path / "etcd") as server:
-        for block, root in ((user, False), (enable, False), (traefik, True), (agent, True)):
-            for line in block.splitlines():
-                command = shlex.split(line.removeprefix("$ "))
-                if command[1:3] == ["user", "add"]:
-                    command[3] += f":{PASSWORD}"
-                command[0] = find("etcdctl")
-                command += ["--endpoints", server.url, *(["--user", f"root:{PASSWORD}"] if root else [])]
-                subprocess.run(command, check=True, capture_output=True, env={"ETCDCTL_API": "3"})
+        for block in (user, enable, traefik, agent):
+            etcdctl(server, block, PASSWORD)
         server._users["root"] = PASSWORD
         server.write(dict.fromkeys({*NOT_TRAEFIKS, *NOT_THE_HUBS} - {"jupyterhub/"}, "x"))
         yield server

@@ -14,8 +14,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
+from traitlets.config import Config
 
+from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
+from tests.agents import agent_for
 from tests.hub import Hub, browsing, until
 from tests.metrics import series, types
 from tests.pages import DOCS, blocks, run
@@ -27,6 +30,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
+OF_AGENTS = [f"kvproxy_agent_{name}" for name in ("served", "routes", "refused_routes", "store_trouble_seconds")]
 #: What Prometheus adds itself.
 SCRAPED = {"instance", "job"}
 
@@ -37,10 +41,16 @@ class Pages:
 
     hub: str
     traefik: str
+    #: Of an agent on the same table.
+    agent: str
+
+    @property
+    def series(self) -> dict[str, list[dict[str, str]]]:
+        return series(self.hub) | series(self.traefik) | series(self.agent)
 
     @property
     def labels(self) -> dict[str, set[str]]:
-        found = series(self.hub) | series(self.traefik)
+        found = self.series
         return {name: set(itertools.chain(*labels)) for name, labels in found.items()}
 
 
@@ -78,7 +88,20 @@ async def _asked_as_the_page_says(directory: Path) -> Pages:
 
         await until(counted, "Traefik counts no requests")
         _, of_traefik_page = await counted()
-        return Pages(of_hub_page, of_traefik_page)
+        return Pages(of_hub_page, of_traefik_page, await _agents_page(directory))
+
+
+async def _agents_page(directory: Path) -> str:
+    """What an agent beside another Traefik shows, which does not run."""
+    config = Config({"TomlBackend": {"path": str(directory / "kvproxy-table")}})
+    backend = find_backend("toml")(config=config, prefix="jupyterhub", read_only=True)
+    async with agent_for({"jupyterhub": backend}, f"http://127.0.0.1:{free_port()}") as (_, asking):
+
+        async def has_read():
+            return "kvproxy_agent_routes" in series((await asking.get("/metrics"))[1])
+
+        await until(has_read, "the agent does not read the table")
+        return (await asking.get("/metrics"))[1]
 
 
 def _address(scraped, shown_port, port):
@@ -104,7 +127,20 @@ def test_the_table_of_the_page_has_each_metric_of_ours_as_it_is(pages):
 
 def test_no_label_of_ours_names_a_user(pages):
     assert "alice" not in "".join(line for line in pages.hub.splitlines() if line.startswith("kvproxy_"))
-    assert "alice" not in pages.traefik
+    assert "alice" not in pages.traefik + pages.agent
+
+
+@pytest.mark.parametrize("metric", ["kvproxy_replica_routes", "kvproxy_replica_revision", *OF_AGENTS])
+def test_the_live_table_and_the_agents_are_in_the_dashboard_and_the_alerts(metric):
+    shown = " ".join(parameter.values[0] for parameter in expressions())
+    assert metric in shown
+    if metric not in ("kvproxy_replica_revision", "kvproxy_agent_routes"):
+        assert metric in " ".join(rule["expr"] for rule in ALERTS)
+
+
+def test_what_the_page_on_agents_says_of_their_metrics(pages):
+    told = set(re.findall(r"^\| `(kvproxy_\w+)` \|", (DOCS / "how-to" / "agents.md").read_text(), re.MULTILINE))
+    assert told == {name for name in series(pages.agent) if name.startswith("kvproxy_")}
 
 
 def expressions():
@@ -136,12 +172,7 @@ def test_what_is_asked_for_is_there_with_its_labels(expression, pages):
 
 
 def test_the_values_that_are_asked_for_are_there(pages):
-    known = {
-        (label, value) for all_of in series(pages.hub).values() for labels in all_of for label, value in labels.items()
-    }
-    known |= {
-        (label, value) for each in series(pages.traefik).values() for labels in each for label, value in labels.items()
-    }
+    known = {(label, value) for each in pages.series.values() for labels in each for label, value in labels.items()}
     for parameter in expressions():
         for label, value in re.findall(r'(\w+)!?="([^"$]+)"', parameter.values[0]):
             assert (label, value) in known
@@ -164,6 +195,32 @@ def test_the_alerts_fire_when_they_should():
     for arguments in (["check", "rules", MONITORING / "alerts.yml"], ["test", "rules", tests]):
         result = subprocess.run([promtool, *arguments], capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+def lost(given, kept, place=""):
+    """What Grafana's own types for dashboards do not keep of what they are `given`."""
+    if isinstance(given, dict):
+        for name, value in given.items():
+            if name not in kept:
+                yield f"{place}.{name}"
+            else:
+                yield from lost(value, kept[name], f"{place}.{name}")
+    elif isinstance(given, list) and len(given) == len(kept):
+        for one, other in zip(given, kept, strict=True):
+            yield from lost(one, other, f"{place}[]")
+    elif given != kept:
+        yield f"{place}: {given!r}, and not {kept!r}"
+
+
+def test_grafanas_schema_has_all_that_the_dashboard_says():
+    dashboard = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+
+    register_default_plugins()
+    kept = json.loads(JSONEncoder().encode(dashboard.Dashboard.from_json(DASHBOARD)))
+    # Grafana writes both itself when it exports a dashboard.
+    assert set(lost(DASHBOARD, kept)) == {".id", ".templating.list[].definition"}
 
 
 def test_grafana_can_draw_the_dashboard():

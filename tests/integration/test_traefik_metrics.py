@@ -9,6 +9,7 @@ import tomllib
 
 import aiohttp
 import pytest
+from prometheus_client import generate_latest
 
 from jhub_kvproxy import RouteNotReady, TraefikError
 from servers.ports import free_port, is_free
@@ -16,7 +17,7 @@ from tests import command
 from tests.hub import answers, processes_of, until
 from tests.metrics import rising, series, value
 from tests.replicas import Replica
-from tests.site import leave
+from tests.site import leave, restart_traefik
 
 
 @pytest.fixture
@@ -161,3 +162,17 @@ c.KVProxy.extra_static_config = {"metrics": {"prometheus": {"buckets": [0.1, 1.0
         "addServicesLabels": False,
         "buckets": [0.1, 1.0],
     }
+
+
+async def test_the_hubs_own_traefiks_have_the_same_names_after_each_restart(site):
+    proxy = await site.started(delivery="push", local_replicas=2)
+    names = ("local", "local-2")
+    assert [value("kvproxy_replica_up", replica=name) for name in names] == [1, 1]
+    urls = [replica.api.url for replica in proxy.control.readiness.replicas]
+    await restart_traefik(proxy)
+    await until(lambda: value("kvproxy_replica_up", replica="local") == 1, "the first is not up again")
+    assert [replica.api.url for replica in proxy.control.readiness.replicas] != urls
+    found = {labels["replica"] for labels in series(generate_latest().decode())["kvproxy_replica_up"]}
+    assert found == set(names)
+    await until(lambda: value("kvproxy_replica_routes", replica="local") is not None, "the first has no plugin")
+    assert value("kvproxy_replica_revision", replica="local-2") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ async def test_traefik_run_by_others(way, tmp_path, monkeypatch):
         "/etc/traefik": str(tmp_path),
         '":8000"': f'"127.0.0.1:{public}"',
         "127.0.0.1:8099": f"127.0.0.1:{api}",
+        "chown traefik:": f"chown {os.getuid()}:{os.getgid()}",
         "PUT-YOURS-HERE": base64.b64encode(hashlib.sha1(b"sesame").digest()).decode(),
     }
 
@@ -77,13 +79,15 @@ async def test_traefik_run_by_others(way, tmp_path, monkeypatch):
         stack.push_async_callback(proxy.stop)
         hub = await stack.enter_async_context(user_server("hub"))
         await proxy.add_route("/", hub, {})
+        find("curl")
         if way != "with what may be added":  # which switches TLS on
             assert await client.server("/hub/") == "hub"
+            [asked] = blocks("console", "$ curl -i http://127.0.0.1:8000/_chp_healthz", [EXTERNAL])
+            text = asked.text.replace("curl -i", "curl -s -i").replace(":8000", f":{public}")
+            assert run(text, tmp_path, asked.place).endswith("\nOK\n")
         if way == "pushed":
-            find("curl")
             [asked] = blocks("console", "$ curl -u kvproxy http://127.0.0.1:8099/kvproxy/table", [EXTERNAL])
-            text = adapted(asked).replace("-u kvproxy", "-s -u kvproxy:sesame").replace("curl -i", "curl -s -i")
-            run(text.replace(":8000", f":{public}"), tmp_path, asked.place)
+            run(adapted(asked).replace("-u kvproxy", "-s -u kvproxy:sesame"), tmp_path, asked.place)
 
 
 def test_the_credential_of_the_api_is_one(tmp_path):

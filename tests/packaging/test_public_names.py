@@ -160,12 +160,14 @@ def test_commands_and_their_options():
         ["options", "etcd"],
         ["check", "--KVProxy.should_start=False", "--KVProxy.traefik_api_urls=http://127.0.0.1:1"],
         ["traefik-config", "--plugin", "."],
+        ["migrate", "--config=old.py"],
     ],
     ids=lambda words: words[0],
 )
 def test_keys_of_the_json(words, tmp_path):
     fill(Config({"TomlBackend": {"path": str(tmp_path / "kvproxy-table")}}), 1)
     database(tmp_path / "jupyterhub.sqlite", alice=1)
+    (tmp_path / "old.py").write_text('c.TraefikRedisProxy.redis_password = c.TraefikRedisProxy.concurrency = "x"')
     [told] = [names([keys]) for command, _, keys in rows("Commands", "command") if names([command]) == words[:1]]
     assert {key for key in told if not key.startswith("--")} == keys_of(run(*words, "--json", cwd=tmp_path).json)
 

@@ -80,9 +80,12 @@ class Reader:
                 await until(self._alice.server_answers, f"{step.place}: JupyterLab does not answer")
             case "", "the hub does not answer":
                 assert not await answers(self._url + "/hub/login")
-                [words] = re.findall(r'/hub/home> answers "(.+?)"', TUTORIAL.read_text())
-                async with aiohttp.ClientSession() as session, session.get(self._url + "/hub/home") as answer:
-                    assert words == answer.reason
+                [words] = re.findall(r'/hub/home> shows "(.+?)"', TUTORIAL.read_text())
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.get(self._url + "/hub/home", headers={"Accept": "text/html"}) as answer,
+                ):
+                    assert answer.status == 503
                     assert words in await answer.text()
             case "", "Ctrl-C":
                 await self._press_ctrl_c()

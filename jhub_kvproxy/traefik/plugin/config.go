@@ -49,6 +49,9 @@ type Config struct {
 	ErrorTarget string
 	// TellsURL is whether the error target is told what the user wanted.
 	TellsURL bool
+	// AwayPage is the page that browsers get while neither a server nor an error page can be had: HTML in Base64, so
+	// that Traefik takes nothing in it for a template. Empty: one of our own.
+	AwayPage string
 
 	// Activity is whether the time of each route's last use is kept.
 	Activity bool

@@ -35,6 +35,7 @@ type errorPages struct {
 	target    *url.URL
 	tellsURL  bool
 	transport http.RoundTripper
+	away      *awayPage
 }
 
 func parseErrorTarget(text string) *url.URL {
@@ -50,6 +51,9 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 	switch failed.URL.Scheme {
 	case noRoute:
 		if !hasTable() {
+			if p.away.answer(w, failed, "1") {
+				return
+			}
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "There is no routing table yet.", http.StatusServiceUnavailable)
 			return
@@ -97,6 +101,9 @@ func (p *errorPages) answer(w http.ResponseWriter, failed *http.Request, err err
 		if p.showPage(w, failed) {
 			return
 		}
+	}
+	if p.away.answer(w, failed, "10") {
+		return
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")

@@ -27,7 +27,7 @@ const flushInterval = 100 * time.Millisecond
 func newRouteProxy(config *Config) *httputil.ReverseProxy {
 	chooseLimits(config)
 	transport := transportFor(config)
-	pages := &errorPages{target: parseErrorTarget(config.ErrorTarget), tellsURL: config.TellsURL, transport: transport}
+	pages := &errorPages{target: parseErrorTarget(config.ErrorTarget), tellsURL: config.TellsURL, transport: transport, away: newAwayPage(config.AwayPage)}
 	proxy := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: flushInterval,
