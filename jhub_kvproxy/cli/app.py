@@ -27,9 +27,10 @@ _COMMANDS = {
     "check": "test the store and Traefik with a hub's configuration",
     "traefik-config": "print the configuration of a Traefik that you start",
     "agent": "run the agent beside a Traefik",
+    "page": "serve a live page, as a service of JupyterHub",
 }
 #: Those that run until they are ended. The others print JSON if they are told to.
-_SERVERS = ("agent",)
+_SERVERS = ("agent", "page")
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")
 _WRONG_USAGE = 2
