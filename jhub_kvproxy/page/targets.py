@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
+
+from ..aio import in_thread
 
 #: Seconds for one of them, how many are tried at the same time, and in one round.
 _LIMIT, _AT_ONCE, _ROUND = 1.0, 32, 256
@@ -28,11 +30,7 @@ class Targets:
 
     async def try_some(self, targets: Collection[str]) -> None:
         """Try those of `targets` that were tried longest ago; what others said is forgotten."""
-        wanted = set(targets)
-        self._said = {target: said for target, said in self._said.items() if target in wanted}
-        old = time.monotonic() - _FRESH
-        due = {target: self._said[target][0] if target in self._said else float("-inf") for target in wanted}
-        next_ones = sorted((target for target in due if due[target] < old), key=lambda target: due[target])[:_ROUND]
+        self._said, next_ones = await in_thread(_chosen, self._said, targets)
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def try_one(target: str) -> None:
@@ -40,6 +38,17 @@ class Targets:
                 self._said[target] = (time.monotonic(), await why_not(target))
 
         await asyncio.gather(*map(try_one, next_ones))
+
+
+def _chosen(
+    said: Mapping[str, tuple[float, str]], targets: Collection[str]
+) -> tuple[dict[str, tuple[float, str]], list[str]]:
+    """What was said by those of `targets` that were tried, and those to try next. Pure but for the clock."""
+    wanted = set(targets)
+    kept = {target: found for target, found in said.items() if target in wanted}
+    old, never = time.monotonic() - _FRESH, (float("-inf"), "")
+    due = sorted((kept.get(target, never)[0], target) for target in wanted)
+    return kept, [target for tried, target in due[:_ROUND] if tried < old]
 
 
 async def why_not(target: str) -> str:

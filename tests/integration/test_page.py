@@ -118,6 +118,13 @@ async def test_an_admin_sees_the_site_live(tmp_path):
         await expect(routes.nth(0)).to_contain_text("/services/kvproxy/")  # who looks on uses it
         await expect(routes.nth(1)).to_contain_text("/user/alice/")
 
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            stranger.setblocking(False)
+            await page.fill("#trace-url", f"http://127.0.0.1:{stranger.getsockname()[1]}/user/alice/api")
+            await page.click("#trace button")
+            await expect(page.locator("#trace-steps")).to_contain_text("Replica local sends it by /user/alice/")
+            with pytest.raises(BlockingIOError):  # who looks on does not choose where requests go
+                stranger.accept()
         await page.fill("#trace-url", f"{hub.url}/user/alice/api")
         await page.click("#trace button")
         await expect(page.locator("#trace-verdict.good")).to_be_visible()
@@ -129,7 +136,7 @@ async def test_an_admin_sees_the_site_live(tmp_path):
         await page.fill("#trace-url", "/away/<b>x")
         await page.keyboard.press("Enter")
         await expect(page.locator("#trace-verdict.bad")).to_be_visible()
-        await expect(page.locator("#trace-steps")).to_contain_text("does not answer: Connect")
+        await expect(page.locator("#trace-steps")).to_contain_text("does not answer: connection refused")
 
         await assert_accessible(page)
         for width in (360, 1280):
