@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated, UserNotAllowed
-from jupyterhub.utils import make_ssl_context, url_path_join
+from jupyterhub.utils import url_path_join
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
@@ -58,7 +57,7 @@ async def serving(lookout: Lookout, trace: Trace, log: Any) -> AsyncIterator[Non
     auth = HubOAuth.instance()
     address = urlsplit(url)
     host, port = address.hostname or "127.0.0.1", address.port or _PORTS.get(address.scheme, 80)
-    server = HTTPServer(_application(lookout, trace, auth), max_body_size=_MAX_BODY, ssl_options=_tls(auth))
+    server = HTTPServer(_application(lookout, trace, auth), max_body_size=_MAX_BODY)
     try:
         server.listen(port, host)
     except OSError as error:
@@ -69,11 +68,6 @@ async def serving(lookout: Lookout, trace: Trace, log: Any) -> AsyncIterator[Non
     finally:
         server.stop()
         await server.close_all_connections()
-
-
-def _tls(auth: HubOAuth) -> Any:
-    """With JupyterHub.internal_ssl."""
-    return make_ssl_context(auth.keyfile, auth.certfile, cafile=auth.client_ca, purpose=ssl.Purpose.CLIENT_AUTH)
 
 
 def _application(lookout: Lookout, trace: Trace, auth: HubOAuth) -> Application:

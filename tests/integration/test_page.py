@@ -274,6 +274,16 @@ async def test_a_hub_that_is_killed_leaves_no_page_behind(tmp_path):
             assert (await ada.get(page_of(hub)))[0] == 200
 
 
+async def test_with_internal_ssl(tmp_path):
+    async with (
+        hub_with_page(tmp_path / "hub", "c.JupyterHub.internal_ssl = True\n") as (hub, _),
+        browsing(hub.url, "ada") as ada,
+    ):
+        assert (await ada.get(page_of(hub)))[0] == 200
+        async with ada._session.get(f"{page_of(hub)}events") as answer:
+            assert await answer.content.readline() == b"event: site\n"
+
+
 def pages(hub: Hub) -> list[int]:
     return [pid for pid, command in hub.processes().items() if "jhub_kvproxy page" in command]
 
