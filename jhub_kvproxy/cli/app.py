@@ -28,10 +28,11 @@ _COMMANDS = {
     "traefik-config": "print the configuration of a Traefik that you start",
     "migrate": "show what the configuration of another proxy becomes",
     "agent": "run the agent beside a Traefik",
+    "page": "serve a live page, as a service of JupyterHub",
     "completion": "print a script by which a shell completes these words",
 }
-#: Those that print no JSON: one runs until it is ended, one prints a script.
-_WITHOUT_JSON = ("agent", "completion")
+#: Those that print no JSON: two run until they are ended, one prints a script.
+_WITHOUT_JSON = ("agent", "page", "completion")
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")
 _WRONG_USAGE = 2

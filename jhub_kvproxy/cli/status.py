@@ -7,9 +7,9 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
-from typing import Any
 
 from ..options.config_file import DEFAULT_FILE
+from ..survey.facts import facts_of
 from ..survey.lease import HubLease
 from ..survey.replicas import Replica
 from ..survey.site import Site, Store, look
@@ -84,38 +84,6 @@ def _shown(site: Site, config: HubConfig, options: Namespace) -> str:
         return text
     head = f"{utc(time.time())}, every {options.watch:g} s; Ctrl-C ends this.\n\n{text}"
     return f"{_CLEAR}{head}" if sys.stdout.isatty() else f"{head}\n"
-
-
-def facts_of(site: Site) -> dict[str, Any]:
-    """The JSON. Pure."""
-    store = site.store
-    return {
-        "ok": not problems(site),
-        "verdict": verdict(site),
-        "problems": problems(site),
-        "hub": _lease_facts(site.lease, store),
-        "store": {
-            "backend": store.backend,
-            "prefix": store.prefix,
-            "error": store.error or None,
-            "latency": store.latency,
-            "revision": store.table.revision or None,
-            "routes": None if store.error else len(store.table.routes),
-        },
-        "replicas": [replica.to_json() for replica in site.replicas],
-    }
-
-
-def _lease_facts(lease: HubLease | None, store: Store) -> dict[str, Any]:
-    lease, has_lease = lease or HubLease(), lease is not None
-    return {
-        "lease": has_lease,
-        "holder": lease.holder or None,
-        "since": lease.since.isoformat() if lease.since else None,
-        "seconds": lease.seconds,
-        "term": store.table.term,
-        "unknown": lease.unknown or None,
-    }
 
 
 def lines_of(site: Site, now: float) -> Iterator[str]:

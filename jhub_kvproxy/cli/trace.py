@@ -62,7 +62,7 @@ def _header(text: str) -> str:
 
 def run(options: Namespace) -> int:
     config = hub_config(options)
-    trace = asyncio.run(_follow(config, options.url, options.user_agent))
+    trace = asyncio.run(followed(config, options.url, options.user_agent))
     if options.json:
         print(as_json(config.secrets.hide_leaves(facts_of(trace))))
     else:
@@ -70,11 +70,13 @@ def run(options: Namespace) -> int:
     return 1 if findings(trace) else 0
 
 
-async def _follow(config: HubConfig, request: Request, agent: str) -> Trace:
+async def followed(config: HubConfig, request: Request, agent: str, *, asks_origin: bool = True) -> Trace:
+    """What becomes of `request` at the site of `config`."""
     settings = config.settings
     table, provider = await read_site_table(settings, config.reader)
     found = await find_replicas(settings, config.log)
-    return await follow(request, table, found, settings, config.proxy.prefix, provider, agent)
+    prefix = config.proxy.prefix
+    return await follow(request, table, found, settings, prefix, provider, agent, asks_origin=asks_origin)
 
 
 def facts_of(trace: Trace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,16 +81,27 @@ class Trace:
 
 
 async def follow(
-    request: Request, table: Table, found: Sequence[Asked], settings: Settings, prefix: str, provider: str, agent: str
+    request: Request,
+    table: Table,
+    found: Sequence[Asked],
+    settings: Settings,
+    prefix: str,
+    provider: str,
+    agent: str,
+    *,
+    asks_origin: bool = True,
 ) -> Trace:
-    """Ask everybody about `request` at once; `agent` is the header User-Agent of the requests."""
+    """Ask everybody about `request` at once; `agent` is the header User-Agent of the requests.
+
+    Without `asks_origin`, nothing is sent to the host of the URL, which may be anybody's.
+    """
     judged = await in_thread(candidates, request, table.routes)
     winner = next((each.route for each in judged if each.wins), None)
     async with aiohttp.ClientSession(timeout=_LIMIT, headers={"User-Agent": agent}) as session:
         passing = (_pass(each, request, table, settings, prefix, provider, session) for each in found)
         target, reply, passages = await asyncio.gather(
             _target(request, winner, settings.traefik.policy, session),
-            _at_origin(request, session),
+            _at_origin(request if asks_origin else replace(request, origin=""), session),
             asyncio.gather(*passing),
         )
     return Trace(request, judged, target, passages, reply)

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
-from servers.programs import find
-from tests.hub import Hub, processes_of, until
-
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-# JupyterLab's first start in a browser takes a while on a busy machine.
-PATIENCE_MS = 120_000
+from tests.browser import PATIENCE_MS, browser
+from tests.hub import Hub
 
 
 @pytest.fixture
 async def page(tmp_path):
-    """An empty page; what the browser writes, it writes below `tmp_path`."""
-    home = tmp_path / "browser"
-    home.mkdir()
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=find("chromium"), args=CHROMIUM_ARGUMENTS, env={**os.environ, "HOME": str(home)}
-        )
-        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+    async with browser(tmp_path / "browser") as chromium:
+        page = await chromium.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(PATIENCE_MS)
         yield page
-        await browser.close()
-    await until(lambda: not processes_of(home), "the browser left processes behind")
 
 
 async def test_jupyterlab_appears_and_runs_code(tmp_path, page):

@@ -1,0 +1,432 @@
+"""``jhub-kvproxy page``: a service of a real JupyterHub, in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import socket
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+from jupyterhub.services.auth import HubOAuth
+from playwright.async_api import expect
+from yarl import URL
+
+from jhub_kvproxy.aio import cancel
+from jhub_kvproxy.page import web
+from jhub_kvproxy.page.lookout import Lookout
+from jhub_kvproxy.traefik.running import home_of, running_in
+from servers.ports import free_port
+from tests.browser import PATIENCE_MS, browser
+from tests.command import USES_KVPROXY, ended, start
+from tests.hub import Hub, browsing, until
+from tests.pages import HOW_TO, texts
+from tests.unit.page_sites import site_of
+
+ADMIN = '\nc.Authenticator.admin_users = {"ada"}\n'
+TOKEN = "d" * 40
+#: A page that the tests serve themselves.
+EXTERNAL = """
+c.JupyterHub.services = [
+    {"name": "kvproxy", "url": "http://127.0.0.1:<PAGE>", "api_token": "<TOKEN>", "oauth_no_confirm": True}
+]
+"""
+PICTURES = os.environ.get("KVPROXY_PICTURES")
+
+
+def managed(port: int) -> str:
+    """The snippet of the documentation, for these tests' paths."""
+    [snippet] = [text for text in texts(HOW_TO / "page.md", "python") if '"command"' in text]
+    for theirs, ours in {
+        '"jhub-kvproxy", "page"': 'sys.executable, "-m", "jhub_kvproxy", "page"',
+        '"/etc/jupyterhub/jupyterhub_config.py"': 'os.path.abspath("jupyterhub_config.py")',
+        "10101": str(port),
+    }.items():
+        assert theirs in snippet
+        snippet = snippet.replace(theirs, ours)
+    return snippet
+
+
+def page_of(hub: Hub) -> str:
+    return f"{hub.url}/services/kvproxy/"
+
+
+@asynccontextmanager
+async def hub_with_page(directory, more=""):
+    directory.mkdir()
+    port = free_port()
+    async with Hub(directory, ADMIN + managed(port) + more) as hub:
+        await hub.start()
+        yield hub, port
+
+
+async def opened(chromium, hub, **options):
+    """The page, as ada sees it, and what the browser complains of."""
+    page = await chromium.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+    page.set_default_timeout(PATIENCE_MS)
+    complaints = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(page_of(hub))
+    await page.fill("#username_input", "ada")
+    await page.fill("#password_input", "any")
+    await page.click("#login_submit")
+    await expect(page.locator("#verdict.good, #verdict.bad")).to_be_visible(timeout=PATIENCE_MS)
+    return page, complaints
+
+
+async def test_an_admin_sees_the_site_live(tmp_path):
+    """Routes, a target that is away, a replica that hangs; light and dark, wide and narrow."""
+    away = f"http://127.0.0.1:{free_port()}"
+    more = f'c.KVProxy.extra_routes = {{"/away/": "{away}"}}\nc.KVProxy.local_replicas = 2\nc.KVProxy.activity = True\n'
+    pictures = Path(PICTURES) if PICTURES else tmp_path
+    async with hub_with_page(tmp_path / "hub", more) as (hub, _), browser(tmp_path / "browser") as chromium:
+        page, complaints = await opened(chromium, hub)
+        await expect(page.locator("#verdict")).to_contain_text("All 2 replicas serve all of the table: 3 routes.")
+        routes, replicas = page.locator("#routes tr"), page.locator("#replicas tr")
+        await expect(replicas).to_have_count(2)
+        await expect(replicas.first).to_contain_text("serves the table")
+        await expect(routes).to_have_count(3)
+        await expect(routes.filter(has_text="/away/")).to_contain_text("no: connection refused")
+        await expect(routes.filter(has_text="the hub")).to_contain_text("answers")
+        assert "The hub with process" in await page.inner_text("#site")
+
+        async with browsing(hub.url, "alice") as alice:
+            await alice.spawn()
+            await expect(routes).to_have_count(4)
+            await expect(page.locator("#changes li").first).to_contain_text("added /user/alice/")
+            await expect(routes.filter(has_text="/user/alice/")).to_contain_text(" ago")
+            await page.screenshot(path=pictures / "page.png", full_page=True)
+
+        await page.fill("#search", "ALICE 127.0.0.1")
+        await expect(routes).to_have_count(1)
+        await expect(page.locator("#count")).to_have_text("4 routes, 1 of them match.")
+        await page.fill("#search", "")
+        await page.check("#silent")
+        await expect(routes).to_have_count(1)
+        await page.uncheck("#silent")
+        await page.select_option("#sort", "answers")
+        await expect(routes.first).to_contain_text("/away/")
+        await page.select_option("#sort", "last")
+        await expect(routes.nth(0)).to_contain_text("/services/kvproxy/")  # who looks on uses it
+        await expect(routes.nth(1)).to_contain_text("/user/alice/")
+
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            stranger.setblocking(False)
+            await page.fill("#trace-url", f"http://127.0.0.1:{stranger.getsockname()[1]}/user/alice/api")
+            await page.click("#trace button")
+            await expect(page.locator("#trace-steps")).to_contain_text("Replica local sends it by /user/alice/")
+            with pytest.raises(BlockingIOError):  # who looks on does not choose where requests go
+                stranger.accept()
+        await page.fill("#trace-url", f"{hub.url}/user/alice/api")
+        await page.click("#trace button")
+        await expect(page.locator("#trace-verdict.good")).to_be_visible()
+        await expect(page.locator("#trace-steps")).to_contain_text("Route /user/alice/ gets it")
+        await expect(page.locator("#trace-steps")).to_contain_text("Replica local sends it by /user/alice/")
+        await page.fill("#trace-url", "nonsense")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#trace-verdict.bad")).to_contain_text("'nonsense' is no URL")
+        await page.fill("#trace-url", "/away/<b>x")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#trace-verdict.bad")).to_be_visible()
+        await expect(page.locator("#trace-steps")).to_contain_text("does not answer: connection refused")
+
+        await assert_accessible(page)
+        for width in (360, 1280):
+            await page.set_viewport_size({"width": width, "height": 780})
+            for scheme in ("light", "dark"):
+                await page.emulate_media(color_scheme=scheme)
+                await assert_legible(page)
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.emulate_media(color_scheme="dark")
+
+        second = second_traefik(hub)
+        os.kill(second, signal.SIGSTOP)
+        try:
+            await expect(page.locator("#verdict.bad")).to_have_text("1 thing to look at.")
+            await expect(page.locator("#problems li")).to_contain_text("Replica local-2: ")
+            await expect(page.locator("#faults li").first).to_contain_text("until now")
+            await assert_legible(page)
+            await page.screenshot(path=pictures / "page-phone.png")
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(second, signal.SIGCONT)
+        await expect(page.locator("#verdict.good")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.locator("#faults li").first).to_contain_text(re.compile(r"for \d+ "))
+        assert complaints == []
+
+
+def second_traefik(hub: Hub) -> int:
+    return running_in(home_of(hub.directory / "kvproxy-run", 2)).pid
+
+
+async def assert_accessible(page):
+    """What a screen reader needs: landmarks, one heading of the page, names for all controls, headers of tables."""
+    for role in ("banner", "navigation", "main", "contentinfo", "search"):
+        await expect(page.get_by_role(role)).to_have_count(1)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Routing")
+    for name in ("Hub and store", "Replicas", "Routes", "Last changes", "Last faults"):
+        await expect(page.get_by_role("heading", name=name, exact=True, level=2)).to_be_visible()
+    for name in ("Search", "Sort by", "only those whose target does not answer"):
+        await expect(page.get_by_label(name)).to_be_visible()
+    await expect(page.get_by_role("button", name="Toggle dark mode")).to_be_visible()
+    await expect(page.get_by_role("img", name="JupyterHub")).to_be_visible()
+    await expect(page.get_by_role("columnheader", name="Last activity")).to_be_visible()
+    await expect(page.get_by_role("rowheader", name="/user/alice/")).to_be_visible()
+    live = page.get_by_role("status")
+    assert {await one.get_attribute("id") for one in await live.all()} >= {"verdict", "connection", "count"}
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.documentElement.lang") == "en"
+
+
+async def assert_legible(page):
+    """Contrast as WCAG 2.2 AA asks of small text, and nothing to scroll sideways but tables."""
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await page.evaluate(FAINT) == []
+    small = "[...document.querySelectorAll('button, input, select, nav a')].filter((one) => one.checkVisibility())"
+    sizes = await page.evaluate(f"{small}.map((one) => one.getBoundingClientRect()).map((box) => box.height)")
+    assert min(sizes) >= 12
+
+
+#: The texts whose contrast with what is behind them is below 4.5.
+FAINT = """() => {
+  const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgb = (colour) => {
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillStyle = colour;
+    pixel.fillRect(0, 0, 1, 1);
+    return pixel.getImageData(0, 0, 1, 1).data;
+  };
+  const luminance = (colour) => {
+    const [r, g, b] = [...rgb(colour)].map((part) => part / 255)
+      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (rgb(colour)[3] === 255) return colour;
+    }
+  };
+  return [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() &&
+    [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())).filter((one) => {
+      const [dark, light] = [luminance(getComputedStyle(one).color), luminance(behind(one))].sort((a, b) => a - b);
+      return (light + 0.05) / (dark + 0.05) < 4.5;
+    }).map((one) => one.textContent);
+}"""
+
+
+async def test_who_may_see_it(tmp_path):
+    """Admins, and those whom a role allows; nobody else gets a word of it."""
+    [role] = [text for text in texts(HOW_TO / "page.md", "python") if "load_roles" in text]
+    role = f'{role}\nc.JupyterHub.load_groups = {{"operators": {{"users": ["olga"]}}}}\n'
+    async with hub_with_page(tmp_path / "hub", role) as (hub, port):
+        async with aiohttp.ClientSession() as session:
+            for place in (f"http://127.0.0.1:{port}/services/kvproxy/", page_of(hub)):
+                async with session.get(place, allow_redirects=False) as answer:
+                    assert answer.status == 302
+                    assert answer.headers["Location"].startswith("/hub/api/oauth2/authorize?")
+                async with session.get(f"{place}events") as answer:
+                    assert answer.status == 403
+                    assert "You may not see this page" in await answer.text()
+                async with session.get(f"{place}nothing") as answer:
+                    assert answer.status == 404
+                for header in ({"Authorization": f"token {TOKEN}"}, {"Cookie": "service-kvproxy=x"}):
+                    async with session.get(f"{place}events", headers=header) as answer:
+                        assert answer.status == 403
+            async with session.get(f"{page_of(hub)}static/page.js") as answer:
+                assert answer.status == 200
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            for name in ("page.html", "../web.py", "%2e%2e/web.py", ""):
+                async with session.get(f"http://127.0.0.1:{port}/services/kvproxy/static/{name}") as answer:
+                    assert answer.status in (403, 404)
+        for name, status in (("alice", 403), ("olga", 200), ("ada", 200)):
+            async with browsing(hub.url, name) as user:
+                assert (await user.get(page_of(hub)))[0] == status
+                async with user._session.get(f"{page_of(hub)}events") as answer:
+                    assert answer.status == status
+                    if status == 200:
+                        assert (await answer.content.readline()) == b"event: site\n"
+                async with user._session.post(f"{page_of(hub)}trace", data="/") as answer:
+                    assert answer.status == 403  # without the token of the page
+                if status == 200:
+                    async with user._session.get(page_of(hub)) as answer:
+                        policy = answer.headers["Content-Security-Policy"]
+                    assert "script-src 'self';" in policy
+                    assert "unsafe" not in policy
+                    assert policy.startswith("default-src 'none';")
+
+
+async def test_a_hub_that_is_killed_leaves_no_page_behind(tmp_path):
+    async with hub_with_page(tmp_path / "hub") as (hub, _):
+        assert pages(hub)
+        await hub.kill()
+        await until(lambda: not pages(hub), "the page runs on")
+        await hub.start()
+        async with browsing(hub.url, "ada") as ada:
+            assert (await ada.get(page_of(hub)))[0] == 200
+
+
+async def test_with_internal_ssl(tmp_path):
+    async with (
+        hub_with_page(tmp_path / "hub", "c.JupyterHub.internal_ssl = True\n") as (hub, _),
+        browsing(hub.url, "ada") as ada,
+    ):
+        assert (await ada.get(page_of(hub)))[0] == 200
+        async with ada._session.get(f"{page_of(hub)}events") as answer:
+            assert await answer.content.readline() == b"event: site\n"
+
+
+def pages(hub: Hub) -> list[int]:
+    return [pid for pid, command in hub.processes().items() if "jhub_kvproxy page" in command]
+
+
+@asynccontextmanager
+async def served_here(monkeypatch, tmp_path, routes=1):
+    """A hub, a lookout of this process, and its page as a service that the hub does not start."""
+    directory = tmp_path / "hub"
+    directory.mkdir()
+    port = free_port()
+    hub = Hub(directory, ADMIN + EXTERNAL.replace("<PAGE>", str(port)).replace("<TOKEN>", TOKEN))
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
+    HubOAuth.clear_instance()
+    # As in a process with the environment of a service, which JupyterHub reads when it is imported.
+    HubOAuth.instance(
+        base_url="/services/kvproxy/",
+        api_url=f"http://127.0.0.1:{hub.hub_port}/hub/api",
+        oauth_client_id="service-kvproxy",
+        access_scopes={"access:services", "access:services!service=kvproxy"},
+    )
+    site = site_of({f"/user/{number}/": ("http://127.0.0.1:1", {}) for number in range(routes)})
+
+    async def see():
+        return site
+
+    async def trace(url):
+        return {"ok": True, "findings": [], "verdict": url, "routes": [], "replicas": []}
+
+    log = logging.getLogger("test")
+    lookout = Lookout(see, lambda value: value, log, every=0.1)
+    task = asyncio.create_task(lookout.run())
+    try:
+        # JupyterHub waits for half a minute for a service that is not there.
+        async with web.serving(lookout, trace, log), hub:
+            await hub.start()
+            yield hub, port, lookout
+    finally:
+        await cancel([task])
+        HubOAuth.clear_instance()
+
+
+async def test_closed_tabs_leave_nothing_behind(monkeypatch, tmp_path):
+    async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
+        assert (await ada.get(page_of(hub)))[0] == 200
+        tabs = [await ada._session.get(f"{page_of(hub)}events") for _ in range(20)]
+        for tab in tabs:
+            assert await tab.content.readline() == b"event: site\n"
+        assert lookout.viewers == 20
+        for tab in tabs:
+            tab.close()
+        await until(lambda: lookout.viewers == 0, "viewers stay")
+
+
+async def test_a_viewer_who_takes_nothing_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setattr(web, "_PATIENCE", 1.0)
+    async with served_here(monkeypatch, tmp_path, routes=50_000) as (hub, port, lookout):
+        async with browsing(hub.url, "ada") as ada:
+            assert (await ada.get(page_of(hub)))[0] == 200
+            cookies = ada._session.cookie_jar.filter_cookies(URL(page_of(hub)))
+        cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", port))
+            slow.sendall(f"GET /services/kvproxy/events HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode())
+            await until(lambda: lookout.viewers == 1, "the viewer is not there")
+            await until(lambda: lookout.viewers == 0, "the viewer stays")
+
+
+async def test_who_logs_out_sees_no_more_and_who_looks_on_while_the_hub_is_away_does(monkeypatch, tmp_path):
+    monkeypatch.setattr(web, "_RECHECK", 0.2)
+    async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
+        assert (await ada.get(page_of(hub)))[0] == 200
+        async with ada._session.get(f"{page_of(hub)}events") as events:
+            await events.content.readline()
+            await ada.get(f"{hub.url}/hub/logout")
+            async with asyncio.timeout(60):
+                await events.content.read()
+        assert lookout.viewers == 0
+        await ada.log_in()
+        assert (await ada.get(page_of(hub)))[0] == 200
+        async with ada._session.get(f"{page_of(hub)}events") as events:
+            await hub.kill()
+            seen = lookout._view.number
+            await until(lambda: lookout._view.number > seen + 20, "nobody looks on")
+            assert lookout.viewers == 1
+        await hub.start()
+
+
+async def test_a_browser_tells_that_the_connection_is_lost_and_finds_it_again(monkeypatch, tmp_path):
+    async with (
+        served_here(monkeypatch, tmp_path) as (hub, _, _),
+        browser(tmp_path / "browser") as chromium,
+    ):
+        page, _ = await opened(chromium, hub)
+        monkeypatch.setattr(web._Events, "_may_look_on", nobody_may)
+        await page.route("**/events", lambda route: route.abort())
+        monkeypatch.setattr(web, "_RECHECK", 0)
+        await expect(page.locator("#connection")).to_contain_text("The connection is lost")
+        monkeypatch.setattr(web, "_RECHECK", 3600)
+        await page.unroute("**/events")
+        await expect(page.locator("#connection")).to_have_text("")
+        await page.route("**/events", lambda route: route.fulfill(status=403, body=""))
+        monkeypatch.setattr(web, "_RECHECK", 0)
+        await expect(page.locator("#connection")).to_contain_text("Log in again")
+
+
+async def nobody_may(handler):
+    return False
+
+
+def test_outside_of_jupyterhub_it_says_what_to_do(tmp_path):
+    file = tmp_path / "jupyterhub_config.py"
+    file.write_text(USES_KVPROXY)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB")}
+    result = ended(start("page", "--config", file, cwd=tmp_path, env=environment))
+    assert (result.status, result.out) == (1, "")
+    assert "add it to c.JupyterHub.services" in result.err
+
+
+def test_a_taken_port_is_told(tmp_path):
+    file = tmp_path / "jupyterhub_config.py"
+    file.write_text(USES_KVPROXY)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        environment = {
+            **os.environ,
+            "JUPYTERHUB_SERVICE_URL": url,
+            "JUPYTERHUB_API_TOKEN": "x",
+            "JUPYTERHUB_CLIENT_ID": "s",
+        }
+        result = ended(start("page", "--config", file, cwd=tmp_path, env=environment))
+    assert result.status == 1
+    assert (
+        f"The page cannot listen at {url.removeprefix('http://')} (the service's url): Address already in use."
+        in result.err
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [(["--jsn"], "there is no option --jsn"), (["x"], "unexpected argument 'x'.")]
+)
+def test_wrong_usage(words, message):
+    result = ended(start("page", *words))
+    assert (result.status, result.out) == (2, "")
+    assert message in result.err
