@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import aiohttp
@@ -43,35 +44,30 @@ class Users:
 
     async def until_served(self, name: str, patience: float) -> float:
         """Wait until the user's server answers at its public path; returns when. Raises BenchmarkError."""
-        deadline = time.monotonic() + patience
-        while True:
-            status, _ = await self._try("GET", f"{path(name)}api/status")
-            if status == 200:
-                return time.monotonic()
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"the server of {name} is not served after {patience:g} s (last status: {status})")
-            await asyncio.sleep(_INTERVAL)
+        why = f"the server of {name} is not served"
+        return await self._until(f"{path(name)}api/status", lambda _: True, why, patience)
 
     async def until_gone(self, name: str, patience: float) -> None:
         """Wait until the hub knows no server of the user any more. Raises BenchmarkError."""
-        deadline = time.monotonic() + patience
-        while True:
-            status, user = await self._try("GET", f"/hub/api/users/{name}")
-            if status == 200 and not user.get("servers") and not user.get("pending"):
-                return
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"the server of {name} has not ended after {patience:g} s")
-            await asyncio.sleep(_INTERVAL)
+
+        def has_no_server(user: Any) -> bool:
+            return not user.get("servers") and not user.get("pending")
+
+        await self._until(f"/hub/api/users/{name}", has_no_server, f"the server of {name} has not ended", patience)
 
     async def until_hub_answers(self, patience: float) -> float:
         """Wait until the hub answers through the public Service; returns when. Raises BenchmarkError."""
+        return await self._until("/hub/api/user", lambda _: True, "the hub is not served", patience)
+
+    async def _until(self, place: str, is_right: Callable[[Any], bool], why: str, patience: float) -> float:
+        """Wait for an answer that `is_right`; returns when. Raises BenchmarkError with `why`."""
         deadline = time.monotonic() + patience
         while True:
-            status, _ = await self._try("GET", "/hub/api/user")
-            if status == 200:
+            status, answer = await self._try("GET", place)
+            if status == 200 and is_right(answer):
                 return time.monotonic()
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"the hub is not served after {patience:g} s (last status: {status})")
+                raise BenchmarkError(f"{why} after {patience:g} s (last status: {status})")
             await asyncio.sleep(_INTERVAL)
 
     async def write_file(self, name: str) -> None:

@@ -17,14 +17,15 @@ from typing import Any
 import aiohttp
 
 from .book import path
-from .client import Broken, Connection
+from .client import Answer, Broken, Connection
 from .events import HUB, Event, judged
+from .visits import Visits, at_rate, words
 
 _TIMEOUT = 10.0
-_MOST_AT_ONCE, _MOST_KEPT = 64, 8
+_MOST_AT_ONCE = 64
 _MOST_AT_HUB = 8  # a hub that hangs must not keep visitors from the users' servers
 _EVERY_HUB = 20  # one request in so many is for the hub
-_ECHO_INTERVAL, _AGAIN_AFTER, _REPORT_INTERVAL = 0.5, 1.0, 0.2
+_ECHO_INTERVAL, _AGAIN_AFTER = 0.5, 1.0
 
 
 class Load:
@@ -35,9 +36,7 @@ class Load:
         self._users = list(users.items())
         self._rate = rate
         self._websockets, self._downloads = websockets, downloads
-        self._events: list[Event] = []
-        self._open = 0
-        self._kept: list[Connection] = []
+        self._visits = Visits(port, timeout=_TIMEOUT)
         self._gate, self._hub_gate = asyncio.Semaphore(_MOST_AT_ONCE), asyncio.Semaphore(_MOST_AT_HUB)
 
     async def run(self) -> None:
@@ -46,7 +45,7 @@ class Load:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(self._report())
+            group.create_task(self._visits.report())
             for _ in range(self._websockets):
                 group.create_task(self._chat(session, *next(users)))
             for _ in range(self._downloads):
@@ -54,10 +53,7 @@ class Load:
             await self._requests(group)
 
     async def _requests(self, group: asyncio.TaskGroup) -> None:
-        due = time.monotonic()
-        for number in itertools.count():
-            due += 1 / self._rate
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        async for number in at_rate(self._rate):
             is_kept = bool(number % 2)
             if number % _EVERY_HUB == 0 and not self._hub_gate.locked():
                 await self._hub_gate.acquire()
@@ -68,27 +64,13 @@ class Load:
                 group.create_task(self._request("request", path(name), port, self._gate, is_kept))
 
     async def _request(self, kind: str, place: str, expected: str, gate: asyncio.Semaphore, is_kept: bool) -> None:
-        started, connection = time.monotonic(), None
+        def judge(answer: Answer) -> tuple[str, str]:
+            return judged(expected, answer.status, answer.body)
+
         try:
-            async with asyncio.timeout(_TIMEOUT):
-                while is_kept and self._kept and not connection:
-                    found = self._kept.pop()
-                    connection = found if found.is_open else None
-                connection = connection or await Connection.open(self._port)
-                answer = await connection.get(place)
-            outcome, detail = judged(expected, answer.status, answer.body)
-            if is_kept and connection.is_open and len(self._kept) < _MOST_KEPT:
-                self._kept.append(connection)
-            else:
-                connection.close()
-        except (Broken, OSError, TimeoutError) as error:
-            outcome, detail = "failed", _words(error)
-            if connection:
-                connection.close()
+            await self._visits.request(kind, place, judge, is_kept=is_kept)
         finally:
             gate.release()
-        port = connection.port if connection else 0
-        self._note(Event(kind, started, time.monotonic(), outcome, port, detail))
 
     async def _download(self, name: str, _: str) -> None:
         while True:
@@ -99,10 +81,10 @@ class Load:
                 answer = await connection.get(f"{path(name)}slow")
                 outcome, detail = ("ok", "") if answer.status == 200 else ("failed", f"status {answer.status}")
             except (Broken, OSError, TimeoutError) as error:
-                outcome, detail = "failed", _words(error)
+                outcome, detail = "failed", words(error)
             if connection:
                 connection.close()
-            self._note(
+            self._visits.note(
                 Event("download", started, time.monotonic(), outcome, connection.port if connection else 0, detail)
             )
             if outcome != "ok":
@@ -110,23 +92,7 @@ class Load:
 
     async def _chat(self, session: aiohttp.ClientSession, name: str, expected: str) -> None:
         url = f"http://127.0.0.1:{self._port}{path(name)}ws"
-        while True:
-            started = time.monotonic()
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    websocket = await session.ws_connect(url, compress=0, autoclose=False)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # Not a dropped websocket: it was never open.
-                self._note(Event("request", started, time.monotonic(), "failed", 0, f"websocket: {_words(error)}"))
-                await asyncio.sleep(_AGAIN_AFTER)
-                continue
-            port = websocket.get_extra_info("sockname")[1]
-            self._open += 1
-            outcome, detail = await self._echoes(websocket, expected)
-            self._open -= 1
-            self._note(Event("websocket", started, time.monotonic(), outcome, port, detail))
-            await websocket.close()
-            await asyncio.sleep(_AGAIN_AFTER)
+        await self._visits.websocket(session, url, lambda websocket: self._echoes(websocket, expected), compress=0)
 
     async def _echoes(self, websocket: aiohttp.ClientWebSocketResponse, expected: str) -> tuple[str, str]:
         """Talk until it ends; return how it ended."""
@@ -136,26 +102,13 @@ class Load:
                     await websocket.send_str(str(number))
                     message = await websocket.receive()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                return "failed", _words(error)
+                return "failed", words(error)
             if message.type != aiohttp.WSMsgType.TEXT:
                 return "failed", f"{message.type.name} {message.data}"
             if message.data != f"{expected}: {number}":
                 return "wrong", f"the echo is {message.data!r}, not of {expected}"
             await asyncio.sleep(_ECHO_INTERVAL)
         raise AssertionError("unreachable")
-
-    def _note(self, event: Event) -> None:
-        self._events.append(event)
-
-    async def _report(self) -> None:
-        while True:
-            await asyncio.sleep(_REPORT_INTERVAL)
-            events, self._events = self._events, []
-            print(json.dumps({"websockets": self._open, "events": events}), flush=True)
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__} {error}".strip()
 
 
 async def main(load: Callable[..., Any]) -> None:
