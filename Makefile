@@ -24,7 +24,7 @@ help:
 	@echo '                       (make drill DRILL="--backend etcd --minutes 1"; DRILL=--help: more)'
 	@echo 'make soak              kills parts at random for 20 minutes, or days, and ends when anything grows or is lost'
 	@echo '                       (make soak SOAK="--minutes 60 --backend etcd --seed 7"; SOAK=--help: more)'
-	@echo 'make cluster-test      the same for the chart on a node of Kubernetes of its own, in 25 minutes; needs root'
+	@echo 'make cluster-test      the same for the chart on a node of Kubernetes of its own, in a quarter of an hour; needs root'
 	@echo '                       (make cluster-test CLUSTER="--fault hub-killed"; CLUSTER=--help: more)'
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,12 +61,16 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesS
 
     An idle one takes more of a core than its start costs, so each file has its own.
     """
-    with KubernetesServer(tmp_path_factory.mktemp("kubernetes")) as server:
-        yield server
+    yield from _kubernetes(tmp_path_factory.mktemp("kubernetes"), "newest")
 
 
 @pytest.fixture(scope="module")
 def oldest_kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesServer]:
     """An API server of the oldest version that we support."""
-    with KubernetesServer(tmp_path_factory.mktemp("oldest-kubernetes"), which="oldest") as server:
+    yield from _kubernetes(tmp_path_factory.mktemp("oldest-kubernetes"), "oldest")
+
+
+def _kubernetes(directory: Path, which: str) -> Iterator[KubernetesServer]:
+    with KubernetesServer(directory, which=which) as server:
         yield server
+    shutil.rmtree(directory)  # pytest removes it only when all tests have run, and each file has one
