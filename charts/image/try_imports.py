@@ -8,8 +8,8 @@ import pkgutil
 
 import jhub_kvproxy
 
-#: The hub's, or for those who write drivers; an agent imports none of it.
-_NOT_THE_AGENTS = ("hub", "testing", "cli")
+#: The hub's, the page, or for those who write drivers; an agent imports none of it.
+_NOT_THE_AGENTS = ("hub", "page", "testing", "cli")
 #: Of the command line, an agent imports this.
 _AGENTS = ("jhub_kvproxy.cli.app", "jhub_kvproxy.cli.agent", "jhub_kvproxy.cli.agent_check")
 
