@@ -32,7 +32,7 @@ _HOW = {
     "pebble-challtestsrv": "on Debian: apt-get install pebble",
     "redis-server": "on Debian: apt-get install redis-server",
     "consul": "make test and make bench unpack Debian 11's package on a Debian, as root",
-    "configurable-http-proxy": "npm install --prefix .servers configurable-http-proxy, as make bench does",
+    "configurable-http-proxy": "npm install --prefix .servers configurable-http-proxy, as make test and make bench do",
     "node": "on Debian: apt-get install nodejs npm",
     "peer": "python3 -m venv .venv-peer && "
     '.venv-peer/bin/pip install "jupyterhub-traefik-proxy[etcd,consul,redis]", as make bench does',

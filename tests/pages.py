@@ -88,7 +88,7 @@ def run(block: str, directory: Path, place: str) -> str:
     script = "\n".join(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
     shown = [line for line in lines if not line.startswith("$ ")]
     command = ["bash", "-euo", "pipefail", "-c", script]
-    result = subprocess.run(command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, f"{place}: {result.stderr}"
     printed = result.stdout + ("\n" if result.stdout and not result.stdout.endswith("\n") else "")
     expected = "".join(r"(?:.*\n)*?" if line == "..." else as_pattern(line) + r"\n" for line in shown)

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from servers.ports import free_port
+from servers.programs import find
 from tests.hostile.echo import echoing
 from tests.wire import Wire, request
 
@@ -77,17 +77,10 @@ def model(target: str, routes: Mapping[str, str] = PATHS) -> str | None:
     return next(table[key] for end in range(len(asked), -1, -1) if (key := tuple(asked[:end])) in table)
 
 
-def find() -> str | None:
-    """The program, where the benchmarks have it too."""
-    servers = Path(__file__).parents[2] / ".servers" / "node_modules" / ".bin"
-    return shutil.which("configurable-http-proxy", path=f"{servers}{os.pathsep}{os.environ['PATH']}")
-
-
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[int, int]]:
     """The ports of the program and of its API."""
-    command = find()
-    assert command
+    command = find("configurable-http-proxy")
     port, api_port = free_port(), free_port()
     options = ["--ip=127.0.0.1", f"--port={port}", "--api-ip=127.0.0.1", f"--api-port={api_port}", "--log-level=error"]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -9,7 +9,7 @@ import re
 import pytest
 from hypothesis import given
 
-from tests.hostile.chp import CORPUS, HOSTS, PATHS, answers, find, model
+from tests.hostile.chp import CORPUS, HOSTS, PATHS, answers, model
 from tests.hostile.explore import explore
 from tests.hostile.scene import scene
 from tests.hostile.strategies import targets
@@ -47,7 +47,6 @@ def test_no_recorded_request_goes_to_another_users_server(group):
         assert here == chp or is_refused(here) or here == "hub" or case.get("why"), case
 
 
-@pytest.mark.skipif(not find(), reason="There is no configurable-http-proxy here; make bench installs one")
 @pytest.mark.parametrize(("group", "routes", "arguments"), [("paths", PATHS, []), ("hosts", HOSTS, ["--host-routing"])])
 def test_the_corpus_says_what_configurable_http_proxy_does(group, routes, arguments):
     cases = RECORDED[group]

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -21,12 +19,12 @@ from jupyterhub.proxy import ConfigurableHTTPProxy
 
 from jhub_kvproxy import KVProxyError
 from servers.ports import free_port, takes_connections
+from servers.programs import find
 from tests.activity import a_tick_ago
 from tests.hub import Hub, until
 
 TOKEN = "s3cret-token"
 DEAD = "http://127.0.0.1:9"
-_BIN = Path(__file__).parents[2] / ".servers" / "node_modules" / ".bin"
 
 
 @dataclass(frozen=True)
@@ -153,9 +151,7 @@ async def check(url, cases):
 @contextmanager
 def chp(*options):
     """The API's URL of a running configurable-http-proxy."""
-    command = shutil.which("configurable-http-proxy", path=f"{_BIN}{os.pathsep}{os.environ['PATH']}")
-    if not command or not shutil.which("node"):
-        pytest.skip("configurable-http-proxy is not installed; its answers are in a table")
+    command = find("configurable-http-proxy")
     port = free_port()
     ports = ["--ip", "127.0.0.1", "--port", str(free_port()), "--api-ip", "127.0.0.1", "--api-port", str(port)]
     process = subprocess.Popen(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from jhub_kvproxy.hub.proxy import KVProxy
+from servers.programs import find
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "from-chp.md").read_text()
@@ -128,9 +128,7 @@ def test_each_option_of_ours_exists(option):
 
 
 def test_the_list_is_that_of_an_installed_one():
-    command = shutil.which("configurable-http-proxy", path=str(ROOT / ".servers" / "node_modules" / ".bin"))
-    if not command or not shutil.which("node"):
-        pytest.skip("configurable-http-proxy is not installed")
+    command = find("configurable-http-proxy")
     said = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
     options = set(re.findall(r"^\s+(?:-\w, )?(--[\w-]+)", said, re.MULTILINE))
     assert options == {option for option in OPTIONS if option.startswith("--")}

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
-from servers.errors import Missing
 from servers.ports import free_port
+from servers.programs import find
 from tests import command
 from tests.hub import Hub, User, browsing, until
-from tests.pages import HOW_TO, ROOT, Step, blocks, load, need, run, steps, texts, unit_of
+from tests.pages import HOW_TO, Step, blocks, load, need, run, steps, texts, unit_of
 
 FROM_CHP, FROM_PEER = HOW_TO / "from-configurable-http-proxy.md", HOW_TO / "from-jupyterhub-traefik-proxy.md"
 SYSTEMD, UNINSTALL = HOW_TO / "systemd.md", HOW_TO / "uninstall.md"
 
 
 def chp_command() -> list[str]:
-    path = os.pathsep.join([str(ROOT / ".servers" / "node_modules" / ".bin"), os.environ["PATH"]])
-    found = shutil.which("configurable-http-proxy", path=path)
-    if not found or not shutil.which("node"):
-        raise Missing("there is no configurable-http-proxy here")
-    return [found, "--timeout=1800000"]
+    return [find("configurable-http-proxy"), "--timeout=1800000"]
 
 
 async def test_from_configurable_http_proxy_and_back(tmp_path):
