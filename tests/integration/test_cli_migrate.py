@@ -75,6 +75,8 @@ TLJH = "https: {enabled: true, letsencrypt: {email: a@b, domains: [h]}}\ntraefik
             [
                 'c.JupyterHub.proxy_class = "kvproxy"',
                 'c.JupyterHub.bind_url = "https://:443/"',
+                "c.JupyterHub.cleanup_proxy = False",
+                "c.KVProxy.traefik_cmd = ['/opt/tljh/kvproxy/bin/traefik']",
                 "c.KVProxy.redirect_http = 80",
                 'c.KVProxy.acme_email = "a@b"',
                 "c.KVProxy.acme_domains = ['h']",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jhub_kvproxy.cli.moves import Move
-from jhub_kvproxy.cli.moves_from_values import is_z2jh, read_tljh, read_z2jh
+from jhub_kvproxy.cli.moves_from_values import TLJH_TRAEFIK, is_z2jh, read_tljh, read_z2jh
 
 Z2JH = {
     "hub": {
@@ -98,7 +98,8 @@ def test_tljh(values, lines):
     move = Move()
     assert not is_z2jh(values)
     read_tljh(move, values)
-    assert move.lines() == lines
+    always = ["c.JupyterHub.cleanup_proxy = False", f"c.KVProxy.traefik_cmd = ['{TLJH_TRAEFIK}']"]
+    assert move.lines() == [lines[0], *always, *lines[1:]]
 
 
 def test_tljhs_password_of_the_api():
