@@ -1,26 +1,28 @@
 """Sphinx configuration: ``sphinx-build -W docs docs/_build/html``."""
 
-from inspect import cleandoc
+import sys
+from pathlib import Path
 
 from sphinx.application import Sphinx
-from traitlets import HasTraits, TraitType
+from traitlets import HasTraits
 
 import jhub_kvproxy
+
+sys.path.append(str(Path(__file__).parent))
 
 project = "jhub-kvproxy"
 author = "jhub-kvproxy contributors"
 copyright = f"2026, {author}"
 release = version = jhub_kvproxy.__version__
 
-# autodoc_traits loads sphinx.ext.autodoc.
-extensions = ["autodoc_traits", "myst_parser"]
+extensions = ["myst_parser", "options_directive", "sphinx.ext.autodoc"]
 # What the benchmarks write is included by a page.
 exclude_patterns = ["_build", "explanation/performance/*.md"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
-# Traits' help texts, JupyterHub's and ours, put code in single backticks, as in Markdown.
+# Docstrings put code in single backticks, as in Markdown.
 default_role = "literal"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -31,7 +33,7 @@ toc_object_entries_show_parents = "hide"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(jupyterhub|traitlets|collections|datetime|pathlib|_?asyncio)\..*"),
-    ("py:class", r"Mapping|Path|jhub_kvproxy\.aio\.[PT]"),
+    ("py:class", r"Mapping|Path|jhub_kvproxy\.(aio\.[PT]|hub\.proxy\.KVProxy)"),
 ]
 
 html_theme = "pydata_sphinx_theme"
@@ -53,12 +55,5 @@ def hide_constructor(app: Sphinx, what: str, name: str, obj: object, *args: obje
     return ("", None) if isinstance(obj, type) and issubclass(obj, HasTraits) else None
 
 
-def show_help(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """An option is described by its help, also when the attribute that it overrides has a docstring."""
-    if isinstance(obj, TraitType) and obj.help:
-        lines[:] = [*cleandoc(obj.help).splitlines(), ""]
-
-
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", hide_constructor)
-    app.connect("autodoc-process-docstring", show_help)

