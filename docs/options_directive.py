@@ -1,4 +1,4 @@
-"""The directive ``options``: a group of options with their types, defaults and help, as ``jhub-kvproxy options`` has them.
+"""The directive ``options``: a group of options with types, defaults and help, as ``jhub-kvproxy options`` has them.
 
 ```{options} kvproxy
 backend_class

@@ -13,6 +13,7 @@ from jupyterhub.app import JupyterHub
 
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend, installed_backends
+from tests.browser import browser
 from tests.pages import DOCS, PAGES, ROOT, blocks, each, load, need
 
 #: What tells of options that were once there.
@@ -20,15 +21,32 @@ HISTORY = [ROOT / "CHANGELOG.md", *DOCS.glob("adr/0*.md")]
 BACKENDS = [find_backend(name) for name in installed_backends()]
 
 
-def test_it_builds_without_a_warning(tmp_path):
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The built pages. A warning is an error."""
     for extension in ("sphinx", "myst_parser", "pydata_sphinx_theme"):
         need(extension)
-    html = tmp_path / "html"
-    options = ["-W", "--keep-going", "-q", "-d", tmp_path / "doctrees"]
-    command = [sys.executable, "-m", "sphinx", *options, DOCS, html]
+    directory = tmp_path_factory.mktemp("docs")
+    options = ["-W", "--keep-going", "-q", "-d", directory / "doctrees"]
+    command = [sys.executable, "-m", "sphinx", *options, DOCS, directory / "html"]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert result.returncode == 0, result.stdout
+    return directory / "html"
+
+
+def test_it_builds_without_a_warning(html):
     assert (html / "index.html").exists()
+
+
+async def test_no_page_is_wider_than_a_phone(html, tmp_path):
+    pages = [page for page in html.rglob("*.html") if page.name not in ("genindex.html", "search.html")]
+    async with browser(tmp_path / "browser") as chromium:
+        window = await chromium.new_page(viewport={"width": 375, "height": 800})
+        widths = {}
+        for page in pages:
+            await window.goto(page.as_uri())
+            widths[page.name] = await window.evaluate("document.documentElement.scrollWidth")
+    assert {name: width for name, width in widths.items() if width > 375} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
