@@ -14,6 +14,8 @@ class RoutingOptions(HasTraits):
 
     delivery = CaselessStrEnum(
         [delivery.value for delivery in Delivery],
+        # If nothing else is set; see _default_delivery.
+        Delivery.PUSH.value,
         config=True,
         help="""
         How Traefik gets the routes. `push`: the Hub sends each change to a plugin in Traefik. `agent`: an agent beside

@@ -11,6 +11,7 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy._version import __version__
+from jhub_kvproxy.cli.options import find_class
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
@@ -207,6 +208,16 @@ def test_options_of_a_backend(name):
     assert all(option["help"] and option["type"] for option in options.values())
     secret = {option: told["environment"] for option, told in options.items() if option.endswith(("password", "token"))}
     assert all(variable and variable.startswith(f"KVPROXY_{name.upper()}_") for variable in secret.values())
+
+
+@pytest.mark.parametrize("name", ["kvproxy", "agent", *OURS])
+def test_each_default_is_what_the_option_takes(name):
+    configurable = find_class(name)
+    lines = [line for line in run("options", name).out.splitlines() if line.startswith("c.")]
+    config = Config()
+    exec("\n".join(lines), {"c": config})
+    assert len(config[configurable.__name__]) == len(lines) > 0
+    configurable(config=config)
 
 
 def test_an_unknown_backend_has_no_options():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import pytest
 import tomli_w
 
+from servers.certificates import Authority
 from servers.ports import free_port
 from servers.programs import find
 from tests import command
@@ -139,6 +143,22 @@ async def test_the_hub_takes_the_place_of_tljhs_traefik_and_upgrades_change_noth
             await hub.start("--JupyterHub.cleanup_proxy=True", "--JupyterHub.cleanup_servers=True")
             assert hub.traefik_pid == pid
             assert await alice.server_answers()
+
+
+@pytest.mark.parametrize("certificates", ["of its own", "from Let's Encrypt"])
+def test_with_https_the_hub_could_start(certificates, tmp_path):
+    https: dict[str, Any] = {"enabled": True, "port": free_port()}
+    if certificates == "of its own":
+        https["tls"] = dict(zip(("cert", "key"), Authority(tmp_path / "authority").issue("hub"), strict=True))
+    else:
+        https["letsencrypt"] = {"email": "admin@example.org", "domains": ["hub.example.org"]}
+    prefix = tmp_path / "tljh"
+    install(prefix, 0)
+    (prefix / "config" / "config.yaml").write_text(json.dumps({"http": {"port": free_port()}, "https": https}))
+    write_lines(prefix)
+    (prefix / "state" / "jupyterhub_config.py").write_text(f"import os\nc = get_config()\n{CONFIG}")
+    checked = command.run("check", cwd=prefix / "state")
+    assert checked.status == 0, checked.out
 
 
 def test_the_lines_are_those_that_migrate_prints(tmp_path):
