@@ -17,7 +17,8 @@ c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.Authenticator.admin_users = {"admin"}
 
-# A live page for admins, at /services/kvproxy/.
+# A live page for admins, at /services/kvproxy/. It shows when each route was used.
+c.KVProxy.activity = True
 c.JupyterHub.services = [
     {
         "name": "kvproxy",

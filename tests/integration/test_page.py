@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -22,7 +21,7 @@ from jhub_kvproxy.page import web
 from jhub_kvproxy.page.lookout import Lookout
 from jhub_kvproxy.traefik.running import home_of, running_in
 from servers.ports import free_port
-from tests.browser import PATIENCE_MS, browser
+from tests.browser import PATIENCE_MS, assert_legible, browser, pictures_of
 from tests.command import USES_KVPROXY, ended, start
 from tests.hub import Hub, browsing, until
 from tests.pages import HOW_TO, texts
@@ -36,7 +35,6 @@ c.JupyterHub.services = [
     {"name": "kvproxy", "url": "http://127.0.0.1:<PAGE>", "api_token": "<TOKEN>", "oauth_no_confirm": True}
 ]
 """
-PICTURES = os.environ.get("KVPROXY_PICTURES")
 
 
 def managed(port: int) -> str:
@@ -86,7 +84,7 @@ async def test_an_admin_sees_the_site_live(tmp_path):
     """Routes, a target that is away, a replica that hangs; light and dark, wide and narrow."""
     away = f"http://127.0.0.1:{free_port()}"
     more = f'c.KVProxy.extra_routes = {{"/away/": "{away}"}}\nc.KVProxy.local_replicas = 2\nc.KVProxy.activity = True\n'
-    pictures = Path(PICTURES) if PICTURES else tmp_path
+    pictures = pictures_of("page", tmp_path)
     async with hub_with_page(tmp_path / "hub", more) as (hub, _), browser(tmp_path / "browser") as chromium:
         page, complaints = await opened(chromium, hub)
         await expect(page.locator("#verdict")).to_contain_text("All 2 replicas serve all of the table: 3 routes.")
@@ -184,43 +182,6 @@ async def assert_accessible(page):
     assert {await one.get_attribute("id") for one in await live.all()} >= {"verdict", "connection", "count"}
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.documentElement.lang") == "en"
-
-
-async def assert_legible(page):
-    """Contrast as WCAG 2.2 AA asks of small text, and nothing to scroll sideways but tables."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert await page.evaluate(FAINT) == []
-    small = "[...document.querySelectorAll('button, input, select, nav a')].filter((one) => one.checkVisibility())"
-    sizes = await page.evaluate(f"{small}.map((one) => one.getBoundingClientRect()).map((box) => box.height)")
-    assert min(sizes) >= 12
-
-
-#: The texts whose contrast with what is behind them is below 4.5.
-FAINT = """() => {
-  const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgb = (colour) => {
-    pixel.clearRect(0, 0, 1, 1);
-    pixel.fillStyle = colour;
-    pixel.fillRect(0, 0, 1, 1);
-    return pixel.getImageData(0, 0, 1, 1).data;
-  };
-  const luminance = (colour) => {
-    const [r, g, b] = [...rgb(colour)].map((part) => part / 255)
-      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (one) => {
-    for (; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
-      if (rgb(colour)[3] === 255) return colour;
-    }
-  };
-  return [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() &&
-    [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())).filter((one) => {
-      const [dark, light] = [luminance(getComputedStyle(one).color), luminance(behind(one))].sort((a, b) => a - b);
-      return (light + 0.05) / (dark + 0.05) < 4.5;
-    }).map((one) => one.textContent);
-}"""
 
 
 async def test_who_may_see_it(tmp_path):
