@@ -3,81 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import signal
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import aiohttp
 import pytest
-from jupyterhub.services.auth import HubOAuth
 from playwright.async_api import expect
 from yarl import URL
 
-from jhub_kvproxy.aio import cancel
 from jhub_kvproxy.page import web
-from jhub_kvproxy.page.lookout import Lookout
 from jhub_kvproxy.traefik.running import home_of, running_in
 from servers.ports import free_port
 from tests.browser import PATIENCE_MS, assert_legible, browser, pictures_of
 from tests.command import USES_KVPROXY, ended, start
 from tests.hub import Hub, browsing, until
+from tests.live_page import TOKEN, hub_with_page, opened, page_of, served_here
 from tests.pages import HOW_TO, texts
 from tests.unit.page_sites import site_of
-
-ADMIN = '\nc.Authenticator.admin_users = {"ada"}\n'
-TOKEN = "d" * 40
-#: A page that the tests serve themselves.
-EXTERNAL = """
-c.JupyterHub.services = [
-    {"name": "kvproxy", "url": "http://127.0.0.1:<PAGE>", "api_token": "<TOKEN>", "oauth_no_confirm": True}
-]
-"""
-
-
-def managed(port: int) -> str:
-    """The snippet of the documentation, for these tests' paths."""
-    [snippet] = [text for text in texts(HOW_TO / "page.md", "python") if '"command"' in text]
-    for theirs, ours in {
-        '"jhub-kvproxy", "page"': 'sys.executable, "-m", "jhub_kvproxy", "page"',
-        '"/etc/jupyterhub/jupyterhub_config.py"': 'os.path.abspath("jupyterhub_config.py")',
-        "10101": str(port),
-    }.items():
-        assert theirs in snippet
-        snippet = snippet.replace(theirs, ours)
-    return snippet
-
-
-def page_of(hub: Hub) -> str:
-    return f"{hub.url}/services/kvproxy/"
-
-
-@asynccontextmanager
-async def hub_with_page(directory, more=""):
-    directory.mkdir()
-    port = free_port()
-    async with Hub(directory, ADMIN + managed(port) + more) as hub:
-        await hub.start()
-        yield hub, port
-
-
-async def opened(chromium, hub, **options):
-    """The page, as ada sees it, and what the browser complains of."""
-    page = await chromium.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
-    page.set_default_timeout(PATIENCE_MS)
-    complaints = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(page_of(hub))
-    await page.fill("#username_input", "ada")
-    await page.fill("#password_input", "any")
-    await page.click("#login_submit")
-    await expect(page.locator("#verdict.good, #verdict.bad")).to_be_visible(timeout=PATIENCE_MS)
-    return page, complaints
 
 
 async def test_an_admin_sees_the_site_live(tmp_path):
@@ -249,44 +194,6 @@ def pages(hub: Hub) -> list[int]:
     return [pid for pid, command in hub.processes().items() if "jhub_kvproxy page" in command]
 
 
-@asynccontextmanager
-async def served_here(monkeypatch, tmp_path, routes=1):
-    """A hub, a lookout of this process, and its page as a service that the hub does not start."""
-    directory = tmp_path / "hub"
-    directory.mkdir()
-    port = free_port()
-    hub = Hub(directory, ADMIN + EXTERNAL.replace("<PAGE>", str(port)).replace("<TOKEN>", TOKEN))
-    monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
-    HubOAuth.clear_instance()
-    # As in a process with the environment of a service, which JupyterHub reads when it is imported.
-    HubOAuth.instance(
-        base_url="/services/kvproxy/",
-        api_url=f"http://127.0.0.1:{hub.hub_port}/hub/api",
-        oauth_client_id="service-kvproxy",
-        access_scopes={"access:services", "access:services!service=kvproxy"},
-    )
-    site = site_of({f"/user/{number}/": ("http://127.0.0.1:1", {}) for number in range(routes)})
-
-    async def see():
-        return site
-
-    async def trace(url):
-        return {"ok": True, "findings": [], "verdict": url, "routes": [], "replicas": []}
-
-    log = logging.getLogger("test")
-    lookout = Lookout(see, lambda value: value, log, every=0.1)
-    task = asyncio.create_task(lookout.run())
-    try:
-        # JupyterHub waits for half a minute for a service that is not there.
-        async with web.serving(lookout, trace, log), hub:
-            await hub.start()
-            yield hub, port, lookout
-    finally:
-        await cancel([task])
-        HubOAuth.clear_instance()
-
-
 async def test_closed_tabs_leave_nothing_behind(monkeypatch, tmp_path):
     async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
         assert (await ada.get(page_of(hub)))[0] == 200
@@ -301,7 +208,8 @@ async def test_closed_tabs_leave_nothing_behind(monkeypatch, tmp_path):
 
 async def test_a_viewer_who_takes_nothing_is_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(web, "_PATIENCE", 1.0)
-    async with served_here(monkeypatch, tmp_path, routes=50_000) as (hub, port, lookout):
+    many = site_of({f"/user/{number}/": ("http://127.0.0.1:1", {}) for number in range(50_000)})
+    async with served_here(monkeypatch, tmp_path, site=many) as (hub, port, lookout):
         async with browsing(hub.url, "ada") as ada:
             assert (await ada.get(page_of(hub)))[0] == 200
             cookies = ada._session.cookie_jar.filter_cookies(URL(page_of(hub)))
