@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock clean
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock clean clean-all
 .NOTPARALLEL:
 
 help:
@@ -33,7 +33,10 @@ help:
 	@echo 'make image             the image of the agent, with podman, buildah or docker, whichever is here'
 	@echo '                       (make image IMAGE=registry.example.org/jhub-kvproxy:mine)'
 	@echo 'make image-lock        takes the newest packages into the image'
-	@echo 'make clean             removes what the others made, but for benchmarks/results/'
+	@echo 'make clean             removes what the others made here, but for benchmarks/results/; it leaves packages that they'
+	@echo '                       installed, images of podman or docker, and what is built once for all checkouts'
+	@echo '                       ($${XDG_CACHE_HOME:-~/.cache}/jhub-kvproxy/: up to 2 GB, half an hour on two cores)'
+	@echo 'make clean-all         removes results and what is built once, too'
 	@echo
 	@echo "PYTHON=python3.12 and HUB='jupyterhub==5.*' choose others than $(PYTHON) and $(HUB);"
 	@echo 'each such choice has a virtual environment of its own, .venv-...'
@@ -123,6 +126,12 @@ image-lock: $(VENV)/.has-test
 clean:
 	rm -rf .venv* .servers build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/jhub-kvproxy
+clean-all: clean
+	rm -rf benchmarks/results
+	test ! -d '$(CACHE)' || chmod -R u+w '$(CACHE)'
+	rm -rf '$(CACHE)'
 
 # The environment with the extra that the name ends in; made again when what it is made from changes.
 $(VENV)/.has-%: setup.cfg pyproject.toml tools/setup tools/kubernetes

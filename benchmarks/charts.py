@@ -5,6 +5,7 @@ Colours can be told apart by everyone (those of Okabe and Ito), and markers, lin
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from .results import Series
 
 # By kind, so that ours, the others and a bare Traefik differ at first sight.
-_COLOURS = {"peer": "#D55E00", "chp": "#000000", "bare": "#8C8C8C"}
+_COLOURS = {"peer": "#D55E00", "chp": "#0A0A0A", "bare": "#8C8C8C"}
 _LINES: dict[str, Any] = {"peer": (0, (1, 1.5)), "bare": (0, (3, 1.5, 1, 1.5))}
 _HATCHES = {"peer": "//", "bare": "xx"}
 _MARKERS = {"peer": "X", "chp": "D", "bare": "v"}
@@ -21,7 +22,39 @@ _OWN = (("#08306B", "s"), ("#0072B2", "o"), ("#56A0D3", "P"), ("#9CC7E8", "p"), 
 # Ours with other options, in the order of their names.
 _OPTION_COLOURS = ("#009E73", "#CC79A7", "#E69F00")
 
-_WIDTH, _HEIGHT = 8.0, 4.6
+#: Of text and axes. Nothing is quite black: matplotlib leaves that out of a file, so that no style sheet can change it.
+INK = "#1b1f24"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a chart is drawn for. Sizes are in inches."""
+
+    #: Added to the names of files.
+    suffix: str
+    #: Of one panel alone in its row, and of several in a row.
+    width: float
+    row: float
+    #: At most so many panels in a row.
+    columns: int
+    #: Where a legend is, and how many of its names are in a row.
+    legend: str
+    names: int
+    #: Bars have their names above them, and not beside.
+    is_narrow: bool = False
+
+    def label(self, text: str) -> str:
+        """Of an axis that goes up."""
+        return textwrap.fill(text, 20) if self.is_narrow else text
+
+
+WIDE = Page("", 8.0, 10.4, 3, "outside right center", 1)
+#: On a phone it is shrunk by a fifth, and then still has letters of 10 pixels.
+NARROW = Page("-narrow", 4.1, 4.1, 1, "outside lower left", 2, is_narrow=True)
+
+_HEIGHT = 4.6
+#: Letters in a line of a panel's title.
+_TITLE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +102,13 @@ class BarPanel:
 
 
 def line_chart(
-    panels: Sequence[LinePanel], looks: Mapping[str, Look], *, is_log: bool, columns: int = 2, shared: bool = True
+    panels: Sequence[LinePanel],
+    looks: Mapping[str, Look],
+    page: Page,
+    *,
+    is_log: bool,
+    columns: int = 2,
+    shared: bool = True,
 ) -> Any:
     """The panels in rows of so many, with one legend, on the same scale if it is `shared`; None when all are empty."""
     from matplotlib.figure import Figure
@@ -78,9 +117,10 @@ def line_chart(
     if not panels:
         return None
     counts = sorted({count for panel in panels for points in panel.lines.values() for count, _ in points})
-    columns = min(columns, len(panels))
+    columns = min(columns, page.columns, len(panels))
     rows = -(-len(panels) // columns)
-    size = (_WIDTH * (1 if columns == 1 else 1.3), _HEIGHT if rows == 1 else 3.4 * rows)
+    height = _HEIGHT if rows == 1 else (2.9 if page.is_narrow else 3.4) * rows
+    size = (page.width if columns == 1 else page.row, height)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharey=shared, squeeze=False)
     handles: dict[str, Any] = {}
@@ -97,14 +137,14 @@ def line_chart(
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.set_xlabel("routes")
         if place % columns == 0 or not shared:
-            axes.set_ylabel(panels[place].label)
-        axes.set_title(panels[place].title, fontsize=11)
+            axes.set_ylabel(page.label(panels[place].label))
+        axes.set_title(textwrap.fill(panels[place].title, _TITLE), fontsize=11)
         _finish(axes, "both")
     if not is_log:  # now that all lines are there
         for axes in figure.axes:
             axes.set_ylim(bottom=0)
     names = [name for name in looks if name in handles]
-    figure.legend([handles[name] for name in names], names, loc="outside right center", frameon=False)
+    figure.legend([handles[name] for name in names], names, loc=page.legend, ncols=page.names, frameon=False)
     return figure
 
 
@@ -118,16 +158,16 @@ def _lines(axes: Any, panel: LinePanel, looks: Mapping[str, Look]) -> dict[str, 
     return handles
 
 
-def empty_chart(text: str) -> Any:
+def empty_chart(text: str, page: Page) -> Any:
     """A chart with only `text`."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, 0.5))
+    figure = Figure(figsize=(page.width, 0.5))
     figure.text(0, 0.5, text)
     return figure
 
 
-def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
+def bar_chart(panels: Sequence[BarPanel], page: Page, *, columns: int = 1) -> Any:
     """The panels in rows of so many; None when all are empty.
 
     Each has a scale of its own, which is logarithmic where the values span decades.
@@ -137,24 +177,30 @@ def bar_chart(panels: Sequence[BarPanel], *, columns: int = 1) -> Any:
     panels = [panel for panel in panels if panel.bars]
     if not panels:
         return None
-    columns = min(columns, len(panels))
+    columns = min(columns, page.columns, len(panels))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    heights = [0.9 + 0.28 * max(len(panel.bars) for panel in row) for row in rows]
-    figure = Figure(figsize=(_WIDTH * (1 if columns == 1 else 1.3), sum(heights)), layout="constrained")
+    heights = [0.9 + (0.42 if page.is_narrow else 0.28) * max(len(panel.bars) for panel in row) for row in rows]
+    figure = Figure(figsize=(page.width if columns == 1 else page.row, sum(heights)), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for row, all_axes in zip(rows, grid, strict=True):
         for axes in all_axes[len(row) :]:
             axes.remove()
         for axes, panel in zip(all_axes, row, strict=False):
-            _bars(axes, panel)
+            _bars(axes, panel, page)
     return figure
 
 
-def _bars(axes: Any, panel: BarPanel) -> None:
-    for place, (_, look, value) in enumerate(reversed(panel.bars)):
-        axes.barh(place, value, color=look.colour, hatch=look.hatch, edgecolor="white", height=0.7)
+def _bars(axes: Any, panel: BarPanel, page: Page) -> None:
+    for place, (name, look, value) in enumerate(reversed(panel.bars)):
+        height = 0.45 if page.is_narrow else 0.7
+        axes.barh(place, value, color=look.colour, hatch=look.hatch, edgecolor="white", height=height)
         axes.annotate(f" {value:,.0f}" if value >= 100 else f" {value:.3g}", (value, place), va="center", fontsize=9)
+        if page.is_narrow:
+            axes.text(0, place + 0.27, name, transform=axes.get_yaxis_transform(), va="bottom", fontsize=9)
     axes.set_yticks(range(len(panel.bars)), [name for name, _, _ in reversed(panel.bars)])
+    if page.is_narrow:
+        axes.tick_params(axis="y", labelleft=False)
+        axes.set_ylim(-0.5, len(panel.bars))
     values = [value for _, _, value in panel.bars]
     if max(values) / min(values) < 20:
         axes.set_xlim(0, max(values) * 1.15)
@@ -164,7 +210,7 @@ def _bars(axes: Any, panel: BarPanel) -> None:
     axes.minorticks_off()
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_xlabel(panel.label)
-    axes.set_title(panel.title, fontsize=11, loc="left")
+    axes.set_title(textwrap.fill(panel.title, _TITLE), fontsize=11, loc="left")
     _finish(axes, "x")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -13,12 +14,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 CONFIG = Path(__file__).absolute().with_name("jupyterhub_config.py")
 LOG = "hub.log"
+#: What the hub knows of its Traefik.
+TRAEFIK = Path("kvproxy-run", "traefik.json")
 HOST = "127.0.0.1"
 START_TIMEOUT = 120
 STOP_TIMEOUT = 30
@@ -66,7 +69,7 @@ class Stop:
 def run(directory: Path, port: int, stop: Stop) -> int:
     hub = start_hub(directory, port)
     try:
-        attend(hub, port, stop)
+        attend(hub, directory, port, stop)
     except HubFailed as failure:
         say(f"{failure} The end of its log:\n{tail(directory / LOG)}")
         return 1
@@ -77,12 +80,14 @@ def run(directory: Path, port: int, stop: Stop) -> int:
 
 
 def start_hub(directory: Path, port: int) -> subprocess.Popen[bytes]:
+    hub_port, page_port = free_ports(2)
     command = [sys.executable, "-m", "jupyterhub", f"--config={CONFIG}"]
-    command += [f"--JupyterHub.bind_url=http://{HOST}:{port}", f"--JupyterHub.hub_port={free_port()}"]
+    command += [f"--JupyterHub.bind_url=http://{HOST}:{port}", f"--JupyterHub.hub_port={hub_port}"]
     with open(directory / LOG, "wb") as log:
         return subprocess.Popen(
             command,
             cwd=directory,
+            env={**os.environ, "DEMO_PAGE_PORT": str(page_port)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -90,20 +95,48 @@ def start_hub(directory: Path, port: int) -> subprocess.Popen[bytes]:
         )
 
 
-def attend(hub: subprocess.Popen[bytes], port: int, stop: Stop) -> None:
+def attend(hub: subprocess.Popen[bytes], directory: Path, port: int, stop: Stop) -> None:
     """Wait until somebody tells us to stop. Raises HubFailed."""
     say("Starting JupyterHub behind Traefik ...")
     deadline = time.monotonic() + START_TIMEOUT
-    answered = False
+    traefik: int | None = None
     while not stop.asked:
         if hub.poll() is not None:
             raise HubFailed(f"JupyterHub ended with status {hub.returncode}.")
-        if not answered and answers(port):
-            answered = True
-            say(f"Open http://{HOST}:{port} and log in with any user name and any password. Ctrl-C stops it.")
-        if not answered and time.monotonic() > deadline:
+        if traefik is None and answers(port):
+            traefik = traefik_of(directory)
+            if traefik is not None:
+                say_what_to_try(directory, port, traefik)
+        if traefik is None and time.monotonic() > deadline:
             raise HubFailed(f"JupyterHub did not answer within {START_TIMEOUT} s.")
+        if traefik is not None:
+            traefik = watch(directory, traefik)
         time.sleep(INTERVAL)
+
+
+def say_what_to_try(directory: Path, port: int, traefik: int) -> None:
+    url = f"http://{HOST}:{port}"
+    say(f"Open {url} and log in with any user name and any password. Ctrl-C stops it.")
+    say(f"As admin you also see {url}/hub/admin and, live, where requests go: {url}/services/kvproxy/")
+    say(f"The log of JupyterHub: {directory / LOG} (removed at the end)")
+    say(f"Kill Traefik now and see; users' servers go on: kill -9 {traefik}")
+
+
+def watch(directory: Path, traefik: int) -> int:
+    """The process of Traefik; tells if it is another than `traefik`."""
+    now = traefik_of(directory)
+    if now is None or now == traefik:
+        return traefik
+    say(f"Process {traefik} is gone. JupyterHub has started another Traefik: kill -9 {now}")
+    return now
+
+
+def traefik_of(directory: Path) -> int | None:
+    """The process of the hub's Traefik; None while there is none."""
+    try:
+        return int(json.loads((directory / TRAEFIK).read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def end(hub: subprocess.Popen[bytes]) -> None:
@@ -192,10 +225,12 @@ def why_not_free(port: int) -> str | None:
     return None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as probes:
+        found = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in found:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in found]
 
 
 def answers(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,11 @@ class Demo:
         await until(lambda: text in self.output or self.process.poll() is not None, f"the demo does not say: {text}")
         assert text in self.output
 
+    def said(self, pattern: str) -> str:
+        found = re.search(pattern, self.output)
+        assert found, f"the demo does not say {pattern}"
+        return found[1]
+
     async def status(self) -> int:
         await until(lambda: self.process.poll() is not None, "the demo does not end")
         return self.process.returncode
@@ -66,19 +72,51 @@ def running_demo(directory: Path, port: int):
 
 
 async def test_a_visitor_of_the_demo_runs_code(tmp_path):
-    port = free_port()
-    with running_demo(tmp_path, port) as demo:
-        await demo.says(f"Open http://127.0.0.1:{port} and log in")
-        async with browsing(f"http://127.0.0.1:{port}", "alice") as alice:
+    with running_demo(tmp_path, free_port()) as demo:
+        await demo.says("kill -9")
+        async with browsing(demo.said("Open (.*) and log in"), "alice") as alice:
             await alice.spawn()
             async with alice.kernel() as kernel:
                 assert await kernel.execute("1 + 1") == "2"
+            for place in (demo.said("you also see (.*) and"), demo.said("where requests go: (.*)")):
+                assert (await alice.get(place))[0] == 403
         demo.process.send_signal(signal.SIGINT)
         await demo.says("Stopping")
         demo.process.send_signal(signal.SIGINT)
         assert await demo.status() == 0
         demo.assert_nothing_left()
-        assert len(demo.output.splitlines()) == 3
+        assert len(demo.output.splitlines()) == 6
+
+
+async def test_an_admin_of_the_demo_kills_traefik_and_sees_another(tmp_path):
+    """Does what each line says."""
+    port = free_port()
+    with running_demo(tmp_path, port) as demo:
+        await demo.says("kill -9")
+        url = demo.said("Open (.*) and log in")
+        assert url == f"http://127.0.0.1:{port}"
+        async with browsing(url, "admin") as admin, browsing(url, "alice") as alice:
+            await alice.spawn()
+            assert (await admin.get(demo.said("you also see (.*) and")))[0] == 200
+            page = demo.said("where requests go: (.*)")
+            assert (await admin.get(page))[0] == 200
+            async with admin._session.get(f"{page}events") as events:
+                assert await events.content.readline() == b"event: site\n"
+            log = Path(demo.said("log of JupyterHub: (.*?) "))
+            assert "JupyterHub is now running at" in log.read_text()
+
+            kill = demo.said("servers go on: (.*)")
+            killed = int(kill.rpartition(" ")[2])
+            assert "traefik" in processes_of(demo.temporary)[killed]
+            subprocess.run(kill, shell=True, check=True)
+            await demo.says(f"Process {killed} is gone. JupyterHub has started another Traefik: kill -9 ")
+            another = int(demo.said("another Traefik: kill -9 (.*)"))
+            assert "traefik" in processes_of(demo.temporary)[another]
+            await until(alice.server_answers, "alice does not reach her server")
+            assert (await admin.get(page))[0] == 200
+        demo.process.send_signal(signal.SIGINT)
+        assert await demo.status() == 0
+        demo.assert_nothing_left()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

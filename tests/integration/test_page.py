@@ -3,90 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import signal
 import socket
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import aiohttp
 import pytest
-from jupyterhub.services.auth import HubOAuth
 from playwright.async_api import expect
 from yarl import URL
 
-from jhub_kvproxy.aio import cancel
 from jhub_kvproxy.page import web
-from jhub_kvproxy.page.lookout import Lookout
 from jhub_kvproxy.traefik.running import home_of, running_in
 from servers.ports import free_port
-from tests.browser import PATIENCE_MS, browser
+from tests.browser import PATIENCE_MS, assert_legible, browser, pictures_of
 from tests.command import USES_KVPROXY, ended, start
 from tests.hub import Hub, browsing, until
+from tests.live_page import TOKEN, hub_with_page, opened, page_of, served_here
 from tests.pages import HOW_TO, texts
 from tests.unit.page_sites import site_of
-
-ADMIN = '\nc.Authenticator.admin_users = {"ada"}\n'
-TOKEN = "d" * 40
-#: A page that the tests serve themselves.
-EXTERNAL = """
-c.JupyterHub.services = [
-    {"name": "kvproxy", "url": "http://127.0.0.1:<PAGE>", "api_token": "<TOKEN>", "oauth_no_confirm": True}
-]
-"""
-PICTURES = os.environ.get("KVPROXY_PICTURES")
-
-
-def managed(port: int) -> str:
-    """The snippet of the documentation, for these tests' paths."""
-    [snippet] = [text for text in texts(HOW_TO / "page.md", "python") if '"command"' in text]
-    for theirs, ours in {
-        '"jhub-kvproxy", "page"': 'sys.executable, "-m", "jhub_kvproxy", "page"',
-        '"/etc/jupyterhub/jupyterhub_config.py"': 'os.path.abspath("jupyterhub_config.py")',
-        "10101": str(port),
-    }.items():
-        assert theirs in snippet
-        snippet = snippet.replace(theirs, ours)
-    return snippet
-
-
-def page_of(hub: Hub) -> str:
-    return f"{hub.url}/services/kvproxy/"
-
-
-@asynccontextmanager
-async def hub_with_page(directory, more=""):
-    directory.mkdir()
-    port = free_port()
-    async with Hub(directory, ADMIN + managed(port) + more) as hub:
-        await hub.start()
-        yield hub, port
-
-
-async def opened(chromium, hub, **options):
-    """The page, as ada sees it, and what the browser complains of."""
-    page = await chromium.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
-    page.set_default_timeout(PATIENCE_MS)
-    complaints = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(page_of(hub))
-    await page.fill("#username_input", "ada")
-    await page.fill("#password_input", "any")
-    await page.click("#login_submit")
-    await expect(page.locator("#verdict.good, #verdict.bad")).to_be_visible(timeout=PATIENCE_MS)
-    return page, complaints
 
 
 async def test_an_admin_sees_the_site_live(tmp_path):
     """Routes, a target that is away, a replica that hangs; light and dark, wide and narrow."""
     away = f"http://127.0.0.1:{free_port()}"
     more = f'c.KVProxy.extra_routes = {{"/away/": "{away}"}}\nc.KVProxy.local_replicas = 2\nc.KVProxy.activity = True\n'
-    pictures = Path(PICTURES) if PICTURES else tmp_path
+    pictures = pictures_of("page", tmp_path)
     async with hub_with_page(tmp_path / "hub", more) as (hub, _), browser(tmp_path / "browser") as chromium:
         page, complaints = await opened(chromium, hub)
         await expect(page.locator("#verdict")).to_contain_text("All 2 replicas serve all of the table: 3 routes.")
@@ -186,43 +129,6 @@ async def assert_accessible(page):
     assert await page.evaluate("document.documentElement.lang") == "en"
 
 
-async def assert_legible(page):
-    """Contrast as WCAG 2.2 AA asks of small text, and nothing to scroll sideways but tables."""
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert await page.evaluate(FAINT) == []
-    small = "[...document.querySelectorAll('button, input, select, nav a')].filter((one) => one.checkVisibility())"
-    sizes = await page.evaluate(f"{small}.map((one) => one.getBoundingClientRect()).map((box) => box.height)")
-    assert min(sizes) >= 12
-
-
-#: The texts whose contrast with what is behind them is below 4.5.
-FAINT = """() => {
-  const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgb = (colour) => {
-    pixel.clearRect(0, 0, 1, 1);
-    pixel.fillStyle = colour;
-    pixel.fillRect(0, 0, 1, 1);
-    return pixel.getImageData(0, 0, 1, 1).data;
-  };
-  const luminance = (colour) => {
-    const [r, g, b] = [...rgb(colour)].map((part) => part / 255)
-      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (one) => {
-    for (; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
-      if (rgb(colour)[3] === 255) return colour;
-    }
-  };
-  return [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() &&
-    [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())).filter((one) => {
-      const [dark, light] = [luminance(getComputedStyle(one).color), luminance(behind(one))].sort((a, b) => a - b);
-      return (light + 0.05) / (dark + 0.05) < 4.5;
-    }).map((one) => one.textContent);
-}"""
-
-
 async def test_who_may_see_it(tmp_path):
     """Admins, and those whom a role allows; nobody else gets a word of it."""
     [role] = [text for text in texts(HOW_TO / "page.md", "python") if "load_roles" in text]
@@ -288,44 +194,6 @@ def pages(hub: Hub) -> list[int]:
     return [pid for pid, command in hub.processes().items() if "jhub_kvproxy page" in command]
 
 
-@asynccontextmanager
-async def served_here(monkeypatch, tmp_path, routes=1):
-    """A hub, a lookout of this process, and its page as a service that the hub does not start."""
-    directory = tmp_path / "hub"
-    directory.mkdir()
-    port = free_port()
-    hub = Hub(directory, ADMIN + EXTERNAL.replace("<PAGE>", str(port)).replace("<TOKEN>", TOKEN))
-    monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
-    HubOAuth.clear_instance()
-    # As in a process with the environment of a service, which JupyterHub reads when it is imported.
-    HubOAuth.instance(
-        base_url="/services/kvproxy/",
-        api_url=f"http://127.0.0.1:{hub.hub_port}/hub/api",
-        oauth_client_id="service-kvproxy",
-        access_scopes={"access:services", "access:services!service=kvproxy"},
-    )
-    site = site_of({f"/user/{number}/": ("http://127.0.0.1:1", {}) for number in range(routes)})
-
-    async def see():
-        return site
-
-    async def trace(url):
-        return {"ok": True, "findings": [], "verdict": url, "routes": [], "replicas": []}
-
-    log = logging.getLogger("test")
-    lookout = Lookout(see, lambda value: value, log, every=0.1)
-    task = asyncio.create_task(lookout.run())
-    try:
-        # JupyterHub waits for half a minute for a service that is not there.
-        async with web.serving(lookout, trace, log), hub:
-            await hub.start()
-            yield hub, port, lookout
-    finally:
-        await cancel([task])
-        HubOAuth.clear_instance()
-
-
 async def test_closed_tabs_leave_nothing_behind(monkeypatch, tmp_path):
     async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
         assert (await ada.get(page_of(hub)))[0] == 200
@@ -340,7 +208,8 @@ async def test_closed_tabs_leave_nothing_behind(monkeypatch, tmp_path):
 
 async def test_a_viewer_who_takes_nothing_is_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(web, "_PATIENCE", 1.0)
-    async with served_here(monkeypatch, tmp_path, routes=50_000) as (hub, port, lookout):
+    many = site_of({f"/user/{number}/": ("http://127.0.0.1:1", {}) for number in range(50_000)})
+    async with served_here(monkeypatch, tmp_path, site=many) as (hub, port, lookout):
         async with browsing(hub.url, "ada") as ada:
             assert (await ada.get(page_of(hub)))[0] == 200
             cookies = ada._session.cookie_jar.filter_cookies(URL(page_of(hub)))

@@ -51,9 +51,9 @@ func newAwayPage(own string) *awayPage {
 	return &awayPage{html: defaultAwayPage, policy: awayPolicy}
 }
 
-// answer shows the page if the request asks for HTML, and returns whether it did. The status is 503.
+// answer shows the page if somebody navigates to it, and returns whether it did. The status is 503.
 func (p *awayPage) answer(w http.ResponseWriter, failed *http.Request, retryAfter string) bool {
-	if !wantsHTML(failed.Header["Accept"]) || len(failed.Header["Upgrade"]) > 0 {
+	if !wantsHTML(failed.Header["Accept"]) || isProgram(failed.Header) {
 		return false
 	}
 	header := w.Header()
@@ -67,6 +67,13 @@ func (p *awayPage) answer(w http.ResponseWriter, failed *http.Request, retryAfte
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = w.Write([]byte(p.html))
 	return true
+}
+
+// isProgram is whether a script of a page asks, or somebody for a websocket, neither of whom shows a page. Browsers send the header
+// Sec-Fetch-Mode to hosts with TLS and to their own machine, and libraries of scripts often X-Requested-With.
+func isProgram(header http.Header) bool {
+	mode := header["Sec-Fetch-Mode"]
+	return len(header["Upgrade"]) > 0 || len(header["X-Requested-With"]) > 0 || (len(mode) > 0 && mode[0] != "navigate")
 }
 
 // wantsHTML is whether the header Accept names HTML, as browsers do when somebody navigates.

@@ -50,6 +50,12 @@ func TestOthersThanBrowsersGetWhatTheyGot(t *testing.T) {
 	}
 	response, body := get(t, url+"/user/a/", "Accept", browser, "Connection", "Upgrade", "Upgrade", "websocket")
 	assertPlain(t, "a websocket", response, body)
+	for _, header := range [][]string{{"Sec-Fetch-Mode", "cors"}, {"Sec-Fetch-Mode", "no-cors"}, {"X-Requested-With", "XMLHttpRequest"}} {
+		response, body = get(t, url+"/hub/", append([]string{"Accept", browser}, header...)...)
+		assertPlain(t, header[1], response, body)
+	}
+	response, body = get(t, url+"/hub/", "Accept", browser, "Sec-Fetch-Mode", "navigate")
+	equal(t, "who navigates", fmt.Sprint(response.StatusCode, body), "503<h1>ours</h1>")
 	response, body = get(t, url+"/hub/", "Accept", "TEXT/HTML ;q=0.1")
 	equal(t, "in capitals", fmt.Sprint(response.StatusCode, body), "503<h1>ours</h1>")
 }
