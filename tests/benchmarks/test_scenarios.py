@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bounds import BOUNDS
 from benchmarks.field import Field, Job
 from benchmarks.lab import Lab
 from benchmarks.origin import Origin
@@ -98,7 +97,7 @@ def test_the_report_shows_what_was_measured(run):
         assert table in text
     bounds = (directory / "bounds.md").read_text()
     assert bounds in text
-    assert all(bound.what in bounds for bound in BOUNDS)
+    assert "No bound was measured." in bounds  # each is about more routes than the one here
     drawn = ("arrivals", "burst", "change", "churn", "footprint", "reads", "requests", "restart")
     assert {f"{name}.svg" for name in drawn} <= {file.name for file in directory.iterdir()}
 
