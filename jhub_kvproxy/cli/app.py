@@ -29,6 +29,7 @@ _COMMANDS = {
     "traefik-config": "print the configuration of a Traefik that you start",
     "export": "print the table in the store, as JSON lines",
     "import": "make a file of export the table in the store",
+    "stop": "end the Traefiks that a hub has left on this machine",
     "purge": "remove what jhub-kvproxy has left in a store",
     "migrate": "show what the configuration of another proxy becomes",
     "agent": "run the agent beside a Traefik",

@@ -6,12 +6,15 @@ import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..errors import BackendUnavailable, TraefikError
+from ..options.chosen import provider_of
 from ..options.config_file import DEFAULT_FILE
 from ..survey.purging import Remains, purge, remains_in
 from ..survey.site import opened_reader
 from ..survey.table import missing_directory
+from ..traefik.running import home_of, reads_from
 from .arguments import add_hub_arguments
 from .asking import add_asking_argument, is_confirmed
 from .hub_config import HubConfig, hub_config
@@ -42,8 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     options.configuration = [*options.configuration, f"--KVProxy.prefix={options.prefix}"]
     config = hub_config(options)
-    if pids := [*pids_of(config.settings).values()]:
-        raise TraefikError(f"Traefik (pid {pids[0]}) runs. End it first: jhub-kvproxy stop.")
+    _check_traefik(config)
     found = asyncio.run(_look(config))
     if found is None or (found.foreign and not found.ours):
         if not options.json:
@@ -58,6 +60,17 @@ def run(options: Namespace) -> int:
         asyncio.run(purge(config.writer(), config.settings.lease_seconds, found, log=config.told))
     _tell(options, config, found, is_done=is_wanted)
     return 0 if is_wanted else 1
+
+
+def _check_traefik(config: HubConfig) -> None:
+    """Raise TraefikError if a Traefik that the hub has started here reads this store by itself."""
+    provider = provider_of(config.proxy)
+    if provider is None or not config.settings.should_start:
+        return
+    directory = Path(config.settings.traefik.runtime_dir).absolute()
+    for number, pid in pids_of(config.settings).items():
+        if reads_from(home_of(directory, number), pid, provider.static):
+            raise TraefikError(f"Traefik (pid {pid}) reads its routes there. End it first: jhub-kvproxy stop.")
 
 
 async def _look(config: HubConfig) -> Remains | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..routing.routes import Route
 from ..store.contract import Backend
 from ..store.lease import Lease
 from ..store.reconciler import Reconciler
+from .lease import read_lease
 from .replacement import Replacement
 
 #: Seconds beyond the lease of another, in which it has run out unless that one renews it.
@@ -35,17 +36,35 @@ async def only_writer(backend: Backend, seconds: float, who: str, log: Any) -> A
     lease = Lease(backend, seconds, log, who=who)
     try:
         await backend.open()
-        await _hold(lease, log)
+        await _patiently(lease.hold, log)
         yield lease
     finally:
         await to_the_end(asyncio.ensure_future(backend.close()))
 
 
-async def _hold(lease: Lease, log: Any) -> None:
+async def until_nobody_has_it(backend: Backend, log: Any) -> None:
+    """Wait in the same way until nobody has the lease of the store of `backend`, which is open, and take nothing.
+
+    Raises :class:`~jhub_kvproxy.errors.LeaseHeld` then, and whatever the backend does.
+    """
+
+    async def look() -> None:
+        lease = await read_lease(backend)
+        if lease.unknown:
+            raise KVProxyError(lease.unknown)
+        if lease.holder:
+            since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
+            raise LeaseHeld(f"{lease.holder} has had the lease{since}.", seconds=lease.seconds)
+
+    await _patiently(look, log)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[Any]], log: Any) -> None:
+    """Try until `attempt` raises no LeaseHeld, or whoever has the lease must have renewed it."""
     end, notice = None, Notice(log, _REMINDER)
     while True:
         try:
-            await lease.hold()
+            await attempt()
             return
         except LeaseHeld as error:
             seconds = (error.seconds or _UNKNOWN) + _GRACE

@@ -11,6 +11,7 @@ from jhub_kvproxy import Batch
 from jhub_kvproxy.store.registry import find_backend
 from jhub_kvproxy_backends._kubernetes_names import name_of
 from tests.command import answered
+from tests.site import leave
 from tests.stores import on_all_stores
 from tests.tools import begin, looked_at, told
 
@@ -130,12 +131,27 @@ async def test_it_asks_first(site, tmp_path):
         }
 
 
-async def test_not_while_traefik_runs(site):
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
+@pytest.mark.parametrize("store", ["toml", "redis"], indirect=True)
+async def test_not_while_traefik_reads_it(site):
+    """Another Traefik has its routes in memory, and serves on."""
+    async with looked_at(site, "store", lease_seconds=LEASE) as looked:
         await begin(looked)
+        await looked.proxy.add_route("/user/a/", await site.server("a"), {})
+        await leave(looked.proxy)
         result = await looked.tell("purge", site.store.prefix, "--yes")
         assert result.status == 1
-        assert "runs. End it first: jhub-kvproxy stop." in result.err
+        assert "reads its routes there. End it first: jhub-kvproxy stop." in result.err
+        assert await site.client.server("/user/a/") == "a"
+        assert (await looked.tell("purge", f"{site.store.prefix}-other", "--yes")).status == 0
+
+
+async def test_while_traefik_has_its_routes_from_the_hub(site):
+    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
+        await begin(looked)
+        await looked.proxy.add_route("/user/a/", await site.server("a"), {})
+        await leave(looked.proxy)
+        assert (await looked.tell("purge", site.store.prefix, "--yes")).status == 0
+        assert await site.client.server("/user/a/") == "a"
 
 
 async def test_a_table_that_cannot_be_read(site):
