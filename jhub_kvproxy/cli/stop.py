@@ -43,7 +43,7 @@ def run(options: Namespace) -> int:
     directory = Path(config.settings.traefik.runtime_dir).absolute()
     ended = asyncio.run(_stop(config, directory))
     if options.json:
-        print(as_json({"directory": str(directory), "ended": [{"name": name, "pid": ended[name]} for name in ended]}))
+        print(as_json({"directory": str(directory), "ended": [*ended.values()]}))
     for name, pid in () if options.json else ended.items():
         print(f"Traefik {name} (pid {pid}) has ended.")
     if not (ended or options.json):

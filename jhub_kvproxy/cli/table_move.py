@@ -110,7 +110,7 @@ def _steps(goal: HubConfig, options: Namespace) -> Iterator[str]:
     if settings.delivery is Delivery.AGENT:
         yield "Give each agent the same line, and start the agents again, one after the other."
     elif settings.delivery is Delivery.STORE and not settings.should_start:
-        yield "Give each Traefik the new store (jhub-kvproxy traefik-config), and start them again, one after the other."
+        yield "Give each Traefik the new store (jhub-kvproxy traefik-config); start them again, one after the other."
     if settings.delivery is Delivery.STORE and settings.should_start:
         yield "Start the hub. It starts Traefik again, which reads the store itself: for a second, nothing is reached."
     else:

@@ -59,9 +59,8 @@ async def test_after_the_hub_was_killed(site, tmp_path):
             done = await looked.tell("stop", "--json")
         assert done.status == 0
         assert "Waiting for up to 16 s" in done.err
-        [ended] = done.json["ended"]
-        assert ended["name"] == "local"
-        assert not is_alive(ended["pid"])
+        [pid] = done.json["ended"]
+        assert not is_alive(pid)
         assert not (tmp_path / "run").exists()
 
 
@@ -74,7 +73,7 @@ async def test_several(site, tmp_path):
         await leave(looked.proxy)
         os.kill(pids[1], signal.SIGKILL)
         done = await looked.tell("stop", "--json", "--KVProxy.local_replicas=1")
-        assert {one["name"]: one["pid"] for one in done.json["ended"]} == {"local": pids[0], "local-3": pids[2]}
+        assert sorted(done.json["ended"]) == sorted([pids[0], pids[2]])
         assert not any(map(is_alive, (pids[0], pids[2])))
         assert not (tmp_path / "run").exists()
 
@@ -86,7 +85,7 @@ async def test_one_whose_state_file_is_lost_or_tells_of_another(site, tmp_path):
         await leave(looked.proxy)
         (tmp_path / "run" / "traefik.json").write_text(f'{{"pid": {os.getpid()}, "api_port": 1}}')
         done = await looked.tell("stop", "--json")
-        assert [one["pid"] for one in done.json["ended"]] == [pid]
+        assert done.json["ended"] == [pid]
         assert not is_alive(pid)
         assert not (tmp_path / "run").exists()
 
