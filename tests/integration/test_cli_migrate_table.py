@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from jhub_kvproxy import Batch, cancel
 from jhub_kvproxy.store.registry import find_backend
+from tests.agents import TOKEN, agent_for
 from tests.command import USES_KVPROXY, answered
 from tests.hub import until
+from tests.others_traefik import PASSWORD, others_traefik
 from tests.servers import Client
 from tests.site import leave, pid_of
 from tests.stores import Store, find_store
@@ -23,13 +25,13 @@ LEASE = 1
 class Moving:
     """A site, a configuration file that has the options of two stores, and the stores."""
 
-    def __init__(self, site, request, tmp_path, one, two):
+    def __init__(self, site, request, tmp_path, one, two, **traits):
         prefix = site.store.prefix
         stores = [find_store(name, request, tmp_path) for name in (one, two)]
         self.stores = [Store(store.name, store.traits, prefix) for store in stores]
         self.site = site
         self.file = tmp_path / "hub_config.py"
-        self.traits = {"delivery": "push", "lease_seconds": LEASE}
+        self.traits = {"delivery": "push", "lease_seconds": LEASE, **traits}
         lines = [f"c.KVProxy.{name} = {value!r}" for name, value in {**self.traits, "prefix": prefix}.items()]
         lines += [f"c.KVProxy.runtime_dir = {str(tmp_path / 'run')!r}", *(store.config_lines for store in self.stores)]
         bind = f'c.JupyterHub.bind_url = "http://127.0.0.1:{site.port}"'
@@ -49,14 +51,14 @@ class Moving:
         result = await told("routes", "--json", "--config", str(self.file), f"--KVProxy.backend_class={name}")
         return {route["routespec"]: route["target"] for route in result.json["routes"]}
 
-    def driver(self, number):
+    def driver(self, number, **traits):
         store = self.stores[number]
-        return find_backend(store.name)(config=store.config, prefix=store.prefix)
+        return find_backend(store.name)(config=store.config, prefix=store.prefix, **traits)
 
 
 @pytest.fixture
 def moving(site, request, tmp_path):
-    return lambda one, two: Moving(site, request, tmp_path, one, two)
+    return lambda one, two, **traits: Moving(site, request, tmp_path, one, two, **traits)
 
 
 @asynccontextmanager
@@ -142,6 +144,67 @@ async def test_no_request_is_lost(moving, site, one, two):
     purge = said["steps"][-1].partition("jhub-kvproxy ")[2].split()
     assert (await told(*purge, "--yes", "--config", str(move.file))).status == 0
     assert "There is no" in (await told("export", "--config", str(move.file), purge[-1])).err
+    assert await site.client.server("/user/3/") == "a"
+
+
+@pytest.mark.parametrize(("one", "two"), [("toml", "etcd"), ("etcd", "redis")])
+async def test_no_request_is_lost_with_an_agent(moving, site, tmp_path, one, two):
+    """The agent starts again on the other store, before the hub does, and Traefik keeps what it has meanwhile."""
+    directory = tmp_path / "traefik"
+    directory.mkdir()
+    others = others_traefik(site, directory, "push")
+    with others.traefik:
+        traits = {"delivery": "agent", "should_start": False, "agent_token": TOKEN}
+        async with AsyncExitStack() as stack:
+
+            async def agent(store):
+                agents = {site.store.prefix: move.driver(store, read_only=True)}
+                return (await stack.enter_async_context(agent_for(agents, others.api_url, PASSWORD)))[1]
+
+            move = moving(one, two, **traits)
+            asking = await agent(0)
+            hub = move.proxy(0, agent_urls=[asking.url])
+            await hub.control.open()
+            server = await site.server("a")
+            await hub.add_route("/user/3/", server, {})
+            async with visited(site, "/user/3/") as seen, streamed(site, "/user/3/stream") as pieces:
+                await hub.control.close()
+                result = await move.tell("--yes")
+                assert result.status == 0
+                assert "start the agents again, one after the other" in " ".join(result.out.split())
+                await stack.aclose()
+                asking = await agent(1)
+                await asking.until((await table_of(move.driver(1, read_only=True)))["revision"])
+                hub = move.proxy(1, agent_urls=[asking.url])
+                await hub.control.open()
+                await hub.add_route("/user/new/", await site.server("new"), {})
+                assert await site.client.server("/user/new/") == "new"
+                asked, received = len(seen), len(pieces)
+                await until(lambda: len(seen) > asked and len(pieces) > received, "nothing comes any more")
+            assert set(seen) == {"a"}
+
+
+async def table_of(backend):
+    await backend.open()
+    keys = (await backend.load()).keys
+    await backend.close()
+    return keys
+
+
+async def test_a_traefik_that_reads_the_store_itself_is_started_again(moving, site):
+    """The steps say so: for a moment nothing is reached."""
+    move = moving("etcd", "redis", delivery="store")
+    hub = move.proxy(0)
+    await hub.start()
+    await hub.add_route("/user/3/", await site.server("a"), {})
+    await leave(hub)
+    result = await move.tell("--yes")
+    assert result.status == 0
+    assert "It starts Traefik again, which reads the store itself" in " ".join(result.out.split())
+    assert await site.client.server("/user/3/") == "a"
+    hub = move.proxy(1)
+    await hub.start()
+    await site.client.close()
     assert await site.client.server("/user/3/") == "a"
 
 
