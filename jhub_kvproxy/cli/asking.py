@@ -7,6 +7,9 @@ from argparse import ArgumentParser, Namespace
 
 from ..errors import KVProxyError
 
+#: For stores where :attr:`~.hub_config.HubConfig.has_lease` is False.
+NO_LEASE = "There is no lease (KVProxy.lease_seconds), so nobody knows whether a hub runs: make sure that none does."
+
 
 def add_asking_argument(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")

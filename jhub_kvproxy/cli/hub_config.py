@@ -16,7 +16,7 @@ from ..options.chosen import settings_of
 from ..options.config_file import ConfigurationError, load_for_hub
 from ..options.mistakes import silent_log
 from ..options.settings import Settings
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsLease, supports
 from .configured import configured_proxy
 from .secrets import Secrets
 
@@ -38,6 +38,11 @@ class HubConfig:
     def writer(self) -> Backend:
         """A new object of the backend that may write. What it logs is shown on standard error."""
         return cast(Backend, self.proxy.backend_class(parent=self.proxy, prefix=self.proxy.prefix, log=self.told))
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether one writer at a time may write."""
+        return bool(self.settings.lease_seconds) and supports(self.proxy.backend_class, SupportsLease)
 
     @cached_property
     def told(self) -> logging.Logger:

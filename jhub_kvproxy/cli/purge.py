@@ -16,7 +16,7 @@ from ..survey.site import opened_reader
 from ..survey.table import missing_directory
 from ..traefik.running import home_of, reads_from
 from .arguments import add_hub_arguments
-from .asking import add_asking_argument, is_confirmed
+from .asking import NO_LEASE, add_asking_argument, is_confirmed
 from .hub_config import HubConfig, hub_config
 from .running import pids_of
 from .text import as_json, wrapped
@@ -93,8 +93,8 @@ def _lines(found: Remains, config: HubConfig) -> Iterator[str]:
         names = ", ".join(map(repr, sorted(found.foreign)[:_SHOWN]))
         more = f" and {len(found.foreign) - _SHOWN} more" if len(found.foreign) > _SHOWN else ""
         yield from wrapped(f"Others have written these, which stay: {names}{more}.")
-    if not config.settings.lease_seconds:
-        yield from wrapped("KVProxy.lease_seconds is 0, so nobody knows whether a hub runs: make sure that none does.")
+    if not config.has_lease:
+        yield from wrapped(NO_LEASE)
 
 
 def _tell(options: Namespace, config: HubConfig, found: Remains, *, is_done: bool) -> None:

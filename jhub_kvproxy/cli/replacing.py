@@ -9,7 +9,7 @@ from typing import Any
 
 from ..survey.replacement import Replacement
 from ..survey.table import Table
-from .asking import add_asking_argument, is_confirmed
+from .asking import NO_LEASE, add_asking_argument, is_confirmed
 from .hub_config import HubConfig
 from .text import as_json, wrapped
 
@@ -52,8 +52,8 @@ def _lines(before: Table, found: Replacement, config: HubConfig) -> Iterator[str
                 yield f"    ... and {len(routespecs) - _SHOWN} more"
     if not found.changes:
         yield "No route changes."
-    if not config.settings.lease_seconds:
-        yield from wrapped("KVProxy.lease_seconds is 0, so nobody knows whether a hub runs: make sure that none does.")
+    if not config.has_lease:
+        yield from wrapped(NO_LEASE)
 
 
 def _routes(count: int) -> str:

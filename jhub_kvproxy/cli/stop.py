@@ -12,6 +12,7 @@ from ..aio import in_thread
 from ..errors import BackendUnavailable, KVProxyError, TraefikError
 from ..options.chosen import provider_of
 from ..options.config_file import DEFAULT_FILE
+from ..options.settings import Delivery
 from ..survey.site import opened_reader
 from ..survey.table import missing_directory
 from ..survey.writing import until_nobody_has_it
@@ -40,6 +41,8 @@ def run(options: Namespace) -> int:
     config = hub_config(options)
     if not config.settings.should_start:
         raise TraefikError("KVProxy.should_start is False: the hub starts no Traefik, and whoever does ends it.")
+    if config.settings.delivery is Delivery.AGENT:
+        raise TraefikError('With KVProxy.delivery = "agent", the agents start Traefik, and end it.')
     directory = Path(config.settings.traefik.runtime_dir).absolute()
     ended = asyncio.run(_stop(config, directory))
     if options.json:
@@ -80,8 +83,8 @@ def _homes(directory: Path) -> list[tuple[int, Path]]:
 async def _check_lease(config: HubConfig, pids: list[int]) -> None:
     """Raise KVProxyError if a hub runs, or nobody knows whether one does."""
     advice = f" If no hub runs, end Traefik by hand: kill {' '.join(map(str, pids))}" if pids else ""
-    if not config.settings.lease_seconds:
-        raise KVProxyError(f"KVProxy.lease_seconds is 0, so nobody knows whether a hub runs.{advice}")
+    if not config.has_lease:
+        raise KVProxyError(f"There is no lease (KVProxy.lease_seconds), so nobody knows whether a hub runs.{advice}")
     try:
         async with opened_reader(config.reader) as backend:
             await until_nobody_has_it(backend, config.told)

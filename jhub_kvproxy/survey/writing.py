@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from ..aio import to_the_end
-from ..errors import BackendError, KVProxyError, LeaseHeld
+from ..errors import BackendError, KVProxyError, LeaseHeld, LeaseLost
 from ..hub.ways import stored_by
 from ..notice import Notice
 from ..options.settings import Settings
@@ -104,10 +104,19 @@ async def _replace(stored: Reconciler, routes: list[Route], shown: Replacement |
     try:
         await stored.outdo(above)
         rejected = await stored.put(found.changes, is_touched=True)
-        if not rejected:
-            return found
-        await stored.put(found.undo, is_touched=True)
     except BackendError as error:
-        raise KVProxyError(f"{error} A part of the routes may be in the store: do it again.") from error
+        raise KVProxyError(f"{error} {await _undone(stored, found, error)}") from error
+    if not rejected:
+        return found
     why = next(iter(rejected.values()))
-    raise KVProxyError(f"The store refuses {len(rejected)} of the routes, so the table is as it was. {why}")
+    raise KVProxyError(f"The store refuses {len(rejected)} of the routes. {await _undone(stored, found, why)} {why}")
+
+
+async def _undone(stored: Reconciler, found: Replacement, why: BackendError) -> str:
+    """Bring back what was before `found`; what came of that, in a sentence."""
+    with suppress(BackendError):
+        if not isinstance(why, LeaseHeld | LeaseLost):  # otherwise the table may be another's now
+            await stored.ensure()
+            await stored.put(found.undo, is_touched=True)
+            return "The table is as it was."
+    return "A part of the routes may be in the store: do it again."

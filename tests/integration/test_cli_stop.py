@@ -107,7 +107,10 @@ async def test_nobody_knows_whether_a_hub_runs(site, tmp_path):
         await leave(looked.proxy)
         by_hand = f"If no hub runs, end Traefik by hand: kill {pid}\n"
         for options, sentence in (
-            (["--KVProxy.lease_seconds=0"], "KVProxy.lease_seconds is 0, so nobody knows whether a hub runs."),
+            (
+                ["--KVProxy.lease_seconds=0"],
+                "There is no lease (KVProxy.lease_seconds), so nobody knows whether a hub runs.",
+            ),
             (["--KVProxy.backend_class=etcd", "--EtcdBackend.urls=http://127.0.0.1:1"], "http://127.0.0.1:1"),
         ):
             result = await looked.tell("stop", *options)
@@ -125,6 +128,7 @@ async def test_nobody_knows_whether_a_hub_runs(site, tmp_path):
     ("words", "status", "message"),
     [
         (["--KVProxy.should_start=False"], 1, "the hub starts no Traefik, and whoever does ends it"),
+        (["--KVProxy.delivery=agent"], 1, "the agents start Traefik, and end it"),
         (["now"], 2, "unexpected argument 'now'"),
     ],
 )
