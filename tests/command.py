@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import subprocess
 import sys
 import textwrap
@@ -136,3 +137,15 @@ def tree(directory: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None for path in directory.rglob("*")
     }
+
+
+def answered(answer: str, *words: object, cwd: Path) -> Result:
+    """Run the command as a process of its own, on whose terminal somebody types `answer`."""
+    ours, its = pty.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        with start(*words, stdin=its, cwd=cwd) as process:
+            return ended(process)
+    finally:
+        os.close(ours)
+        os.close(its)

@@ -50,3 +50,5 @@ def find_store(name: str, request: pytest.FixtureRequest, directory: Path) -> St
 
 #: Runs a test that uses the fixture `store`, directly or by `site`, once for each store; otherwise it is TOML.
 on_every_store = pytest.mark.parametrize("store", ["toml", "etcd", "consul", "redis"], indirect=True)
+#: The same, with the store that no Traefik reads by itself.
+on_all_stores = pytest.mark.parametrize("store", ["toml", "etcd", "consul", "redis", "kubernetes"], indirect=True)

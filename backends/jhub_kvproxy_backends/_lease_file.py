@@ -53,7 +53,7 @@ class LeaseFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._token = ""
         #: When the lease that we have ends.
         self._end = 0.0
@@ -76,7 +76,7 @@ class LeaseFile:
             return f"{_wall():%Y-%m-%d %H:%M:%S} UTC"
         if lease.token != self._token:
             raise LeaseHeld(
-                f"{lease.holder} has had the lease in {self._path} since {lease.since}. It ends when that writer "
+                f"{lease.holder} has had the lease in {self.path} since {lease.since}. It ends when that writer "
                 f"stops, or has not renewed it for {lease.ttl or ttl:g} s.",
                 seconds=lease.ttl or None,
             )
@@ -103,7 +103,7 @@ class LeaseFile:
         since, now = self.request(ttl), _now()
         lease = _Lease(self._token, holder, since, ttl, now + ttl, _clock())
         opening = json.dumps(asdict(lease), indent=1).removesuffix("\n}") + ",\n"
-        write_atomically(self._path, with_checksum(opening.encode()), mode=mode, group=group, temp_dir=workshop)
+        write_atomically(self.path, with_checksum(opening.encode()), mode=mode, group=group, temp_dir=workshop)
         self._end = lease.end
 
     def check(self) -> None:
@@ -113,16 +113,16 @@ class LeaseFile:
         lease = self._read()
         if lease is None or lease.token != self._token:
             now_held = f"{lease.holder} has it since {lease.since}" if lease else "it is gone"
-            raise LeaseLost(f"The lease in {self._path} is no longer ours: {now_held}. The table was not changed.")
+            raise LeaseLost(f"The lease in {self.path} is no longer ours: {now_held}. The table was not changed.")
         if self._end <= _now():
-            raise LeaseLost(f"The lease in {self._path} has run out. The table was not changed.")
+            raise LeaseLost(f"The lease in {self.path} has run out. The table was not changed.")
 
     def release(self, workshop: Path) -> None:
         """Give the lease up, so that another writer can have it at once."""
         with suppress(BackendRejected):  # a damaged one is not ours
             lease = self._read()
             if lease and lease.token == self._token:
-                os.rename(self._path, workshop / self._path.name)
+                os.rename(self.path, workshop / self.path.name)
         self.forget()
 
     def forget(self) -> None:
@@ -139,7 +139,7 @@ class LeaseFile:
 
     def _read(self) -> _Lease | None:
         try:
-            content, is_checked = read_checked(self._path.read_bytes(), _OLD_NAMES)
+            content, is_checked = read_checked(self.path.read_bytes(), _OLD_NAMES)
             if is_checked:
                 return _Lease(**content)
             # The end stands in the place of the clock's name, so that a renewal makes another lease.
@@ -147,7 +147,7 @@ class LeaseFile:
         except FileNotFoundError:
             return None
         except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise BackendRejected(f"The lease {self._path} is damaged ({error}); remove it.") from error
+            raise BackendRejected(f"The lease {self.path} is damaged ({error}); remove it.") from error
 
 
 def _now() -> float:

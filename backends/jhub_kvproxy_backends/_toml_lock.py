@@ -64,6 +64,12 @@ class TableLock:
         finally:
             shutil.rmtree(workshop, ignore_errors=True)
 
+    def discard(self, workshop: Path) -> None:
+        """Remove the files of the lock, whose holder's `workshop` this is: the last thing that it does here."""
+        for number in self._numbers():
+            with suppress(FileNotFoundError):
+                os.rename(self._file(number), workshop / f"lock.{number}")
+
     def _take(self, timeout: float, may_break_in: Callable[[], bool]) -> tuple[TextIO, Path]:
         deadline = time.monotonic() + timeout
         while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import os
-import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -208,8 +207,14 @@ class TomlBackend(Backend):
 
     def _remove(self) -> None:
         if self.directory.is_dir():
-            with self._locked():
-                shutil.rmtree(self.directory)
+            with self._locked() as workshop:
+                for file in (self.table_file, self.traefik_file, self._lease.path):
+                    _discard(file, workshop)
+                self._lock.discard(workshop)
+            for directory in (self.traefik_file.parent, self.directory):
+                with suppress(OSError):  # somebody has put files of his own into it
+                    directory.rmdir()
+        self._lease.forget()
         self._forget()
         for directory in reversed(self._made):
             with suppress(OSError):  # another prefix is in it now

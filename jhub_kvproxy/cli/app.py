@@ -8,6 +8,7 @@ import sys
 from argparse import SUPPRESS, ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
 from importlib import import_module
 from inspect import cleandoc
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 from .._version import __version__
@@ -26,6 +27,10 @@ _COMMANDS = {
     "options": "list the options of KVProxy, or of a backend",
     "check": "test the store and Traefik with a hub's configuration",
     "traefik-config": "print the configuration of a Traefik that you start",
+    "export": "print the table in the store, as JSON lines",
+    "import": "make a file of export the table in the store",
+    "stop": "end the Traefiks that a hub has left on this machine",
+    "purge": "remove what jhub-kvproxy has left in a store",
     "migrate": "show what the configuration of another proxy becomes",
     "agent": "run the agent beside a Traefik",
     "page": "serve a live page, as a service of JupyterHub",
@@ -83,13 +88,17 @@ def _parser(chosen: str) -> _Parser:
     for name in _COMMANDS:
         command = parser.commands[name] = commands.add_parser(name)
         if name == chosen:
-            module = import_module(f".{name.replace('-', '_')}", __package__)
+            module = import_module(f".{_module_of(name)}", __package__)
             module.add_arguments(command)
             if name not in _WITHOUT_JSON:
                 command.add_argument("--json", action="store_true", help="print JSON, for other programs")
             command.description = "\n".join(paragraphs(cleandoc(module.DESCRIPTION)))
             command.set_defaults(run=module.run, parser=command)
     return parser
+
+
+def _module_of(command: str) -> str:
+    return f"{command}_" if iskeyword(command) else command.replace("-", "_")
 
 
 def parsers() -> dict[str, tuple[str, ArgumentParser]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from traitlets import TraitError
@@ -13,7 +16,7 @@ from ..options.chosen import settings_of
 from ..options.config_file import ConfigurationError, load_for_hub
 from ..options.mistakes import silent_log
 from ..options.settings import Settings
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsLease, supports
 from .configured import configured_proxy
 from .secrets import Secrets
 
@@ -31,6 +34,23 @@ class HubConfig:
         """A new object of the backend that only reads."""
         kind = self.proxy.backend_class
         return cast(Backend, kind(parent=self.proxy, prefix=self.proxy.prefix, read_only=True, log=self.log))
+
+    def writer(self) -> Backend:
+        """A new object of the backend that may write. What it logs is shown on standard error."""
+        return cast(Backend, self.proxy.backend_class(parent=self.proxy, prefix=self.proxy.prefix, log=self.told))
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether one writer at a time may write."""
+        return bool(self.settings.lease_seconds) and supports(self.proxy.backend_class, SupportsLease)
+
+    @cached_property
+    def told(self) -> logging.Logger:
+        """A log whose warnings are shown on standard error, without secrets."""
+        log, handler = logging.Logger("jhub-kvproxy"), logging.Handler(logging.WARNING)
+        handler.emit = lambda record: print(self.secrets.hide(record.getMessage()), file=sys.stderr)  # type: ignore[method-assign]
+        log.addHandler(handler)
+        return log
 
 
 def hub_config(options: Namespace) -> HubConfig:

@@ -1,4 +1,7 @@
-"""``jhub-kvproxy migrate``: what the configuration of another proxy becomes here, and the steps to get there."""
+"""``jhub-kvproxy migrate``: what the configuration of another proxy becomes here, and the steps to get there.
+
+With two backends, the table of a hub goes from the one to the other (:mod:`.table_move`).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from .moves_from_chp import SECTION, read_traits
 from .moves_from_traefik_proxy import NAMES, SECTIONS, read_sections
 from .moves_from_values import is_z2jh, read_tljh, read_z2jh
 from .secrets import Secrets
+from .table_move import add_move_arguments, is_asked_for, move
 from .text import aligned, as_json, wrapped
 
 DESCRIPTION = f"""
@@ -28,6 +32,14 @@ of KVProxy that take its place, what has no counterpart, and the steps, with wha
 FILE is a jupyterhub_config.py (default: {DEFAULT_FILE}), which the command loads as JupyterHub does, a
 directory of such files (jupyterhub_config.d), the values.yaml of Zero to JupyterHub, or the config.yaml of
 The Littlest JupyterHub. Nothing is changed, and no secret is printed.
+
+With --from-backend and --to-backend, copy the table of a hub of ours into another store, for which FILE has the
+options too, and print what to do next. It shows what changes there, and asks first. End the hub before, and leave
+its Traefik running: it serves all the time.
+"""
+_EXAMPLES = """examples:
+  jhub-kvproxy migrate --config jupyterhub_config.py
+  jhub-kvproxy migrate --from-backend toml --to-backend etcd
 """
 
 CHP, PEER, Z2JH, TLJH = "configurable-http-proxy", "jupyterhub-traefik-proxy", "z2jh", "tljh"
@@ -107,9 +119,13 @@ class _Answer:
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_file_argument(parser, f"the configuration of the hub (default: {DEFAULT_FILE}, if it is here)")
+    add_move_arguments(parser)
+    parser.epilog = _EXAMPLES
 
 
 def run(options: Namespace) -> int:
+    if is_asked_for(options):
+        return move(options)
     answer = _read(Path(options.config or DEFAULT_FILE))
     if options.json:
         print(as_json(answer.secrets.hide_leaves(_as_object(answer))))

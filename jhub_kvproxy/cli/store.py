@@ -8,17 +8,17 @@ import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import aclosing, suppress
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..aio import to_the_end
 from ..errors import BackendError, BackendRejected, KVProxyError, LeaseHeld
 from ..hub.proxy import KVProxy
 from ..options.settings import Delivery
-from ..routing.records import RECORDS
+from ..routing.records import CHECK, RECORDS
 from ..routing.records import Table as RecordsTable
 from ..routing.routes import Route
-from ..store.contract import Backend, Batch, SupportsLease, SupportsTraefik, SupportsWatch
+from ..store.contract import Backend, Batch, SupportsLease, SupportsWatch
+from ..survey.table import missing_directory
 from ..traefik_routers.table import Routing, RoutingTable
 from .report import Report, StepFailed, in_words
 from .secrets import unset
@@ -30,8 +30,6 @@ T = TypeVar("T")
 _FIRST_TO_ONLY_READ = 2
 _PATIENCE = 10.0
 _LEASE = 30.0
-#: Prefix of the check's keys in the hub's own table; the core ignores them (``routing/records.py``, Table.drift).
-_OURS = "check/"
 
 
 class Table(Enum):
@@ -57,7 +55,7 @@ async def open_table(backend: Backend, report: Report) -> Table:
     """Open the hub's own table and read it, without a change. If there is no table, make none."""
     try:
         with report.step("open"):
-            if (directory := _missing_directory(backend)) and not await _has_table(backend):
+            if (directory := missing_directory(backend)) and not await _has_table(backend):
                 report.note(
                     "table", f"{backend.prefix!r} holds no table yet; the hub makes {directory} when it starts."
                 )
@@ -70,7 +68,7 @@ async def open_table(backend: Backend, report: Report) -> Table:
             report.facts["routes"] = sum(key.startswith(RECORDS) for key in keys)
             if keys:
                 # Deleting an absent key changes nothing, but shows whether we may write.
-                await run_to_end(backend.apply(Batch({_OURS + secrets.token_hex(4): None})))
+                await run_to_end(backend.apply(Batch({CHECK + secrets.token_hex(4): None})))
             report.ok("table", _describe(backend.prefix, report.facts["routes"] if keys else None))
     except StepFailed as failed:
         if isinstance(failed.__cause__, BackendRejected) and (why := unset(backend)):
@@ -83,15 +81,6 @@ def _describe(prefix: str, routes: int | None) -> str:
     if routes is None:
         return f"{prefix!r} holds no table yet; the hub makes it when it starts."
     return f"{prefix!r} holds {routes} route{'' if routes == 1 else 's'}, and may be changed."
-
-
-def _missing_directory(backend: Backend) -> Path | None:
-    """The directory of a table in files, if no hub has made it yet; otherwise None."""
-    if not isinstance(backend, SupportsTraefik) or backend.provider != "file":
-        return None
-    section = backend.traefik_provider_config().get("file", {})
-    directory = Path(section["directory"]) if section.get("directory") else None
-    return None if directory is None or directory.exists() else directory
 
 
 async def _has_table(backend: Backend) -> bool:
@@ -152,7 +141,7 @@ async def try_store(proxy: KVProxy, own: Backend | None, report: Report) -> None
 
 
 async def _try_own(own: Backend, report: Report) -> None:
-    keys = {_OURS + secrets.token_hex(4): "jhub-kvproxy check"}
+    keys = {CHECK + secrets.token_hex(4): "jhub-kvproxy check"}
     try:
         await run_to_end(own.apply(Batch(keys)))
         await _read_and_delete(own, keys)
@@ -182,7 +171,7 @@ async def _try_watch(backend: Backend, report: Report) -> None:
         try:
             async with asyncio.timeout(_PATIENCE), aclosing(backend.watch()) as changes:
                 await anext(changes)
-                await run_to_end(backend.apply(Batch({_OURS + "watch": "changed"})))
+                await run_to_end(backend.apply(Batch({CHECK + "watch": "changed"})))
                 await anext(changes)
         except (TimeoutError, StopAsyncIteration):
             raise KVProxyError(f"The store did not report a change within {_PATIENCE:g} s.") from None
@@ -200,7 +189,7 @@ async def _try_lease(backend: Backend, other: Backend, report: Report) -> None:
             with suppress(LeaseHeld):
                 await run_to_end(other.acquire_lease(holder, _LEASE))
                 raise KVProxyError("The store gave the lease to two writers at once.")
-            await run_to_end(backend.apply(Batch({_OURS + "lease": holder})))
+            await run_to_end(backend.apply(Batch({CHECK + "lease": holder})))
             await run_to_end(backend.release_lease())
             await run_to_end(other.acquire_lease(holder, _LEASE))
             await run_to_end(other.release_lease())

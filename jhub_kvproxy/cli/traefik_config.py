@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import stat
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from os.path import expanduser
@@ -30,6 +29,7 @@ from ..traefik.settings import TraefikSettings
 from ..traefik.static import address, merge
 from .arguments import add_hub_arguments
 from .configured import configured_proxy
+from .output import write_output
 from .replicas import secret_options
 from .text import as_json
 
@@ -85,7 +85,7 @@ def run(options: Namespace) -> int:
     except (TraitError, ValueError) as error:
         raise ConfigurationError(f"{options.config or DEFAULT_FILE}: {error}") from error
     if options.output:
-        _write(Path(options.output), f"{text}\n", has_secret=options.env or options.secrets)
+        write_output(Path(options.output), f"{text}\n".encode(), is_secret=options.env or options.secrets)
     else:
         print(text)
     return 0
@@ -103,16 +103,6 @@ def _made(options: Namespace) -> str:
         dynamic = external_dynamic(settings, provider_of(proxy), directory=directory, is_internal=is_internal)
         return _rendered(options, dynamic)
     return _static(options, proxy, settings, _api_address(options, config, proxy))
-
-
-def _write(file: Path, text: str, *, has_secret: bool) -> None:
-    """Give `file` the `text`. One that is there keeps its owner and mode, but shows no secret to everybody."""
-    try:
-        if has_secret and file.is_file():
-            file.chmod(stat.S_IMODE(file.stat().st_mode) & ~stat.S_IRWXO)
-        write_atomically(file, text.encode())
-    except OSError as error:
-        raise KVProxyError(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def _settings(hub: Config, proxy: KVProxy) -> TraefikSettings:

@@ -77,38 +77,47 @@ def lag_advice(delivery: Delivery) -> str:
             )
 
 
-def way_of(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
-    """What `settings` choose. Raises :class:`~jhub_kvproxy.errors.KVProxyError` if that cannot be."""
+def stored_by(settings: Settings, backend: Backend, lease: Lease, log: Any) -> Reconciler:
+    """What keeps the table in the store of `backend`, in the form that `settings` choose.
+
+    Raises :class:`~jhub_kvproxy.errors.KVProxyError` if that cannot be.
+    """
+    policy = settings.traefik.policy
     match settings.delivery:
         case Delivery.PUSH:
-            return _by_push(settings, backend, lease, readiness, log)
+            return Reconciler(Table(), backend, lease, log)
         case Delivery.AGENT:
-            return _by_agents(settings, backend, lease, readiness, log)
+            options = HubOptions(policy, settings.claim).to_record()
+            return Reconciler(Table(options=options), backend, lease, log)
         case Delivery.STORE:
-            return _by_store(settings, backend, lease, readiness, log)
+            serving = Serving(policy, TRANSPORT if settings.traefik.internal_ssl else "")
+            table, at_once = RoutingTable(Routing.TREE, serving=serving), readable_by_traefik(backend).lists_at_once
+            return Reconciler(table, backend, lease, log, is_listed_at_once=at_once)
 
 
-def _by_push(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
-    stored = Reconciler(Table(), backend, lease, log)
+def way_of(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
+    """What `settings` choose. Raises :class:`~jhub_kvproxy.errors.KVProxyError` if that cannot be."""
+    stored = stored_by(settings, backend, lease, log)
+    match settings.delivery:
+        case Delivery.PUSH:
+            return _by_push(settings, stored, lease, readiness, log)
+        case Delivery.AGENT:
+            form = form_of(settings.traefik.policy)
+            return Way(stored, Writer(stored), AgentDelivery(readiness, backend.prefix, form, log))
+        case Delivery.STORE:
+            return _by_store(settings, backend, stored, readiness, log)
+
+
+def _by_push(settings: Settings, stored: Reconciler, lease: Lease, readiness: Readiness, log: Any) -> Way:
     writer = Writer(stored)
     policy, owns_replicas = settings.traefik.policy, settings.should_start
     delivery = PushDelivery(policy, writer, lease, readiness, log, owns_replicas=owns_replicas)
     return Way(stored, writer, delivery)
 
 
-def _by_agents(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
-    policy = settings.traefik.policy
-    options = HubOptions(policy, settings.claim).to_record()
-    stored = Reconciler(Table(options=options), backend, lease, log)
-    return Way(stored, Writer(stored), AgentDelivery(readiness, backend.prefix, form_of(policy), log))
-
-
-def _by_store(settings: Settings, backend: Backend, lease: Lease, readiness: Readiness, log: Any) -> Way:
+def _by_store(settings: Settings, backend: Backend, stored: Reconciler, readiness: Readiness, log: Any) -> Way:
     readable = readable_by_traefik(backend)
-    serving = Serving(settings.traefik.policy, TRANSPORT if settings.traefik.internal_ssl else "")
-    table = RoutingTable(Routing.TREE, serving=serving)
     throttle = CommitThrottle(settings.rebuild_share, readiness)
-    stored = Reconciler(table, backend, lease, log, is_listed_at_once=readable.lists_at_once)
     writer = Writer(stored, throttle)
     delivery = StoreDelivery(
         writer, throttle, readiness, log, provider=readable.provider, lists_at_once=readable.lists_at_once

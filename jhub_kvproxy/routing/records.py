@@ -17,6 +17,8 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 
 RECORDS = "routes/"
 TRAEFIK = "traefik/"
+#: What ``jhub-kvproxy check`` writes for a moment; hubs ignore it.
+CHECK = "check/"
 #: The key with the sum of the table's keys and values, where agents read it: they serve no table whose sum it is not.
 #: Between two batches of a repair, or after others have changed the store, it is that of another table.
 SUM = "sum"
@@ -84,7 +86,7 @@ class Table:
     def drift(self, keys: Mapping[str, str]) -> Changes:
         """What to change in a store that holds `keys` so that it holds this table, and nothing more of ours."""
         written_anyway = {self.revision_key, *self.seal}
-        stored = {key: value for key, value in keys.items() if _is_ours(key) and key not in written_anyway}
+        stored = {key: value for key, value in keys.items() if is_ours(key) and key not in written_anyway}
         return difference(stored, self.keys)
 
     def _take(self, changes: Mapping[str, str | None]) -> Changes:
@@ -128,7 +130,8 @@ def _summand(key: str, value: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{key}\0{value}".encode(errors="surrogatepass"), digest_size=16).digest())
 
 
-def _is_ours(key: str) -> bool:
+def is_ours(key: str) -> bool:
+    """Whether a hub writes such keys, and removes those that it did not write."""
     return key.startswith((RECORDS, TRAEFIK)) or key in (REVISION, HUB_OPTIONS, SUM)
 
 

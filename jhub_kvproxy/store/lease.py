@@ -23,13 +23,15 @@ _GRANTS = 3
 class Lease:
     """The right to write, for `seconds` from each time that the store grants it, or longer if the store is slow.
 
-    With a backend that has no lease, or with 0 `seconds`, everybody may write, always.
+    With a backend that has no lease, or with 0 `seconds`, everybody may write, always. `who` is told to those who want
+    to write too.
     """
 
-    def __init__(self, backend: Backend, seconds: float, log: Any) -> None:
+    def __init__(self, backend: Backend, seconds: float, log: Any, *, who: str = "The hub") -> None:
         self._backend = backend if seconds > 0 and isinstance(backend, SupportsLease) else None
         self._seconds = seconds
         self._log = log
+        self._holder = f"{who} with process {os.getpid()} on {socket.gethostname()}"
         #: Whether another had it when the store was asked last.
         self.is_anothers = False
         self._ends = 0.0
@@ -78,7 +80,7 @@ class Lease:
         now, seconds = _clock(), self._wanted
         try:
             with metrics.store_call("lease"):
-                await backend.acquire_lease(_holder(), seconds)
+                await backend.acquire_lease(self._holder, seconds)
         except LeaseHeld:
             self.is_anothers = True
             self.lost()
@@ -124,10 +126,6 @@ class Lease:
     def lost(self) -> None:
         """It is ours no longer."""
         self._ends = 0.0
-
-
-def _holder() -> str:
-    return f"The hub with process {os.getpid()} on {socket.gethostname()}"
 
 
 def _clock() -> float:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import BackendError, TraefikError
+from ..errors import BackendError, BackendUnavailable, TraefikError
 from ..options.settings import Delivery, Settings
 from ..store.contract import Backend
 from ..traefik_routers.provider import readable_by_traefik
 from .lease import HubLease, read_lease
 from .replicas import Replica, ask_replicas, find_replicas
-from .table import Table, read_table
+from .table import Table, missing_directory, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,17 @@ async def read_site_table(settings: Settings, make_backend: Callable[[], Backend
     """
     async with opened_reader(make_backend) as backend:
         return await read_table(backend), provider_for(settings, backend)
+
+
+async def read_table_if_any(make_backend: Callable[[], Backend]) -> Table:
+    """The table in the store, which may have none. Raises :class:`~jhub_kvproxy.errors.BackendError`."""
+    try:
+        async with opened_reader(make_backend) as backend:
+            return await read_table(backend)
+    except BackendUnavailable:
+        if missing_directory(make_backend()):
+            return Table()
+        raise
 
 
 def provider_for(settings: Settings, backend: Backend) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..aio import in_thread
@@ -12,7 +13,7 @@ from ..routing.hub_options import HUB_OPTIONS, HubOptions
 from ..routing.records import RECORDS, read_routes, revision_in
 from ..routing.revision import Revision
 from ..routing.routes import Route
-from ..store.contract import Backend
+from ..store.contract import Backend, SupportsTraefik
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,15 @@ async def read_table(backend: Backend) -> Table:
     """The table in the store of `backend`, which is open. Raises :class:`~jhub_kvproxy.errors.BackendError`."""
     snapshot = await backend.load()
     return await in_thread(table_in, snapshot.keys)
+
+
+def missing_directory(backend: Backend) -> Path | None:
+    """The directory of a table in files, if no hub has made it yet; otherwise None."""
+    if not isinstance(backend, SupportsTraefik) or backend.provider != "file":
+        return None
+    section = backend.traefik_provider_config().get("file", {})
+    directory = Path(section["directory"]) if section.get("directory") else None
+    return None if directory is None or directory.exists() else directory
 
 
 def table_in(keys: Mapping[str, str]) -> Table:

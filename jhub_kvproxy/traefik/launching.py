@@ -34,6 +34,7 @@ INTERNAL_CERT = "JupyterHub.internal_ssl's certificate"
 INTERNAL_KEY, INTERNAL_CA = "JupyterHub.internal_ssl's key", "JupyterHub.internal_ssl's authorities"
 #: What the plugin shows servers, and checks theirs with.
 IDENTITY_FILE = "internal-identity.pem"
+_BASE_FILE, _CERT_FILE, _KEY_FILE = "kvproxy-base.toml", "default-cert.pem", "default-key.pem"
 
 
 async def launch_of(
@@ -53,14 +54,12 @@ async def launch_of(
         await in_thread(make_private, "KVProxy.access_log", front.access_log)
     check_metrics_port(settings, port)
     run = Path(settings.runtime_dir).absolute()
-    providers = store.static if store else {}
-    # Traefik has one file provider: a backend that uses it shares its directory with us.
-    dynamic_dir = Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
+    providers, dynamic_dir = store.static if store else {}, _dynamic_dir(run, store)
     here = os.getcwd()
     transport = absolute_paths(settings.extra_static_config, here).get("serversTransport", {})
     files = LaunchFiles()
     sources = _certificates(settings, tls)
-    cert, key = run / "default-cert.pem", run / "default-key.pem"
+    cert, key = run / _CERT_FILE, run / _KEY_FILE
     if SSL_CERT not in sources:
         files[cert], files[key] = self_signed()
 
@@ -85,7 +84,7 @@ async def launch_of(
                 absolute_paths(settings.extra_dynamic_config, here),
             ),
         )
-        rendered[dynamic_dir / "kvproxy-base.toml"] = tomli_w.dumps(config).encode()
+        rendered[dynamic_dir / _BASE_FILE] = tomli_w.dumps(config).encode()
         return rendered
 
     renewal = Renewal(sources, base, files, log)
@@ -115,6 +114,18 @@ async def launch_of(
     secrets = {"providers": store.secrets if store else {}}
     local_files = {} if store else plugin_files()
     return Launch(command, host, port, static, secrets, files, local_files, front.redirect_port, renewal)
+
+
+def files_for(run: Path, store: StoreProvider | None) -> list[Path]:
+    """All files that a Traefik with the runtime directory `run` may have been given, apart from those of its state."""
+    own = [run / name for name in (_CERT_FILE, _KEY_FILE, IDENTITY_FILE)]
+    return [*own, _dynamic_dir(run, store) / _BASE_FILE, *(run / path for path in plugin_files())]
+
+
+def _dynamic_dir(run: Path, store: StoreProvider | None) -> Path:
+    # Traefik has one file provider: a backend that uses it shares its directory with us.
+    providers = store.static if store else {}
+    return Path(providers["file"]["directory"]) if "file" in providers else run / "dynamic"
 
 
 def table_dynamic(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .. import procfs
 from ..errors import TraefikError
@@ -55,6 +58,16 @@ def password_of(runtime: RuntimeDirectory, pid: int) -> str | None:
         return procfs.environment(pid).get(API_PASSWORD_ENV)
     except OSError:
         return ""
+
+
+def reads_from(directory: Path, pid: int, providers: Mapping[str, Any]) -> bool:
+    """Whether the Traefik `pid` with this runtime directory reads the store of `providers`, or that is not known."""
+    try:
+        config = tomllib.loads((RuntimeDirectory(directory).config_of(pid) or b"").decode())
+        found = config["providers"]
+        return all(found.get(name, {}).items() >= section.items() for name, section in providers.items())
+    except (ValueError, LookupError, AttributeError):
+        return True
 
 
 def label_of(number: int) -> str:

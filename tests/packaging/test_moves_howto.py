@@ -82,14 +82,14 @@ def test_the_unit_keeps_traefik_and_says_why(tmp_path):
 
 
 async def test_nothing_is_left_after_uninstalling(tmp_path):
-    kill, remove = (block for block in blocks("console", pages=[UNINSTALL]))
+    stop, purge = (block for block in blocks("console", pages=[UNINSTALL]))
     async with Hub(tmp_path) as hub:
         await hub.start("--JupyterHub.cleanup_proxy=False")
         await hub.stop()
         pid = json.loads((tmp_path / "kvproxy-run" / "traefik.json").read_text())["pid"]
-        run(kill.text, tmp_path, kill.place)
+        run(stop.text, tmp_path, stop.place)
         await until(lambda: not Path(f"/proc/{pid}").exists(), "Traefik runs on")
-        run(remove.text, tmp_path, remove.place)
+        run(f"{purge.text}...", tmp_path, purge.place)
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {"jupyterhub_config.py", "jupyterhub.sqlite", "jupyterhub_cookie_secret", "hub.log"}
 

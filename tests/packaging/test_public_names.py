@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from configparser import ConfigParser
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ SETUP.read(ROOT / "setup.cfg")
 OURS = [line.partition(" = ")[0] for line in SETUP["options.entry_points"]["jhub_kvproxy.backends"].split("\n") if line]
 #: For those who work on jhub-kvproxy.
 EXTRAS_OF_OURS = {"audit", "bench", "demo", "docs", "test"}
+MEMORY = "jhub_kvproxy.testing.MemoryBackend"
+PREFIX = ["--KVProxy.prefix=jupyterhub"]
 SUITES = (BackendSuite, OutageSuite, TraefikSuite)
 
 
@@ -153,14 +156,18 @@ def test_commands_and_their_options():
     "words",
     [
         ["backends"],
-        ["status", "--KVProxy.prefix=jupyterhub"],
-        ["routes", "--KVProxy.prefix=jupyterhub"],
-        ["trace", "http://127.0.0.1:1/user/0/", "--KVProxy.prefix=jupyterhub"],
-        ["diff", "--KVProxy.prefix=jupyterhub"],
+        ["status", *PREFIX],
+        ["routes", *PREFIX],
+        ["trace", "http://127.0.0.1:1/user/0/", *PREFIX],
+        ["diff", *PREFIX],
         ["options", "etcd"],
         ["check", "--KVProxy.should_start=False", "--KVProxy.traefik_api_urls=http://127.0.0.1:1"],
         ["traefik-config", "--plugin", "."],
-        ["migrate", "--config=old.py"],
+        ["migrate", "--config=old.py", "---", "--from-backend=toml", f"--to-backend={MEMORY}", "--dry-run", *PREFIX],
+        ["export", "--output=table.jsonl", *PREFIX],
+        ["import", "table.jsonl", "--dry-run", *PREFIX],
+        ["stop", *PREFIX],
+        ["purge", "jupyterhub", "--yes"],
     ],
     ids=lambda words: words[0],
 )
@@ -169,7 +176,10 @@ def test_keys_of_the_json(words, tmp_path):
     database(tmp_path / "jupyterhub.sqlite", alice=1)
     (tmp_path / "old.py").write_text('c.TraefikRedisProxy.redis_password = c.TraefikRedisProxy.concurrency = "x"')
     [told] = [names([keys]) for command, _, keys in rows("Commands", "command") if names([command]) == words[:1]]
-    assert {key for key in told if not key.startswith("--")} == keys_of(run(*words, "--json", cwd=tmp_path).json)
+    (tmp_path / "table.jsonl").write_text('{"format": "jhub-kvproxy table", "version": 1, "routes": 0}\n')
+    runs = [list(part) for is_end, part in groupby(words[1:], "---".__eq__) if not is_end] or [[]]
+    seen = (keys_of(run(words[0], *options, "--json", cwd=tmp_path).json) for options in runs)
+    assert {key for key in told if not key.startswith("--")} == set().union(*seen)
 
 
 def keys_of(value: object) -> set[str]:

@@ -1,0 +1,138 @@
+"""``jhub-kvproxy stop``: ends the Traefik that no hub owns, and no other."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from jhub_kvproxy import procfs
+from servers.ports import free_port, is_free
+from tests.child import child
+from tests.site import comes_back, leave, pid_of
+from tests.stores import on_every_store
+from tests.tools import begin, looked_at, told
+
+LEASE = 1
+
+
+def is_alive(pid):
+    return procfs.start_time(pid) is not None
+
+
+@on_every_store
+@pytest.mark.parametrize("delivery", ["push", "store"])
+async def test_one_that_a_hub_has_left(site, tmp_path, delivery):
+    async with looked_at(site, delivery, lease_seconds=LEASE) as looked:
+        await begin(looked)
+        await looked.proxy.add_route("/user/a/", await site.server("a"), {})
+        pid = pid_of(looked.proxy)
+        refused = await looked.tell("stop")
+        assert (refused.status, refused.out) == (1, "")
+        assert "The hub with process" in refused.err
+        assert f"end that one first. If no hub runs, end Traefik by hand: kill {pid}\n" in refused.err
+        assert await site.client.server("/user/a/") == "a"
+
+        await leave(looked.proxy)
+        done = await looked.tell("stop")
+        assert done.status == 0
+        assert done.out == f"Traefik local (pid {pid}) has ended.\n"
+        assert not is_alive(pid)
+        assert not (tmp_path / "run").exists()
+        assert not list(tmp_path.rglob("kvproxy-base.toml"))
+        # The table stays.
+        assert len((await looked.tell("routes", "--json")).json["routes"]) == 1
+        again = await looked.tell("stop", "--json")
+        assert (again.status, again.json) == (0, {"directory": str(tmp_path / "run"), "ended": []})
+        assert "No Traefik of this user runs in" in (await looked.tell("stop")).out
+
+
+async def test_after_the_hub_was_killed(site, tmp_path):
+    """Its lease lasts for a while, and the command waits for that."""
+    async with looked_at(site, "push", lease_seconds=15) as looked:
+        async with child(site, lease_seconds=15, delivery="push") as hub:
+            await hub.call("start")
+            await hub.call("add_route", "/user/a/", await site.server("a"), {})
+            await hub.kill()
+            assert await comes_back(site)
+            done = await looked.tell("stop", "--json")
+        assert done.status == 0
+        assert "Waiting for up to 16 s" in done.err
+        [pid] = done.json["ended"]
+        assert not is_alive(pid)
+        assert not (tmp_path / "run").exists()
+
+
+async def test_several(site, tmp_path):
+    while not all(map(is_free, (site.port + 1, site.port + 2))):
+        site.port = free_port()
+    async with looked_at(site, "push", lease_seconds=LEASE, local_replicas=3) as looked:
+        await begin(looked)
+        pids = [each._pid for each in looked.proxy.control.local.supervisors]
+        await leave(looked.proxy)
+        os.kill(pids[1], signal.SIGKILL)
+        done = await looked.tell("stop", "--json", "--KVProxy.local_replicas=1")
+        assert sorted(done.json["ended"]) == sorted([pids[0], pids[2]])
+        assert not any(map(is_alive, (pids[0], pids[2])))
+        assert not (tmp_path / "run").exists()
+
+
+async def test_one_whose_state_file_is_lost_or_tells_of_another(site, tmp_path):
+    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
+        await begin(looked)
+        pid = pid_of(looked.proxy)
+        await leave(looked.proxy)
+        (tmp_path / "run" / "traefik.json").write_text(f'{{"pid": {os.getpid()}, "api_port": 1}}')
+        done = await looked.tell("stop", "--json")
+        assert done.json["ended"] == [pid]
+        assert not is_alive(pid)
+        assert not (tmp_path / "run").exists()
+
+
+async def test_files_of_others_stay(site, tmp_path):
+    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
+        await begin(looked)
+        await leave(looked.proxy)
+        mine = tmp_path / "run" / "mine"
+        mine.write_text("")
+        assert (await looked.tell("stop")).status == 0
+        assert list((tmp_path / "run").rglob("*")) == [mine]
+
+
+async def test_nobody_knows_whether_a_hub_runs(site, tmp_path):
+    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
+        await begin(looked)
+        pid = pid_of(looked.proxy)
+        await leave(looked.proxy)
+        by_hand = f"If no hub runs, end Traefik by hand: kill {pid}\n"
+        for options, sentence in (
+            (
+                ["--KVProxy.lease_seconds=0"],
+                "There is no lease (KVProxy.lease_seconds), so nobody knows whether a hub runs.",
+            ),
+            (["--KVProxy.backend_class=etcd", "--EtcdBackend.urls=http://127.0.0.1:1"], "http://127.0.0.1:1"),
+        ):
+            result = await looked.tell("stop", *options)
+            assert (result.status, result.out) == (1, "")
+            assert sentence in result.err
+            assert by_hand in result.err
+        assert is_alive(pid)
+        # With the table gone, nobody has the lease.
+        (tmp_path / "table").rename(tmp_path / "gone")
+        assert (await looked.tell("stop")).status == 0
+        assert not is_alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--KVProxy.should_start=False"], 1, "the hub starts no Traefik, and whoever does ends it"),
+        (["--KVProxy.delivery=agent"], 1, "the agents start Traefik, and end it"),
+        (["now"], 2, "unexpected argument 'now'"),
+    ],
+)
+async def test_wrong_input(words, status, message):
+    result = await told("stop", *words)
+    assert (result.status, result.out) == (status, "")
+    assert message in result.err
