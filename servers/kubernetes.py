@@ -135,9 +135,14 @@ class KubernetesServer(Process):
             self.etcd.kill()
 
     @functools.cached_property
+    def shared_namespace(self) -> str:
+        """That of :attr:`traits`."""
+        return self.namespace()
+
+    @functools.cached_property
     def traits(self) -> dict[str, Any]:
         """Of a driver that may use all ConfigMaps and Leases of a namespace, so any prefix."""
-        namespace = self.namespace()
+        namespace = self.shared_namespace
         every = {"verbs": ["*"]}
         rules = [
             {"apiGroups": [""], "resources": ["configmaps"], **every},
