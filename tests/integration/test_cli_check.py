@@ -224,7 +224,7 @@ def test_an_account_that_may_use_one_prefix_only_is_enough(name, tmp_path):
         file = config_file(tmp_path, f"c.KVProxy.backend_class = {name!r}", "c.KVProxy.prefix = 'hub'", *lines)
         result = run("check", "--config", file, **password)
         assert (result.status, result.err) == (0, "")
-        steps = ["ok config", "ok open", "ok table", "note write", "ok write", "ok traefik", "ok start"]
+        steps = ["ok config", "ok open", "ok table", "note write", "ok write", "ok traefik", "ok start", "ok trial"]
         assert [step for step in result.steps if step != "note store"] == steps
         assert "A key was written, read and deleted below 'hub'." in result.out
         assert SECRET not in result.out
@@ -370,7 +370,7 @@ def test_a_store_that_is_down_fails_once(tmp_path):
     words = ["--KVProxy.backend_class=redis", f"--RedisBackend.url={url}", "--RedisBackend.timeout=0.5"]
     result = run("check", *words, on_a_free_port())
     assert (result.status, result.err) == (1, "")
-    assert result.steps == ["ok config", "FAILED open", "ok traefik", "ok start"]
+    assert result.steps == ["ok config", "FAILED open", "ok traefik", "ok start", "ok trial"]
 
 
 def test_no_secret_is_shown(tmp_path):
