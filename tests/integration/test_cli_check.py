@@ -273,6 +273,12 @@ def test_a_mistake_in_the_configuration_is_one_sentence(text, sentence, tmp_path
 def test_configuration_files_that_are_not_there(tmp_path):
     result = run("check", "-f", "nope.py", cwd=tmp_path)
     assert (result.status, result.out) == (1, f"FAILED  config  There is no file {tmp_path}/nope.py.\n")
+    result = run("check", "-f", ".", cwd=tmp_path)
+    assert (result.status, result.out) == (1, f"FAILED  config  {tmp_path} is a directory; name the file in it.\n")
+    (tmp_path / "hub.py").write_bytes(b"\0")
+    result = run("check", "-f", "hub.py", cwd=tmp_path)
+    assert f"{tmp_path}/hub.py: source code string cannot contain null bytes." in result.out
+    (tmp_path / "hub.py").unlink()
     (tmp_path / "hub.conf").touch()
     result = run("check", "-f", "hub.conf", cwd=tmp_path)
     assert f"JupyterHub reads {tmp_path}/hub.py or {tmp_path}/hub.json instead of" in result.out

@@ -182,6 +182,8 @@ async def _line(process: subprocess.Popen[str]) -> str:
         (["--watch", "soon"], "'soon' is no number of seconds"),
         (["--wach"], "did you mean --watch?"),
         (["more"], "unexpected argument 'more'."),
+        (["--KVProxy.prefx=x"], "c.KVProxy.prefx: KVProxy has no such option; did you mean prefix?"),
+        (["--KvProxy.prefix=x"], "c.KvProxy: there is no such class; did you mean c.KVProxy?"),
     ],
 )
 async def test_wrong_usage(words, message):
