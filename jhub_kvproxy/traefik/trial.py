@@ -86,8 +86,9 @@ async def try_launch(settings: TraefikSettings, store: StoreProvider | None, log
     with tempfile.TemporaryDirectory(prefix="kvproxy-check-") as name:
         run = Path(name)
         # Certificates have been looked at before, and their keys are to be copied to no other place.
-        secret = {"ssl_cert": "", "ssl_key": "", "internal_ssl": None}
-        chosen = replace(settings, runtime_dir=name, access_log="", acme_domains=(), **secret)
+        chosen = replace(
+            settings, runtime_dir=name, access_log="", acme_domains=(), ssl_cert="", ssl_key="", internal_ssl=None
+        )
         reads = StoreProvider({}, {}, store.dynamic) if store else None
         launch = await launch_of(chosen, reads, log)
         port, password = free_port(), secrets.token_urlsafe(32)

@@ -130,3 +130,11 @@ def is_frozen(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     except OSError:
         return False
+
+
+def test_a_store_that_traefik_cannot_read_by_itself(capsys):
+    assert "kubernetes" in parse(["--delivery", "agent"]).backends
+    assert "kubernetes" not in parse(["--delivery", "store"]).backends
+    with pytest.raises(SystemExit):
+        parse(["--delivery", "store", "--backend", "kubernetes"])
+    assert "Traefik cannot read kubernetes by itself" in capsys.readouterr().err
