@@ -119,9 +119,9 @@ def test_the_exit_status_says_whether_all_bounds_were_met(tmp_path, monkeypatch,
 def test_the_page_tells_of_every_fault_and_its_commands_are_right():
     page = PAGE.read_text()
     shown = re.findall(r'^\$ (?:make drill DRILL="|python -m benchmarks.drill )(.*?)"?$', page, re.MULTILINE)
-    assert len(shown) == 5
+    assert len(shown) == 6
     for arguments in shown:
-        assert parse(arguments.split()).backends in (["etcd"], ["redis"])
+        assert parse(arguments.split()).backends in (["etcd"], ["redis"], ["kubernetes"])
     assert set(re.findall(r"^\| `([a-z][a-z-]+)` \|", page, re.MULTILINE)) == {fault.name for fault in FAULTS}
 
 
