@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .certificates import Authority
-from .errors import Missing
+from .cluster import Cluster
+from .errors import Missing, Unavailable
 from .etcd import EtcdServer
 from .json_api import JsonApi
 from .ports import free_port
@@ -135,9 +136,14 @@ class KubernetesServer(Process):
             self.etcd.kill()
 
     @functools.cached_property
+    def shared_namespace(self) -> str:
+        """That of :attr:`traits`."""
+        return self.namespace()
+
+    @functools.cached_property
     def traits(self) -> dict[str, Any]:
         """Of a driver that may use all ConfigMaps and Leases of a namespace, so any prefix."""
-        namespace = self.namespace()
+        namespace = self.shared_namespace
         every = {"verbs": ["*"]}
         rules = [
             {"apiGroups": [""], "resources": ["configmaps"], **every},
@@ -221,3 +227,25 @@ class KubernetesServer(Process):
         group = "/api/v1" if kind == "configmaps" else "/apis/coordination.k8s.io/v1"
         items = self.ask("GET", f"{group}/namespaces/{namespace}/{kind}")["items"]
         return {item["metadata"]["name"]: item for item in items}
+
+
+class KubernetesCluster(Cluster):
+    """One API server and the etcd that is its own, as a store that may be killed, emptied and wiped."""
+
+    def __init__(self, directory: Path) -> None:
+        self._server = KubernetesServer(directory / "kubernetes", durable=True)
+        super().__init__([self._server])
+        # An admin and this namespace are there again after all was lost.
+        self._namespace = "default"
+        self.traits = {"api_url": self._server.url, "kubeconfig": self._server.kubeconfig(self._namespace)}
+
+    def is_ready(self) -> bool:
+        self._server.ask("GET", f"/api/v1/namespaces/{self._namespace}", timeout=SOON)
+        return self._server.is_ready()
+
+    def empty(self) -> None:
+        for kind, group in (("configmaps", "/api/v1"), ("leases", "/apis/coordination.k8s.io/v1")):
+            self._server.ask("DELETE", f"{group}/namespaces/{self._namespace}/{kind}")
+
+    def leader(self) -> Process:
+        raise Unavailable("there is one API server")

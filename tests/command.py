@@ -29,7 +29,7 @@ from tests.hub import PATIENCE, answers, heed_signals, until
 from tests.site import writer_for
 
 #: The steps of a check that finds nothing wrong.
-GOOD = ["ok config", "ok open", "ok table", "ok write", "ok watch", "ok lease", "ok traefik", "ok start"]
+GOOD = ["ok config", "ok open", "ok table", "ok write", "ok watch", "ok lease", "ok traefik", "ok start", "ok trial"]
 USES_KVPROXY = 'c.JupyterHub.proxy_class = "kvproxy"\n'
 
 

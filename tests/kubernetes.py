@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
-from jhub_kvproxy_backends._kubernetes_names import hub_rules, name_of
+from jhub_kvproxy_backends._kubernetes_names import admin_rules, hub_rules, name_of
 from jhub_kvproxy_backends.kubernetes import KubernetesBackend
 from servers.errors import Refused
 from servers.kubernetes import KubernetesServer
@@ -46,6 +46,12 @@ class Account:
         except Refused as refusal:
             return refusal.status == 404
         return True
+
+
+def readers_traits(server: KubernetesServer, namespace: str, prefix: str) -> dict[str, Any]:
+    """Of an admin who may look at the table on `prefix`, and change nothing."""
+    account = server.account(namespace, admin_rules(name_of(prefix)))
+    return {"kubeconfig": server.kubeconfig(namespace, account)}
 
 
 class GrantedBackend(KubernetesBackend):

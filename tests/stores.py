@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy.store.registry import find_backend
+from tests.kubernetes import readers_traits
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Store:
     name: str
     traits: Mapping[str, Any]
     prefix: str = field(default_factory=lambda: f"hub-{uuid.uuid4().hex}")
+    #: The traits that are others for who may only read, where a test has such an account.
+    readers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -40,15 +43,28 @@ class Store:
         ]
         return "\n".join(["", *lines, ""])
 
+    @property
+    def readers_words(self) -> list[str]:
+        """What a command is told in addition, so that it may only read."""
+        section = find_backend(self.name).__name__
+        return [f"--{section}.{trait}={value}" for trait, value in self.readers.items()]
+
 
 def find_store(name: str, request: pytest.FixtureRequest, directory: Path) -> Store:
     """The store `name`: in `directory`, or on the server that the tests share."""
     if name == "toml":
         return Store(name, {"path": str(directory / "table")})
+    if name == "kubernetes":
+        server = request.getfixturevalue(name)
+        store = Store(name, server.traits)
+        return replace(store, readers=readers_traits(server, server.shared_namespace, store.prefix))
     return Store(name, request.getfixturevalue({"redis": "redis_server"}.get(name, name)).traits)
 
 
-#: Runs a test that uses the fixture `store`, directly or by `site`, once for each store; otherwise it is TOML.
-on_every_store = pytest.mark.parametrize("store", ["toml", "etcd", "consul", "redis"], indirect=True)
-#: The same, with the store that no Traefik reads by itself.
-on_all_stores = pytest.mark.parametrize("store", ["toml", "etcd", "consul", "redis", "kubernetes"], indirect=True)
+TRAEFIK_READS = ("toml", "etcd", "consul", "redis")
+STORES = (*TRAEFIK_READS, "kubernetes")
+#: Runs a test that uses the fixture `store`, directly or by `site`, once for each store that Traefik can read;
+#: otherwise it is TOML.
+on_every_store = pytest.mark.parametrize("store", TRAEFIK_READS, indirect=True)
+#: The same with Kubernetes, whose objects Traefik cannot read.
+on_all_stores = pytest.mark.parametrize("store", STORES, indirect=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jupyterhub import orm
 
 from jhub_kvproxy.hub.proxy import KVProxy
@@ -17,8 +18,15 @@ from tests.agents import TOKEN, agent_for
 from tests.command import USES_KVPROXY, Result, run
 from tests.others_traefik import PASSWORD, others_traefik
 from tests.site import Site
+from tests.stores import STORES, TRAEFIK_READS
 
 DELIVERIES = ("push", "agent", "store")
+#: Runs a test that uses `site` and `delivery` once for each store and each way that the table gets from it to Traefik.
+on_all_stores_and_deliveries = pytest.mark.parametrize(
+    ("store", "delivery"),
+    [(store, delivery) for store in STORES for delivery in DELIVERIES if delivery != "store" or store in TRAEFIK_READS],
+    indirect=["store"],
+)
 
 
 @dataclass
@@ -34,7 +42,7 @@ class Looked:
 
     async def tell(self, *words: object, **environment: str) -> Result:
         """What the command says, with the configuration."""
-        return await told(*words, "--config", self.file, **environment)
+        return await told(*words, "--config", self.file, *self.site.store.readers_words, **environment)
 
 
 async def told(*words: object, **options: Any) -> Result:

@@ -66,7 +66,10 @@ def _in_pod(api_url: str, namespace: str) -> Access:
 
 def _file(kubeconfig: str) -> Path:
     if kubeconfig:
-        return _expanded(kubeconfig)
+        file = _expanded(kubeconfig)
+        if not _exists(file):
+            raise BackendRejected(f"KubernetesBackend.kubeconfig: there is no file {file}.")
+        return file
     named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     if len(named) > 1:
         raise BackendRejected("KUBECONFIG names several files: name one in KubernetesBackend.kubeconfig.")

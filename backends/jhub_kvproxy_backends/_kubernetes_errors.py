@@ -45,7 +45,7 @@ class Question:
     resource: str
     name: str
     namespace: str
-    #: Whose Role lets us do it: the hub's, or the agent's.
+    #: Whose Role lets us do it: "the hub", "the agent" or "admins".
     role: str
     #: Where the token came from.
     login: str
@@ -125,7 +125,7 @@ def _forbidden(place: str, words: str, question: Question) -> BackendRejected:
 def denied(place: str, question: Question, who: str = "us", words: str = "") -> BackendRejected:
     """The error when `who` lacks a right."""
     return BackendRejected(
-        f"{place} does not let {who} {question}: apply the Role for the {question.role}, and its RoleBinding, that the "
+        f"{place} does not let {who} {question}: apply the Role for {question.role}, and its RoleBinding, that the "
         f"page on the backend kubernetes shows{words}."
     )
 

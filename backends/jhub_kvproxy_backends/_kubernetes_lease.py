@@ -18,6 +18,9 @@ from ._kubernetes_head import Head
 from ._kubernetes_names import LABELS
 from ._kubernetes_table import KubernetesTable
 
+#: Seconds by which the clocks of two machines may differ.
+_CLOCKS_DIFFER = 60.0
+
 
 class KubernetesLease:
     """The lease `name`, for one writer of `table`.
@@ -95,9 +98,13 @@ class KubernetesLease:
         """Who has the lease; None: nobody."""
         found = await self._api.get(self._name, self._api.deadline(), LEASES)
         spec = (found or {}).get("spec") or {}
-        if not found or not spec.get("holderIdentity") or (_id_of(found) != self._id and self._has_expired(found)):
+        if not found or not spec.get("holderIdentity"):
             return None
-        return LeaseReport(_holder(spec), _since(spec), float(spec.get("leaseDurationSeconds") or 1))
+        if _id_of(found) != self._id and (self._has_expired(found) or _is_long_over(spec)):
+            return None
+        return LeaseReport(
+            _holder(spec), _time_of(spec.get("acquireTime")), float(spec.get("leaseDurationSeconds") or 1)
+        )
 
     async def remove(self, deadline: float) -> None:
         self.forget()
@@ -155,12 +162,19 @@ def _holder(spec: Mapping[str, Any]) -> str:
     return holder.rpartition("_")[0] or holder
 
 
-def _since(spec: Mapping[str, Any]) -> datetime | None:
+def _time_of(text: Any) -> datetime | None:
     try:
-        since = datetime.fromisoformat(str(spec.get("acquireTime")))
+        time = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return since.astimezone(UTC) if since.tzinfo else None
+    return time.astimezone(UTC) if time.tzinfo else None
+
+
+def _is_long_over(spec: Mapping[str, Any]) -> bool:
+    """Whether its holder should have renewed it long ago, by the clocks of both. Enough to tell people, no more."""
+    renewed = _time_of(spec.get("renewTime"))
+    age = (datetime.now(UTC) - renewed).total_seconds() if renewed else 0.0
+    return age > float(spec.get("leaseDurationSeconds") or 1) + _CLOCKS_DIFFER
 
 
 def _turns(lease: Mapping[str, Any] | None) -> int:

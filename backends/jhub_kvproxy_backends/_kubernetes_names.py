@@ -1,4 +1,4 @@
-"""What the objects of a table are called in Kubernetes, and the Roles that let a hub or an agent use them. Pure."""
+"""What the objects of a table are called in Kubernetes, and the Roles that let others use them. Pure."""
 
 from __future__ import annotations
 
@@ -48,6 +48,11 @@ def agent_rules(name: str) -> list[dict[str, Any]]:
         _rule("", "configmaps", ["get", "list", "watch"], [name]),
         _rule("", "configmaps", ["get"], slots),
     ]
+
+
+def admin_rules(name: str) -> list[dict[str, Any]]:
+    """What commands that only look may do with the table `name`, as the rules of a Role."""
+    return [*agent_rules(name), _rule("coordination.k8s.io", "leases", ["get"], [name])]
 
 
 def _rule(group: str, resource: str, verbs: list[str], names: list[str] | None = None) -> dict[str, Any]:

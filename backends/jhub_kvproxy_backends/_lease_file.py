@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import time
@@ -28,6 +29,8 @@ from ._lease_report import report_of
 _OLD_NAMES = ("token", "holder", "since", "expiry")
 #: Seconds that such a lease lasts, for one who wants none.
 _UNKNOWN_TTL = 60.0
+#: Seconds by which the clocks of two machines may differ.
+_CLOCKS_DIFFER = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class LeaseFile:
         lease = self._read()
         if lease is None or self._has_ended(lease, _now(), _UNKNOWN_TTL):
             return None
+        if lease.clock != _clock() and self._age() > (lease.ttl or _UNKNOWN_TTL) + _CLOCKS_DIFFER:
+            return None
         return report_of(asdict(lease))
 
     def acquire(self, holder: str, ttl: float, workshop: Path, *, mode: int = 0o600, group: int = -1) -> None:
@@ -136,6 +141,13 @@ class LeaseFile:
         if self._seen is None or self._seen[0] != lease:
             self._seen = (lease, now)
         return now - self._seen[1] >= (lease.ttl or ttl)
+
+    def _age(self) -> float:
+        """Seconds since the last renewal by the clocks on the wall: enough to tell people, no more."""
+        try:
+            return _wall().timestamp() - self.path.stat().st_mtime
+        except FileNotFoundError:  # it has just been given up
+            return math.inf
 
     def _read(self) -> _Lease | None:
         try:

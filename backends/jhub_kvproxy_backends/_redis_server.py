@@ -28,9 +28,9 @@ def acl(root: str, db: int) -> str:
 def reader_acl(root: str) -> str:
     """The rules that the user of an object which only reads needs."""
     return (
-        f"~{root}/table* ~{root}/format ~{root}/traefik/* &__redis__:invalidate "
+        f"~{root}/table* ~{root}/format ~{root}/traefik/* ~{root}/lease &__redis__:invalidate "
         "+info +role +ping +select +client|id +client|tracking +subscribe "
-        "+multi +exec +discard +exists +mget +hget +hmget +hgetall +xrange"
+        "+multi +exec +discard +exists +get +mget +hget +hmget +hgetall +xrange"
     )
 
 

@@ -7,6 +7,7 @@ import sys
 
 from servers.disk import own_mounts
 from servers.errors import Unavailable
+from servers.kubernetes import find_api_server
 from servers.programs import find
 
 from .. import command, environment
@@ -16,7 +17,7 @@ from .options import Options, parse
 from .report import name_of, text, write
 from .run import drill
 
-_PROGRAMS = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis-server"], "toml": []}
+_PROGRAMS = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis-server"], "kubernetes": ["etcd"], "toml": []}
 
 
 def main() -> int:
@@ -29,6 +30,8 @@ async def _drill(options: Options) -> int:
     for backend in options.backends:
         for program in ("haproxy", "traefik", *_PROGRAMS[backend]):
             find(program)
+        if backend == "kubernetes":
+            find_api_server()
     faults = _possible([fault for fault in FAULTS if fault.name in options.faults], options)
     about = await asyncio.to_thread(environment.describe)
     times = Times.within(options.minutes)

@@ -58,6 +58,8 @@ class Fault:
     needs_processes: bool = False
     needs_disk: bool = False
     needs_agents: bool = False
+    #: Whether it needs a store of several members.
+    needs_leader: bool = False
     #: What they may notice where each Traefik reads the store by itself; None: the same.
     store_bound: Bound | None = None
 
@@ -324,7 +326,7 @@ FAULTS = [
     ),
     Fault("store-frozen", "store frozen", Bound(), _store_frozen, needs_processes=True),
     Fault("store-emptied", "store emptied", Bound(), _store_emptied, store_bound=Bound(grace=5.0)),
-    Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_processes=True),
+    Fault("member-killed", "leader of three killed", Bound(live_within=20.0), _member_killed, needs_leader=True),
     # The dead hub's lease must run out first: KVProxy.lease_seconds.
     Fault("hub-killed", "hub killed, then restarted", Bound(live_within=20.0), _hub_killed),
     Fault("hub-paused", "hub paused, a second one takes over", Bound(live_within=20.0), _hub_paused),

@@ -12,6 +12,8 @@ from .faults import FAULTS
 from .site import Size
 from .stores import STORES
 
+_UNREADABLE = "kubernetes"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -63,8 +65,13 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--output", type=Path, default=RESULTS, metavar="DIR", help="directory for JSON, tables and pictures"
     )
     given = parser.parse_args(arguments)
+    stores = list(STORES)
+    if given.delivery == "store":
+        stores.remove(_UNREADABLE)
+        if _UNREADABLE in (given.backend or []):
+            parser.error(f"Traefik cannot read {_UNREADABLE} by itself; choose another --delivery")
     return Options(
-        given.backend or list(STORES),
+        given.backend or stores,
         given.fault or [fault.name for fault in FAULTS],
         given.delivery,
         given.minutes,

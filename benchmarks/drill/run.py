@@ -46,6 +46,7 @@ async def _drill(site: Site, faults: Sequence[Fault], times: Times, progress: Pr
         if (
             (fault.needs_processes and not site.store.members)
             or (fault.needs_disk and not site.disk)
+            or (fault.needs_leader and len(site.store.members) < 2)
             or (fault.needs_agents and site.delivery != "agent")
         ):
             progress.skip(1)

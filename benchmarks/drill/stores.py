@@ -1,4 +1,4 @@
-"""The stores of the drill: what may happen to each, with three members where it has any."""
+"""The stores of the drill: what may happen to each, of three members or one where it has any."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from servers.cluster import Cluster
 from servers.consul import ConsulCluster
 from servers.errors import Unavailable
 from servers.etcd import EtcdCluster
+from servers.kubernetes import KubernetesCluster
 from servers.process import Process
 from servers.redis import RedisCluster
 
@@ -43,5 +44,6 @@ STORES: dict[str, Callable[[Path], Cluster]] = {
     "etcd": partial(EtcdCluster, durable=True),
     "consul": ConsulCluster,
     "redis": RedisCluster,
+    "kubernetes": KubernetesCluster,
     "toml": Files,
 }

@@ -34,7 +34,8 @@ def main() -> int:
 
 async def _soak(options: argparse.Namespace) -> int:
     command.heed_sigterm()
-    backends = options.backend or list(STORES)
+    # How the memory of an API server grows was never measured.
+    backends = options.backend or [name for name in STORES if name != "kubernetes"]
     size = Size(replicas=2, users=20, rate=20, websockets=4, downloads=0)
     status = 0
     for backend in backends:

@@ -15,6 +15,7 @@ from traitlets import TraitError
 from ..agent.options import Agent
 from ..errors import BackendError
 from ..hub.proxy import KVProxy
+from ..options.chosen import settings_of
 from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
 from ..options.leftovers import leftovers
 from ..options.mistakes import mistakes, silent_log
@@ -29,7 +30,7 @@ from .replicas import Needs, try_replicas
 from .report import Report, StepFailed
 from .running import try_hub
 from .secrets import Secrets
-from .start import try_start
+from .start import try_rest_api, try_start
 from .store import Table, backend_for, open_table, run_to_end, try_store
 from .text import as_json
 
@@ -86,12 +87,13 @@ async def _check(options: Namespace, report: Report) -> None:
         try:
             state = await open_table(backend, report)
             table = backend if state is Table.OPEN else None
+            hub_runs = False
             if table:
                 with suppress(StepFailed), report.step("hub"):
-                    await try_hub(proxy, table, report)
+                    hub_runs = await try_hub(proxy, table, report)
             if state is not Table.FAILED:
                 await try_store(proxy, table, report)
-            await _try_traefik(proxy, table, report)
+            await _try_traefik(proxy, table, report, hub_runs=hub_runs)
         finally:
             await run_to_end(backend.close())
 
@@ -131,7 +133,7 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     return proxy
 
 
-async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) -> None:
+async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report, *, hub_runs: bool) -> None:
     needs = None
     with report.step("traefik"):
         try:
@@ -142,9 +144,11 @@ async def _try_traefik(proxy: KVProxy, table: Backend | None, report: Report) ->
             report.note("traefik", str(error))
     report.facts["traefik"] = needs and asdict(needs)
     if proxy.should_start and proxy.delivery != Delivery.AGENT:
-        await try_start(proxy, table, report)
+        await try_start(proxy, table, report, hub_runs=hub_runs)
         return
     await try_replicas(proxy, table, report)
+    with suppress(StepFailed):
+        await try_rest_api(settings_of(proxy), report, hub_runs=hub_runs)
     if proxy.delivery == Delivery.AGENT:
         report.tell("\n".join(["", *agent_needs(proxy, report.secrets)]))
     elif needs:

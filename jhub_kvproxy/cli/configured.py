@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from pathlib import Path
 
 from jupyterhub.app import JupyterHub
 from traitlets.config import Config
+from traitlets.config.loader import KVArgParseConfigLoader
 
+from ..agent.options import Agent
 from ..hub.proxy import KVProxy
-from ..options.mistakes import silent_log
+from ..options.mistakes import mistakes, silent_log
+from ..store.registry import installed_backends
 from .proxy_class import proxy_class_for
 
 
@@ -32,6 +36,15 @@ def configured_proxy(config: Config, log: logging.Logger | None = None) -> KVPro
         ssl_cert=app.ssl_cert,
         ssl_key=app.ssl_key,
     )
+
+
+def refuse_misspelt(options: Namespace, proxy: KVProxy) -> None:
+    """End with wrong usage if the command line sets an option that does not exist. The file's are for ``check``."""
+    words: list[str] = options.configuration
+    others = {point.attr for point in installed_backends().values()} - {type(proxy.backend).__name__}
+    given = KVArgParseConfigLoader(words).load_config() if words else Config()
+    for mistake in mistakes(given, [type(proxy), type(proxy.backend), Agent], others):
+        options.parser.error(f"{mistake.rstrip('.')}.")
 
 
 _PAIR = {"certfile": "crt", "keyfile": "key"}

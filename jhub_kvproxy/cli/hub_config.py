@@ -17,7 +17,7 @@ from ..options.config_file import ConfigurationError, load_for_hub
 from ..options.mistakes import silent_log
 from ..options.settings import Settings
 from ..store.contract import Backend, SupportsLease, supports
-from .configured import configured_proxy
+from .configured import configured_proxy, refuse_misspelt
 from .secrets import Secrets
 
 
@@ -64,6 +64,7 @@ def hub_config(options: Namespace) -> HubConfig:
         secrets.learn(section)
     try:
         proxy = configured_proxy(config, log)
+        refuse_misspelt(options, proxy)
         settings = settings_of(proxy)
     except (TraitError, ValueError) as error:
         raise ConfigurationError(secrets.hide(f"{file or 'The command line'}: {error}")) from error

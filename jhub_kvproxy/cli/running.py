@@ -21,16 +21,17 @@ from .report import Report, StepFailed
 from .store import run_to_end
 
 
-async def try_hub(proxy: KVProxy, table: Backend, report: Report) -> None:
-    """Report which hub may write to `table`, which is open."""
+async def try_hub(proxy: KVProxy, table: Backend, report: Report) -> bool:
+    """Report which hub may write to `table`, which is open. Returns whether one may."""
     if not proxy.lease_seconds or not revision_in((await run_to_end(table.load())).keys):
-        return
+        return False
     lease = await read_lease(table)
     if lease.holder:
         since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
         report.ok("hub", f"{lease.holder} has the lease{since}.")
     elif not lease.unknown:
         report.note("hub", "No hub has the lease: none runs with this prefix, or it does not reach the store.")
+    return bool(lease.holder)
 
 
 def pids_of(settings: Settings) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""The check of what the hub needs on its own machine when it starts. It starts nothing, and makes no file."""
+"""The check of what the hub needs on its own machine when it starts. It leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ..traefik.launch import Launch
 from ..traefik.launching import SSL_CERT, launch_of
 from ..traefik.local import launches_of
 from ..traefik.settings import TraefikSettings
+from ..traefik.trial import try_launch, try_static
 from .report import Report, StepFailed
 from .running import pids_of, try_running
 
@@ -34,10 +35,10 @@ _FEW_FILES = 4096
 _SOON = timedelta(days=14)
 
 
-async def try_start(proxy: KVProxy, table: Backend | None, report: Report) -> None:
+async def try_start(proxy: KVProxy, table: Backend | None, report: Report, *, hub_runs: bool) -> None:
     """Report what the start of the hub of `proxy`, which starts Traefik, would refuse, and what runs already.
 
-    `table` is the hub's own; None: it is not open.
+    `table` is the hub's own; None: it is not open. `hub_runs`: a hub has the lease.
     """
     version = ""
     with suppress(StepFailed), report.step("traefik"):
@@ -51,15 +52,16 @@ async def try_start(proxy: KVProxy, table: Backend | None, report: Report) -> No
         with report.step("start"):
             settings = _without_what_is_not_there_yet(settings_of(proxy))
             launches = await _launches(settings.traefik, proxy)
-            await in_thread(_try_files, settings.traefik)
+            await in_thread(_try_files, settings.traefik, launches[0])
             pids = await in_thread(pids_of, settings)
             for number, launch in enumerate(launches, 1):
                 if number not in pids:
                     await launch.check_ports()
-        if not pids:  # otherwise it is the hub itself that listens there
-            await try_rest_api(settings, report)
+        await try_rest_api(settings, report, hub_runs=hub_runs)
         report.ok("start", f"{_listening(launches, pids)}, and the files that it needs are there.")
         _note_certificate(settings.traefik, report)
+        if version:
+            await _try_traefik(settings.traefik, proxy, report)
         if pids:
             with report.step("traefik"):
                 await try_running(proxy, settings, table, version, report)
@@ -73,10 +75,20 @@ def _listening(launches: list[Launch], pids: Mapping[int, int]) -> str:
     return f"Traefik can listen on port {ports}"
 
 
-async def try_rest_api(settings: Settings, report: Report) -> None:
-    """Report whether the hub could start its REST API, by starting one that serves nothing."""
-    if not settings.rest_api_port:
-        return
+async def _try_traefik(settings: TraefikSettings, proxy: KVProxy, report: Report) -> None:
+    """Report whether Traefik takes what the hub would start it with. One that runs notices nothing."""
+    store = provider_of(proxy)
+    with suppress(StepFailed), report.step("trial"):
+        await try_static(await launch_of(replace(settings, access_log=_harmless_log(settings)), store, proxy.log))
+        await try_launch(settings, store, proxy.log)
+        plugin = "" if store else ", with our plugin"
+        report.ok("trial", f"Traefik takes this configuration; it was started for a moment on loopback{plugin}.")
+
+
+async def try_rest_api(settings: Settings, report: Report, *, hub_runs: bool) -> None:
+    """Report whether the hub could start its REST API, by starting one that serves nothing, unless a hub runs."""
+    if not settings.rest_api_port or (hub_runs and settings.rest_api_token):
+        return  # the hub itself may listen there
     nothing: Any = None
     api = RESTAPI(nothing, settings.rest_api_token, writes=False, host_routing=False, log=None)
     with report.step("start"):
@@ -96,15 +108,22 @@ def _without_what_is_not_there_yet(settings: Settings) -> Settings:
 
 async def _launches(settings: TraefikSettings, proxy: KVProxy) -> list[Launch]:
     """What the hub would start its Traefiks with. Raises what the hub's start does."""
-    # The program has been looked for already, and an access log that is missing would be made here.
-    log = settings.access_log if settings.access_log == "-" else ""
-    harmless = replace(settings, traefik_cmd=(sys.executable,), access_log=log)
+    # The program has been looked for already.
+    harmless = replace(settings, traefik_cmd=(sys.executable,), access_log=_harmless_log(settings))
     return launches_of(await launch_of(harmless, provider_of(proxy), proxy.log), settings.local_replicas)
 
 
-def _try_files(settings: TraefikSettings) -> None:
+def _harmless_log(settings: TraefikSettings) -> str:
+    """A file that is missing would be made."""
+    return settings.access_log if settings.access_log == "-" else ""
+
+
+def _try_files(settings: TraefikSettings, launch: Launch) -> None:
     """Raises :class:`~jhub_kvproxy.errors.TraefikError` for a directory that cannot be written."""
-    _try_directory("KVProxy.runtime_dir", Path(settings.runtime_dir).absolute())
+    run = Path(settings.runtime_dir).absolute()
+    below = [path for path in (*launch.files, *(run / path for path in launch.local_files)) if run in path.parents]
+    for directory in sorted({run, *(path.parent for path in below)}):
+        _try_directory("KVProxy.runtime_dir", directory)
     if (log := access_log_of(settings)) not in ("", "-"):
         _try_file("KVProxy.access_log", Path(log))
     if settings.acme_domains:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
 from os.path import expanduser
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..traefik.plugin_files import module_name, plugin_files
 from ..traefik.settings import TraefikSettings
 from ..traefik.static import address, merge
 from .arguments import add_hub_arguments
-from .configured import configured_proxy
+from .configured import configured_proxy, refuse_misspelt
 from .output import write_output
 from .replicas import secret_options
 from .text import as_json
@@ -66,12 +66,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--api-address",
         metavar="ADDRESS",
+        type=_address,
         help="where Traefik's API listens (default: the port in KVProxy.traefik_api_urls, or Agent.traefik_api_url)",
     )
     parser.add_argument(
         "--directory", default="/etc/traefik", type=expanduser, help="where Traefik's files are (default: %(default)s)"
     )
     parser.epilog = _EXAMPLES
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    is_port = port.isascii() and port.isdecimal() and int(port) < 1 << 16
+    if not colon or not is_port or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise ArgumentTypeError(f"{text!r} is no address, such as 127.0.0.1:8099 or :8099.")
+    return text
 
 
 def run(options: Namespace) -> int:
@@ -95,6 +104,7 @@ def _made(options: Namespace) -> str:
     """What is printed, or written."""
     _, config = load_for_hub(options.config, options.configuration)
     proxy = configured_proxy(config)
+    refuse_misspelt(options, proxy)
     settings = _settings(config.JupyterHub, proxy)
     if options.env:
         return _environment(options, proxy)

@@ -27,6 +27,8 @@ def load(file: str) -> Config:
     ``.json``, where they exist. Raises :class:`ConfigurationError`.
     """
     path = Path(file).absolute()
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a directory; name the file in it.")
     if not path.is_file():
         raise ConfigurationError(f"There is no file {path}.")
     config = Config()
@@ -65,7 +67,8 @@ def load_for_hub(file: str, words: list[str]) -> tuple[str, Config]:
 
 def _explain(path: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f"{error.filename or path}, line {error.lineno}: {error.msg}."
+        line = f", line {error.lineno}" if error.lineno else ""
+        return f"{error.filename or path}{line}: {error.msg}."
     if isinstance(error, SystemExit):
         return f"{path} ends the hub: SystemExit({error.code!r})."
     if isinstance(error, OSError) and error.filename == str(path):

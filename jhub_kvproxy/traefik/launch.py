@@ -13,7 +13,10 @@ from .life_cycle import draining_seconds
 from .ports import check_free
 from .prometheus import METRICS, address_of
 from .renewal import Renewal
-from .static import addresses
+from .static import API, PUBLIC, addresses
+
+#: What gives an entry point its address; the others have it from the admin.
+_OPTIONS = {METRICS: "KVProxy.traefik_metrics"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,12 @@ class Launch:
         await check_free(self.public_host, self.public_port)
         if self.redirect_port:
             await check_free(self.public_host, self.redirect_port, "KVProxy.redirect_http")
-        prometheus = addresses(self.static("", self.public_port)).get(METRICS, "")
-        with contextlib.suppress(ValueError):  # there is none, or an admin has written it in another way
-            await check_free(*address_of(prometheus), "KVProxy.traefik_metrics")
+        static = self.static("", self.public_port)
+        for name, where in addresses(static).items():
+            if name in (PUBLIC, API) or static["entryPoints"][name].get("reusePort"):
+                continue
+            with contextlib.suppress(ValueError):  # that is of UDP, or an admin has written it in another way
+                host, port = address_of(where.removesuffix("/tcp"))
+                if port != self.redirect_port:
+                    own = f"KVProxy.extra_static_config (entryPoints.{name})"
+                    await check_free(host, port, _OPTIONS.get(name, own))

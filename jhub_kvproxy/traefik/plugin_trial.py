@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tomli_w
 
+from ..errors import TraefikError
 from .commands import output_of
 from .plugin_files import plugin_static
 
@@ -45,6 +46,20 @@ async def _reason(lines: AsyncIterable[bytes]) -> str:
         text = line.decode(errors="replace").rstrip()
         if _LOADED in text:
             break
-        if "plugin" in text and (error := re.search(r' ERR .*error="(.*)"$', text)):
-            return error[1].rpartition("failed to create plugin builder: ")[2].replace('\\"', '"')
+        if why := plugin_error(text):
+            return why
     return ""
+
+
+def plugin_error(line: str) -> str:
+    """Why Traefik does not load our plugin, if `line` of its log says so. Pure."""
+    if "plugin" in line and (error := re.search(r' ERR .*error="(.*)"$', line)):
+        return error[1].rpartition("failed to create plugin builder: ")[2].replace('\\"', '"')
+    return ""
+
+
+def not_loaded(why: str) -> TraefikError:
+    return TraefikError(
+        f"Traefik ended at once: it cannot load our plugin ({why}). Use a Traefik that "
+        'pip install "jhub-kvproxy[traefik]" brings, or set KVProxy.delivery = "store".'
+    )

@@ -24,7 +24,7 @@ from .hang import Hang
 from .instance import Instance, environment
 from .launch import Launch
 from .owner import Owner
-from .plugin_trial import why_the_plugin_is_not_loaded
+from .plugin_trial import not_loaded, why_the_plugin_is_not_loaded
 from .ports import is_free
 from .program import Program
 from .running import API_USER
@@ -217,10 +217,7 @@ class Supervisor:
             why = await why_the_plugin_is_not_loaded(launch.command, self._runtime.path, environment())
             if not why:
                 raise
-            raise TraefikError(
-                f"Traefik ended at once: it cannot load our plugin ({why}). Use a Traefik that "
-                'pip install "jhub-kvproxy[traefik]" brings, or set KVProxy.delivery = "store".'
-            ) from error
+            raise not_loaded(why) from error
 
     async def _wait_for_api(self) -> str:
         """Wait until its API answers; the version that it tells."""

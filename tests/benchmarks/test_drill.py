@@ -119,9 +119,9 @@ def test_the_exit_status_says_whether_all_bounds_were_met(tmp_path, monkeypatch,
 def test_the_page_tells_of_every_fault_and_its_commands_are_right():
     page = PAGE.read_text()
     shown = re.findall(r'^\$ (?:make drill DRILL="|python -m benchmarks.drill )(.*?)"?$', page, re.MULTILINE)
-    assert len(shown) == 5
+    assert len(shown) == 6
     for arguments in shown:
-        assert parse(arguments.split()).backends in (["etcd"], ["redis"])
+        assert parse(arguments.split()).backends in (["etcd"], ["redis"], ["kubernetes"])
     assert set(re.findall(r"^\| `([a-z][a-z-]+)` \|", page, re.MULTILINE)) == {fault.name for fault in FAULTS}
 
 
@@ -130,3 +130,11 @@ def is_frozen(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     except OSError:
         return False
+
+
+def test_a_store_that_traefik_cannot_read_by_itself(capsys):
+    assert "kubernetes" in parse(["--delivery", "agent"]).backends
+    assert "kubernetes" not in parse(["--delivery", "store"]).backends
+    with pytest.raises(SystemExit):
+        parse(["--delivery", "store", "--backend", "kubernetes"])
+    assert "Traefik cannot read kubernetes by itself" in capsys.readouterr().err

@@ -16,12 +16,15 @@ import tomli_w
 from traitlets.config import Config
 
 from jhub_kvproxy.traefik.plugin_files import plugin_static
+from jhub_kvproxy_backends._kubernetes_names import name_of
 from servers.consul import ConsulServer
 from servers.etcd import EtcdServer
+from servers.kubernetes import KubernetesServer
 from servers.ports import free_port
 from servers.redis import RedisServer
 from tests.command import GOOD, USES_KVPROXY, fill, run, traefik, tree
-from tests.stores import Store, on_every_store
+from tests.kubernetes import Account
+from tests.stores import Store, on_all_stores, on_every_store
 
 SECRET = "Hush4Ever"
 
@@ -39,7 +42,8 @@ def on_a_free_port() -> str:
 def content(store: Store, request: pytest.FixtureRequest) -> Any:
     """All that is in the store below names that begin with the prefix, read without the driver.
 
-    Without the drivers' logs of the last changes, which the check's own are in, too.
+    Without the drivers' logs of the last changes, which the check's own are in, too. Of Kubernetes, where they are in
+    the head, the names of all objects and which bases are in use.
     """
     if store.name == "toml":
         return tree(Path(store.traits["path"]).parent)
@@ -48,13 +52,17 @@ def content(store: Store, request: pytest.FixtureRequest) -> Any:
         read = {"string": client.get, "hash": client.hgetall, "set": client.smembers}
         kinds = {key: client.type(key) for key in client.scan_iter(match=f"{store.prefix}*")}
         return {key: read[kind](key) for key, kind in kinds.items() if kind != "stream"}
+    if store.name == "kubernetes":
+        server = request.getfixturevalue(store.name)
+        kinds = [server.objects(server.shared_namespace, kind) for kind in ("configmaps", "leases")]
+        return [{key: each.get("data", {}).get("bases") for key, each in found.items()} for found in kinds]
     found = request.getfixturevalue(store.name).read(store.prefix)
     if store.name == "consul":
         found = {key: value for key, value in found.items() if not key.endswith("/recent")}
     return found
 
 
-@on_every_store
+@on_all_stores
 def test_a_store_that_works(store, tmp_path, request):
     file = config_file(tmp_path, f"c.KVProxy.prefix = {store.prefix!r}", store.config_lines)
     fill(store.config, 2)
@@ -199,14 +207,24 @@ def redis_of_one_prefix(directory: Path) -> Iterator[list[str]]:
         assert server.client().hgetall("hub/table") in ({}, {"/format": "1"})  # the driver's
 
 
-@pytest.mark.parametrize("name", ["etcd", "consul", "redis"])
+@contextmanager
+def kubernetes_of_one_prefix(directory: Path) -> Iterator[list[str]]:
+    with KubernetesServer(directory) as server:
+        account = Account(server)
+        account.grant("hub")
+        yield [f"c.KubernetesBackend.kubeconfig = {account.traits['kubeconfig']!r}"]
+        assert server.objects(account.namespace, "leases") == {}
+        assert server.objects(account.namespace).keys() <= {name_of("hub")}
+
+
+@pytest.mark.parametrize("name", ["etcd", "consul", "redis", "kubernetes"])
 def test_an_account_that_may_use_one_prefix_only_is_enough(name, tmp_path):
     with globals()[f"{name}_of_one_prefix"](tmp_path / name) as lines:
         password = {"KVPROXY_ETCD_PASSWORD": SECRET, "KVPROXY_REDIS_PASSWORD": SECRET}
         file = config_file(tmp_path, f"c.KVProxy.backend_class = {name!r}", "c.KVProxy.prefix = 'hub'", *lines)
         result = run("check", "--config", file, **password)
         assert (result.status, result.err) == (0, "")
-        steps = ["ok config", "ok open", "ok table", "note write", "ok write", "ok traefik", "ok start"]
+        steps = ["ok config", "ok open", "ok table", "note write", "ok write", "ok traefik", "ok start", "ok trial"]
         assert [step for step in result.steps if step != "note store"] == steps
         assert "A key was written, read and deleted below 'hub'." in result.out
         assert SECRET not in result.out
@@ -255,6 +273,12 @@ def test_a_mistake_in_the_configuration_is_one_sentence(text, sentence, tmp_path
 def test_configuration_files_that_are_not_there(tmp_path):
     result = run("check", "-f", "nope.py", cwd=tmp_path)
     assert (result.status, result.out) == (1, f"FAILED  config  There is no file {tmp_path}/nope.py.\n")
+    result = run("check", "-f", ".", cwd=tmp_path)
+    assert (result.status, result.out) == (1, f"FAILED  config  {tmp_path} is a directory; name the file in it.\n")
+    (tmp_path / "hub.py").write_bytes(b"\0")
+    result = run("check", "-f", "hub.py", cwd=tmp_path)
+    assert f"{tmp_path}/hub.py: source code string cannot contain null bytes." in result.out
+    (tmp_path / "hub.py").unlink()
     (tmp_path / "hub.conf").touch()
     result = run("check", "-f", "hub.conf", cwd=tmp_path)
     assert f"JupyterHub reads {tmp_path}/hub.py or {tmp_path}/hub.json instead of" in result.out
@@ -352,7 +376,7 @@ def test_a_store_that_is_down_fails_once(tmp_path):
     words = ["--KVProxy.backend_class=redis", f"--RedisBackend.url={url}", "--RedisBackend.timeout=0.5"]
     result = run("check", *words, on_a_free_port())
     assert (result.status, result.err) == (1, "")
-    assert result.steps == ["ok config", "FAILED open", "ok traefik", "ok start"]
+    assert result.steps == ["ok config", "FAILED open", "ok traefik", "ok start", "ok trial"]
 
 
 def test_no_secret_is_shown(tmp_path):

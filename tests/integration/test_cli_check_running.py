@@ -12,7 +12,7 @@ import pytest
 from jhub_kvproxy import procfs
 from tests.command import ended, fill, start
 from tests.site import leave, pid_of
-from tests.stores import on_every_store
+from tests.stores import STORES, TRAEFIK_READS
 from tests.tools import begin, looked_at
 
 
@@ -25,8 +25,11 @@ def said(result, step):
     return [line for line in result.out.splitlines() if f" {step} " in line[:17]]
 
 
-@on_every_store
-@pytest.mark.parametrize("delivery", ["push", "store"])
+@pytest.mark.parametrize(
+    ("store", "delivery"),
+    [*((store, "push") for store in STORES), *((store, "store") for store in TRAEFIK_READS)],
+    indirect=["store"],
+)
 async def test_a_hub_and_its_traefik_that_are_well(site, delivery):
     async with looked_at(site, delivery) as looked:
         await begin(looked)

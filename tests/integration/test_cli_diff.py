@@ -11,8 +11,7 @@ from servers.ports import free_port
 from tests.hub import Hub, until
 from tests.servers import user_server
 from tests.site import leave
-from tests.stores import on_every_store
-from tests.tools import DELIVERIES, begin, database, looked_at, told
+from tests.tools import begin, database, looked_at, on_all_stores_and_deliveries, told
 
 ALICE, BOB = "http://127.0.0.1:1001", "http://127.0.0.1:1002"
 
@@ -32,8 +31,7 @@ async def change(site, changes):
     await backend.close()
 
 
-@on_every_store
-@pytest.mark.parametrize("delivery", DELIVERIES)
+@on_all_stores_and_deliveries
 async def test_all_have_the_same(site, delivery):
     async with looked_at(site, delivery) as looked:
         await filled(looked)

@@ -192,7 +192,7 @@ def test_a_store_that_fails_half_way_is_told_and_cleaned(name, steps, sentence, 
     assert [step for step in result.steps if " store" not in step and step != "note hub"] == [
         *GOOD[:3],
         *steps,
-        *GOOD[-2:],
+        *GOOD[-3:],
     ]
     assert result.out.count(sentence) == 1
     assert tree(faulty) == before
@@ -214,7 +214,7 @@ def test_a_store_that_traefik_cannot_read_is_said_at_once(name, why, faulty):
     result = ended(start_with(name, faulty, *words))
     assert result.status == 1
     steps = [step for step in result.steps if step != "note hub"]
-    assert steps == ["ok config", *GOOD[1:-2], "FAILED traefik"]
+    assert steps == ["ok config", *GOOD[1:-3], "FAILED traefik"]
     assert why in " ".join(result.out.split())
     assert "bug" not in result.out
 

@@ -8,8 +8,7 @@ from jhub_kvproxy import Batch
 from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
 from tests.site import leave
-from tests.stores import on_every_store
-from tests.tools import DELIVERIES, begin, looked_at, told
+from tests.tools import DELIVERIES, begin, looked_at, on_all_stores_and_deliveries, told
 
 ALICE, BOB = "http://127.0.0.1:1001", "http://127.0.0.1:1002"
 
@@ -21,8 +20,7 @@ async def fill(proxy, host=""):
     await proxy.add_route(f"{host}/services/x/", BOB, {"service": "x"})
 
 
-@on_every_store
-@pytest.mark.parametrize("delivery", DELIVERIES)
+@on_all_stores_and_deliveries
 async def test_the_store_and_a_replica_have_the_same(site, delivery):
     async with looked_at(site, delivery) as looked:
         await begin(looked)

@@ -16,12 +16,11 @@ from servers.ports import free_port
 from tests.command import USES_KVPROXY, ended, start, tree
 from tests.hub import until
 from tests.site import leave, pid_of
-from tests.stores import on_every_store
-from tests.tools import DELIVERIES, begin, looked_at, told
+from tests.stores import on_all_stores
+from tests.tools import begin, looked_at, on_all_stores_and_deliveries, told
 
 
-@on_every_store
-@pytest.mark.parametrize("delivery", DELIVERIES)
+@on_all_stores_and_deliveries
 async def test_a_site_that_works(site, delivery):
     async with looked_at(site, delivery) as looked:
         await begin(looked)
@@ -57,7 +56,7 @@ async def test_a_site_that_works(site, delivery):
         assert await looked.proxy.get_all_routes() == before
 
 
-@on_every_store
+@on_all_stores
 async def test_without_a_hub(site):
     """Traefik runs on, and a table is there: the only trouble is the hub."""
     async with looked_at(site, "push") as looked:
@@ -72,7 +71,7 @@ async def test_without_a_hub(site):
         assert "No hub has the lease" in (await looked.tell("status")).out
 
 
-@on_every_store
+@on_all_stores
 async def test_nothing_is_there(site):
     """No hub has ever run, and the command makes nothing."""
     async with looked_at(site, "push") as looked:
@@ -85,13 +84,14 @@ async def test_nothing_is_there(site):
         assert tree(site.directory) == before
 
 
-@on_every_store
+@on_all_stores
 async def test_a_store_that_is_away(site, tmp_path):
     away = {
         "toml": "c.TomlBackend.path = '/no/such/path'",
         "etcd": f"c.EtcdBackend.urls = ['http://127.0.0.1:{free_port()}']",
         "consul": f"c.ConsulBackend.url = 'http://127.0.0.1:{free_port()}'",
         "redis": f"c.RedisBackend.url = 'redis://127.0.0.1:{free_port()}'",
+        "kubernetes": f"c.KubernetesBackend.api_url = 'https://127.0.0.1:{free_port()}'",
     }[site.store.name]
     async with looked_at(site, "push") as looked:
         looked.file.write_text(f"{looked.file.read_text()}\n{away}\n")
@@ -182,6 +182,8 @@ async def _line(process: subprocess.Popen[str]) -> str:
         (["--watch", "soon"], "'soon' is no number of seconds"),
         (["--wach"], "did you mean --watch?"),
         (["more"], "unexpected argument 'more'."),
+        (["--KVProxy.prefx=x"], "c.KVProxy.prefx: KVProxy has no such option; did you mean prefix?"),
+        (["--KvProxy.prefix=x"], "c.KvProxy: there is no such class; did you mean c.KVProxy?"),
     ],
 )
 async def test_wrong_usage(words, message):

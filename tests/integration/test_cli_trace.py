@@ -10,12 +10,10 @@ from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
 from tests.servers import serving
 from tests.site import leave
-from tests.stores import on_every_store
-from tests.tools import DELIVERIES, begin, looked_at, told
+from tests.tools import begin, looked_at, on_all_stores_and_deliveries, told
 
 
-@on_every_store
-@pytest.mark.parametrize("delivery", DELIVERIES)
+@on_all_stores_and_deliveries
 async def test_a_request_that_reaches_its_server(site, delivery):
     async with looked_at(site, delivery) as looked:
         await begin(looked)

@@ -193,3 +193,18 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(words, status, senten
     assert (result.status, result.out) == (status, "")
     assert sentence in result.err
     assert set(os.listdir(hub)) == before
+
+
+@pytest.mark.parametrize("address", ["8099", ":", "::1:8099", "127.0.0.1:65536", "host:http"])
+def test_an_address_of_the_api_that_traefik_would_not_take(address, tmp_path):
+    (tmp_path / "jupyterhub_config.py").write_text(USES_KVPROXY)
+    result = run("traefik-config", f"--api-address={address}", cwd=tmp_path)
+    assert (result.status, result.out) == (2, "")
+    assert f"{address!r} is no address, such as 127.0.0.1:8099 or :8099." in result.err
+
+
+def test_a_misspelt_option_on_the_command_line(tmp_path):
+    (tmp_path / "jupyterhub_config.py").write_text(USES_KVPROXY)
+    result = run("traefik-config", "--KVProxy.delivry=store", cwd=tmp_path)
+    assert (result.status, result.out) == (2, "")
+    assert "KVProxy has no such option; did you mean delivery?" in result.err

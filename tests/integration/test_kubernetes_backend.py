@@ -412,3 +412,30 @@ class TestAccess:
     async def test_what_is_not_kubernetes(self, account, new, etcd):
         with pytest.raises(BackendRejected, match="is not the API of Kubernetes"):
             await new(api_url=etcd.url).open()
+
+
+class TestWhoLooks:
+    """An object that only reads, as the commands have it."""
+
+    async def test_a_right_that_is_missing_is_told(self, account, new):
+        agent = account.server.account(account.namespace, agent_rules(NAME))
+        reader = new(read_only=True, kubeconfig=account.server.kubeconfig(account.namespace, agent))
+        await reader.open()
+        with pytest.raises(BackendRejected, match=rf"get leases {NAME} in the namespace .*the Role for admins"):
+            await reader.read_lease()
+
+    async def test_a_hub_that_was_killed_long_ago_does_not_have_the_lease(self, account, backend, new):
+        """An object that has just been made has not seen for how long the lease did not change."""
+        await backend.acquire_lease("hub", 10)
+        reader = new(read_only=True)
+        await reader.open()
+        assert (await reader.read_lease()).holder == "hub"
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{account.namespace}/leases/{NAME}"
+        lease = account.server.ask("GET", path)
+        lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+        account.server.ask("PUT", path, lease)
+        assert await reader.read_lease() is None
+        lease = account.server.ask("GET", path)
+        lease["spec"]["renewTime"] = None
+        account.server.ask("PUT", path, lease)
+        assert (await reader.read_lease()).holder == "hub"

@@ -73,6 +73,8 @@ async def follow(backend, reader):
         await backend.apply(Batch({"routes/read": "1"}))
         assert await anext(watch) == {"routes/read": "1"}
     assert (await reader.load()).keys == (await backend.load()).keys
+    report = await reader.read_lease()  # which `jhub-kvproxy status` does
+    assert report.holder == "hub"
     await reader.close()
 
 
@@ -320,8 +322,7 @@ async def test_users_of_redis_may_do_what_they_need_and_no_more(tmp_path):
                 refused(hub, *command)
             refused(hub, "WATCH", key)
             refused(agent, "HGETALL", key)
-        refused(agent, "MGET", "jupyterhub/lease")
-        for key in ("jupyterhub/table", "jupyterhub/table.recent", "jupyterhub/format", served):
+        for key in ("jupyterhub/table", "jupyterhub/table.recent", "jupyterhub/format", "jupyterhub/lease", served):
             for command in (("SET", key, "x"), ("DEL", key), ("HSET", key, "a", "b"), ("XADD", key, "*", "a", "b")):
                 refused(agent, *command)
         for user in (hub, traefik, agent):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import signal
 import socket
+from argparse import Namespace
 from contextlib import suppress
 
 import aiohttp
@@ -14,7 +16,12 @@ import pytest
 from playwright.async_api import expect
 from yarl import URL
 
+from jhub_kvproxy.aio import cancel
+from jhub_kvproxy.cli.hub_config import hub_config
 from jhub_kvproxy.page import web
+from jhub_kvproxy.page.lookout import Lookout
+from jhub_kvproxy.page.seen import Seen
+from jhub_kvproxy.store.registry import find_backend
 from jhub_kvproxy.traefik.running import home_of, running_in
 from servers.ports import free_port
 from tests.browser import PATIENCE_MS, assert_legible, browser, pictures_of
@@ -22,6 +29,8 @@ from tests.command import USES_KVPROXY, ended, start
 from tests.hub import Hub, browsing, until
 from tests.live_page import TOKEN, hub_with_page, opened, page_of, served_here
 from tests.pages import HOW_TO, texts
+from tests.stores import on_all_stores
+from tests.tools import begin, looked_at
 from tests.unit.page_sites import site_of
 
 
@@ -299,3 +308,27 @@ def test_wrong_usage(words, message):
     result = ended(start("page", *words))
     assert (result.status, result.out) == (2, "")
     assert message in result.err
+
+
+@on_all_stores
+async def test_it_sees_the_routes_in_each_store(site):
+    async with looked_at(site, "push", activity=True) as looked:
+        await begin(looked)
+        await looked.proxy.add_route("/user/a/", await site.server("a"), {"user": "a"})
+        words = [*site.store.readers_words, f"--KVProxy.prefix={site.store.prefix}"]
+        config = hub_config(Namespace(config=str(looked.file), configuration=words))
+        seen = Seen(config.settings, site.store.prefix, config.reader, config.log)
+        lookout = Lookout(seen.now, config.secrets.hide_leaves, logging.getLogger("test"), every=0.1)
+        task = asyncio.create_task(lookout.run())
+        try:
+            with lookout.looked_on():
+                view = await lookout.next(None, 60)
+                assert (view.facts["ok"], view.facts["problems"]) == (True, [])
+                assert view.facts["hub"]["holder"].startswith(f"The hub with process {os.getpid()}")
+                assert view.facts["store"]["backend"] == find_backend(site.store.name).__name__
+                assert list(view.rows) == ["/user/a/"]
+                await looked.proxy.add_route("/user/b/", await site.server("b"), {"user": "b"})
+                while "/user/b/" not in view.rows:
+                    view = await lookout.next(view, 60)
+        finally:
+            await cancel([task])

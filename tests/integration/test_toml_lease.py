@@ -194,3 +194,16 @@ async def test_a_lease_of_an_older_release_is_waited_for(backend, clocks):
         await backend.acquire_lease("here", 10)
     clocks.now += 10
     await backend.acquire_lease("here", 10)
+
+
+async def test_the_lease_of_an_earlier_start_of_the_machine_is_not_reported_for_ever(backend, clocks):
+    """The machine went down with the hub, and a command looks for the first time."""
+    await backend.acquire_lease("the hub", 10)
+    clocks.boot, clocks.now, clocks.wall = "another", 5, datetime.now(UTC)
+    reader = TomlBackend(path=backend.path, prefix="hub", read_only=True)
+    await reader.open()
+    assert (await reader.read_lease()).holder == "the hub"
+    clocks.wall += timedelta(seconds=100)
+    assert await reader.read_lease() is None
+    with pytest.raises(LeaseHeld):  # no wall clock decides who may write
+        await (await another(backend)).acquire_lease("another", 10)

@@ -92,6 +92,9 @@ async def test_a_hub_keeps_its_table_in_it(python, example, tmp_path):
             assert await alice.server_answers(), "alice's server is out of reach while the hub is away"
             await hub.start()
             assert await alice.server_answers()
+        status = json.loads(run(python, "-m", "jhub_kvproxy", "status", "--json", cwd=tmp_path))
+        assert status["ok"]
+        assert status["hub"]["holder"].startswith("The hub with process ")
         table = run(python, "-c", SHOW_KEYS, tmp_path / "kvproxy-sqlite" / "table.sqlite").splitlines()
         assert {"jupyterhub routes/p", "jupyterhub routes/p.user.alice"} <= set(table)
 

@@ -6,15 +6,16 @@ import re
 
 import yaml
 
-from jhub_kvproxy_backends._kubernetes_names import agent_rules, hub_rules, name_of
+from jhub_kvproxy_backends._kubernetes_names import admin_rules, agent_rules, hub_rules, name_of
 from tests.pages import HOW_TO
 
 PAGE = (HOW_TO / "kubernetes-objects.md").read_text()
 
 
 def test_the_roles_on_the_page_are_those_of_the_driver(kubernetes):
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    *blocks, more = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     name = name_of("jupyterhub")
+    assert [*agent_rules(name), *yaml.safe_load(more)] == admin_rules(name)
     for block, rules in zip(blocks, (hub_rules(name), agent_rules(name)), strict=True):
         role, binding = yaml.safe_load_all(block)
         assert role["rules"] == rules

@@ -141,7 +141,7 @@ def test_no_kubeconfig(home, tmp_path, monkeypatch):
     (tmp_path / "x").write_text("7")
     with pytest.raises(BackendRejected, match="x is not a kubeconfig"):
         found(kubeconfig=str(tmp_path / "x"))
-    with pytest.raises(BackendRejected, match="no kubeconfig at ~nobody-of-that-name/x"):
+    with pytest.raises(BackendRejected, match=r"KubernetesBackend.kubeconfig: there is no file ~nobody-of-that-name/x"):
         found(kubeconfig="~nobody-of-that-name/x")
     monkeypatch.setattr(Path, "exists", forbidden)  # root may read all
     with pytest.raises(BackendRejected, match=r"x cannot be read: .*denied"):

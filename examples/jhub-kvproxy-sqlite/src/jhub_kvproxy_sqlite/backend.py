@@ -17,6 +17,7 @@ from jhub_kvproxy import (
     BackendUnavailable,
     Batch,
     BatchRejected,
+    LeaseReport,
     Snapshot,
     Told,
     in_thread,
@@ -202,6 +203,13 @@ class SqliteBackend(Backend):
     def _release_lease(self) -> None:
         with self._transaction() as database:
             self._lease.release(database)
+
+    async def read_lease(self) -> LeaseReport | None:
+        return await self._in_thread(self._read_lease)
+
+    def _read_lease(self) -> LeaseReport | None:
+        with self._transaction() as database:
+            return self._lease.report(database)
 
 
 def traefik_text(keys: Mapping[str, str]) -> bytes:

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from datetime import UTC, datetime
 
-from jhub_kvproxy import LeaseHeld, LeaseLost
+from jhub_kvproxy import LeaseHeld, LeaseLost, LeaseReport
 
 
 class Lease:
@@ -38,6 +38,11 @@ class Lease:
         if found is None or found["token"] != self._token:
             now = f"{found['holder']} has it" if found else "it has run out"
             raise LeaseLost(f"The lease of {self._prefix!r} is no longer ours: {now}. The table was not changed.")
+
+    def report(self, database: sqlite3.Connection) -> LeaseReport | None:
+        """Who has the lease; None: nobody. It does not say for how long it was asked for: the table has no column."""
+        found = self._find(database)
+        return LeaseReport(found["holder"], datetime.fromtimestamp(found["since"], UTC), None) if found else None
 
     def release(self, database: sqlite3.Connection) -> None:
         database.execute("DELETE FROM leases WHERE prefix = ? AND token = ?", (self._prefix, self._token))
