@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 
 import pytest
 
+from servers.programs import find
 from tests.command import run
 
 COMMANDS = re.findall(r"^  ([a-z-]+) ", run("--help").out.partition("commands:")[2], re.MULTILINE)
@@ -19,8 +19,7 @@ COMMANDS = re.findall(r"^  ([a-z-]+) ", run("--help").out.partition("commands:")
 def shell(request, tmp_path_factory):
     """A function that tells what one shell completes."""
     name = request.param
-    if not shutil.which(name):
-        pytest.skip(f"There is no {name} here")
+    find(name)
     result = run("completion", name)
     assert (result.status, result.err) == (0, "")
     file = tmp_path_factory.mktemp(name) / "script"

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from traitlets.config import Config
 
 from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
+from servers.programs import find
 from tests.agents import agent_for
 from tests.hub import Hub, browsing, until
 from tests.metrics import series, types
@@ -189,8 +189,7 @@ def test_each_alert_says_what_to_do():
 
 
 def test_the_alerts_fire_when_they_should():
-    if not (promtool := shutil.which("promtool")):
-        pytest.skip("There is no promtool here; on Debian it is in the package prometheus")
+    promtool = find("promtool")
     tests = Path(__file__).with_name("alerts_test.yml")
     for arguments in (["check", "rules", MONITORING / "alerts.yml"], ["test", "rules", tests]):
         result = subprocess.run([promtool, *arguments], capture_output=True, text=True)
