@@ -14,9 +14,14 @@ ROOT = Path(__file__).parents[1]
 _SERVERS = ROOT / ".servers"
 _PEER = ROOT / ".venv-peer"
 
-# Debian has nginx in /usr/sbin, which is not on everybody's PATH.
+
+def _number(directory: Path) -> float:
+    return float(directory.parent.name)
+
+
+# Debian has nginx in /usr/sbin, which is not on everybody's PATH, and each version of PostgreSQL in its own directory.
 _BEFORE = [str(Path(sys.executable).parent), str(_SERVERS / "usr" / "bin"), str(_SERVERS / "node_modules" / ".bin")]
-_AFTER = ["/usr/sbin"]
+_AFTER = ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_number, reverse=True))]
 
 _HOW = {
     "chromium": "on Debian: apt-get install chromium",
@@ -35,12 +40,15 @@ _HOW = {
     "bash": "on Debian: apt-get install bash",
     "pebble": "on Debian: apt-get install pebble",
     "pebble-challtestsrv": "on Debian: apt-get install pebble",
+    "pgbouncer": "on Debian: apt-get install pgbouncer",
+    "postgres": "on Debian: apt-get install postgresql",
     "redis-server": "on Debian: apt-get install redis-server",
     "consul": "make test and make bench unpack Debian 11's package on a Debian, as root",
     "configurable-http-proxy": "npm install --prefix .servers configurable-http-proxy, as make test and make bench do",
     "node": "on Debian: apt-get install nodejs npm",
     "peer": "python3 -m venv .venv-peer && "
     '.venv-peer/bin/pip install "jupyterhub-traefik-proxy[etcd,consul,redis]", as make bench does',
+    "setpriv": "on Debian: apt-get install util-linux",
     "traefik": 'pip install "jhub-kvproxy[traefik]"',
 }
 

@@ -9,6 +9,7 @@ from tests.fixtures import consul as consul
 from tests.fixtures import etcd as etcd
 from tests.fixtures import kubernetes as kubernetes
 from tests.fixtures import oldest_kubernetes as oldest_kubernetes
+from tests.fixtures import postgres as postgres
 from tests.fixtures import pytest_runtest_call as pytest_runtest_call
 from tests.fixtures import pytest_runtest_setup as pytest_runtest_setup
 from tests.fixtures import redis_server as redis_server

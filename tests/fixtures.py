@@ -13,6 +13,7 @@ from servers.consul import ConsulServer
 from servers.errors import Missing
 from servers.etcd import EtcdServer
 from servers.kubernetes import KubernetesServer
+from servers.postgres import PostgresServer
 from servers.redis import RedisServer
 
 
@@ -53,6 +54,14 @@ def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulServer]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    directory = tmp_path_factory.mktemp("postgres")
+    with PostgresServer(directory) as server:
+        yield server
+    shutil.rmtree(directory)  # an empty one takes 40 MB of the disk
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,134 @@
+"""Connects to a PostgreSQL: to the first of several that takes changes."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from jhub_kvproxy import BackendError, BackendRejected, in_thread
+
+from ._postgres_errors import Transient, translated
+from ._postgres_url import Address
+
+#: Seconds for saying good-bye.
+_GOODBYE = 1.0
+
+
+class Client:
+    """Opens connections to the PostgreSQL at `address`, each within `limit` seconds.
+
+    :meth:`prepare` must have been called.
+    """
+
+    def __init__(self, address: Address, *, limit: float, read_only: bool) -> None:
+        self.place = address.place()
+        self._address = address
+        self._limit = limit
+        # Who only reads may be a role that is set to read only, but must hear of changes, as no standby tells of any.
+        self._target = address.target or ("primary" if read_only else "read-write")
+        self._hosts: list[tuple[str, int] | None] = [*address.hosts] or [None]
+        self._ssl: Any = None
+        #: Those that are open.
+        self._connections: set[asyncpg.Connection] = set()
+        self._is_closed = False
+
+    async def prepare(self) -> None:
+        """Read the files for TLS."""
+        # In a thread: to read all authorities of the machine takes longer than the event loop may wait.
+        self._ssl = await in_thread(tls_of, self._address)
+
+    async def connect(self) -> asyncpg.Connection:
+        """A new connection. Whoever gets it ends it by :meth:`end`, unless :meth:`close` does."""
+        failure: BackendError | None = None
+        for host in list(self._hosts):
+            place = self._address.place((host,)) if host else self.place
+            try:
+                with translated(place):
+                    async with asyncio.timeout(self._limit / len(self._hosts)):
+                        connection = await self._connect(host)
+            except Transient as error:
+                failure = failure or error
+                self._hosts.append(self._hosts.pop(0))
+                continue
+            if self._is_closed:
+                await drop(connection)
+                break
+            self._connections.add(connection)
+            connection.add_termination_listener(self._connections.discard)
+            return connection
+        raise failure or Transient(f"The connections to PostgreSQL at {self.place} are closed.")
+
+    async def close(self) -> None:
+        """End all connections for good. Calling it twice is harmless."""
+        self._is_closed = True
+        for connection in list(self._connections):
+            await end(connection)
+
+    async def _connect(self, host: tuple[str, int] | None) -> asyncpg.Connection:
+        address = self._address
+        return await asyncpg.connect(
+            host=host[0] if host else None,
+            port=host[1] if host else None,
+            user=address.user,
+            password=address.password,
+            database=address.database,
+            passfile=address.passfile,
+            ssl=self._ssl,
+            timeout=self._limit,
+            target_session_attrs=self._target,
+            server_settings={"application_name": "jhub-kvproxy"},
+        )
+
+
+async def end(connection: asyncpg.Connection) -> None:
+    """End `connection` cleanly, or as it is possible."""
+    with suppress(Exception):
+        async with asyncio.timeout(_GOODBYE):
+            await connection.close()
+    await drop(connection)
+
+
+async def drop(connection: asyncpg.Connection) -> None:
+    """End `connection` now: what was not committed is rolled back."""
+    connection.terminate()
+    # asyncpg has a task that asks the server to give up what was cancelled, and has cancelled it now.
+    await asyncio.sleep(0)
+
+
+def tls_of(address: Address) -> ssl.SSLContext | str | bool:
+    """What asyncpg takes for TLS. Raises BackendRejected when a file cannot be used."""
+    if address.sslmode == "disable":
+        return False
+    # Who has files for TLS means it.
+    if address.sslmode in ("allow", "prefer") and not (address.sslcert or address.sslrootcert):
+        return address.sslmode
+    try:
+        # A name of libpq for the authorities that the machine trusts.
+        ca_file = "" if address.sslrootcert == "system" else address.sslrootcert
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # ssl.SSLError is one
+        raise BackendRejected(
+            f"PostgresBackend.url: sslrootcert={address.sslrootcert} cannot be used: {error}."
+        ) from error
+    if address.sslmode != "verify-full":
+        context.check_hostname = False
+    # With an authority, libpq's "require" means "verify-ca".
+    if not (address.sslmode.startswith("verify") or address.sslrootcert):
+        context.verify_mode = ssl.CERT_NONE
+    if address.sslcert:
+        try:
+            context.load_cert_chain(address.sslcert, address.sslkey, password=_no_passphrase)
+        except OSError as error:
+            raise BackendRejected(
+                f"PostgresBackend.url: sslcert={address.sslcert} with sslkey={address.sslkey} cannot be used: {error}."
+            ) from error
+    return context
+
+
+def _no_passphrase() -> str:
+    # Without this, OpenSSL would ask on the terminal.
+    raise OSError("the key needs a passphrase, which nobody can type")

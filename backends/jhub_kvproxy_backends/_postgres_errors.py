@@ -1,0 +1,98 @@
+"""Turns PostgreSQL's answers, and failures on the way to it, into our errors. No other module does."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, BatchRejected
+
+
+class Transient(BackendUnavailable):
+    """Nothing was changed. Another try, by another connection, may succeed soon."""
+
+
+class TablesGone(Transient):
+    """The tables are not there, or no longer."""
+
+
+_POOLED = (
+    "it is reached through a pooler that gives each transaction another session, as pgbouncer does with pool_mode = "
+    "transaction; use pool_mode = session for this database and user, or connect to PostgreSQL itself"
+)
+#: Our error and a remedy, by the beginning of the SQLSTATE; the longest that fits counts.
+_KINDS: dict[str, tuple[type[BackendError], str]] = {
+    "08": (Transient, "find out whether it runs"),
+    "08P01": (BackendRejected, "a pooler refuses what PostgreSQL takes; its log says why"),
+    "0A000": (Transient, "it is a standby, or too old: PostgreSQL 14 or newer is needed"),
+    "22": (BatchRejected, "it cannot hold this text"),
+    "25006": (Transient, "it takes no changes: it is a standby, or set to read only"),
+    "25P03": (Transient, "this hub stood still for too long"),
+    "26000": (BackendRejected, _POOLED),
+    "28": (BackendRejected, "check the user and the password, and pg_hba.conf"),
+    "3D000": (BackendRejected, "create the database, or correct PostgresBackend.url"),
+    "3F000": (TablesGone, "the tables were removed; a hub makes them anew"),
+    "40": (Transient, "it is tried again"),
+    "42501": (BackendRejected, "grant what is missing"),
+    "42P01": (TablesGone, "the tables were removed; a hub makes them anew"),
+    "42P05": (BackendRejected, _POOLED),
+    "42883": (TablesGone, "the functions were removed; a hub makes them anew"),
+    "53": (BackendUnavailable, "make room, or raise its limits"),
+    "53300": (Transient, "raise its max_connections, or use a pooler"),
+    "54": (BatchRejected, "the text is longer than it takes"),
+    "55P03": (BackendUnavailable, "another session keeps the table locked; pg_locks and pg_stat_activity say which"),
+    "55": (BackendUnavailable, "another session is in the way; pg_stat_activity says which"),
+    "57014": (BackendUnavailable, "it is too slow, or another session keeps a lock; see pg_stat_activity"),
+    "57": (Transient, "it is being stopped or started"),
+    "58": (BackendUnavailable, "look after its disk"),
+    "XX": (BackendUnavailable, "see its log"),
+}
+
+
+def translate(error: Exception, place: str) -> BackendError | None:
+    """Our error for `error`; None if it is neither PostgreSQL's nor the network's."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        fitting = (_KINDS[state[:length]] for length in (5, 2) if state[:length] in _KINDS)
+        kind, remedy = next(fitting, (BackendRejected, "see its log"))
+        words = str(error.args[0]) if error.args else f"SQLSTATE {state}"
+        return kind(f"PostgreSQL at {place} says: {words}; {remedy}.")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return BackendRejected(
+            f"The certificate of PostgreSQL at {place} is not accepted ({error.verify_message}); is sslrootcert in "
+            "PostgresBackend.url the right one?"
+        )
+    if isinstance(error, ssl.SSLError):
+        return BackendRejected(
+            f"The TLS handshake with PostgreSQL at {place} failed ({error}); are sslcert and sslkey in "
+            "PostgresBackend.url right?"
+        )
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return Transient(f"PostgreSQL at {place} takes no changes now: it is a standby, or set to read only.")
+    if isinstance(error, (asyncpg.ClientConfigurationError, asyncpg.UnsupportedClientFeatureError)):
+        return BackendRejected(f"PostgreSQL at {place} cannot be used: {error}.")
+    if isinstance(error, (asyncpg.DataError, UnicodeEncodeError)):
+        return BatchRejected(f"PostgreSQL at {place} cannot hold a text of this change.")
+    if isinstance(error, TimeoutError):
+        return Transient(f"PostgreSQL at {place} did not answer in time.")
+    if isinstance(error, OSError) and "rejected SSL upgrade" in str(error):
+        return BackendRejected(f"PostgreSQL at {place} does not speak TLS, which sslmode in PostgresBackend.url wants.")
+    if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        return Transient(f"PostgreSQL at {place} cannot be reached ({error}); find out whether it runs.")
+    return None
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Raises our errors for those of its block."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except Exception as error:
+        if ours := translate(error, place):
+            raise ours from error
+        raise

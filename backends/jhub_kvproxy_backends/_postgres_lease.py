@@ -1,0 +1,83 @@
+"""One writer at a time: the lease is a row with a token and an expiry, by the server's clock."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from jhub_kvproxy import LeaseHeld, LeaseLost, LeaseReport
+
+from ._postgres_schema import Schema, digest
+from ._postgres_session import Ask
+
+
+class Lease:
+    """The lease of `prefix`. Its methods belong into transactions with the lock, except :meth:`report`."""
+
+    def __init__(self, schema: Schema, prefix: str, place: str) -> None:
+        self._prefix = prefix
+        self._digest = digest(prefix, "")
+        self._name = f"the lease of {prefix!r} in PostgreSQL at {place}"
+        self._token = ""
+        self._find = f"""
+            SELECT token, holder, since, seconds FROM {schema.leases}
+            WHERE digest = $1 AND expiry > clock_timestamp()
+        """
+        self._acquire = f"""
+            INSERT INTO {schema.leases} AS old (prefix, token, holder, since, seconds, expiry)
+            SELECT $1, $2, $3, now, $4, now + $4 * interval '1 second' FROM clock_timestamp() AS now
+            ON CONFLICT (digest) DO UPDATE SET token = excluded.token, holder = excluded.holder,
+                since = CASE WHEN $5 THEN old.since ELSE excluded.since END,
+                seconds = excluded.seconds, expiry = excluded.expiry
+        """
+        self._release = f"DELETE FROM {schema.leases} WHERE digest = $1 AND token = $2"
+        self.reads, self.writes = (self._find,), (self._acquire, self._release)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether changes need the lease."""
+        return bool(self._token)
+
+    async def check(self, ask: Ask) -> None:
+        """Raise LeaseLost if the lease is wanted and not ours."""
+        if not self._token:
+            return
+        found = await self._found(ask)
+        if found is None or found["token"] != self._token:
+            now = f"{_holder(found)} has it now" if found else "it has expired"
+            raise LeaseLost(f"{self._name[0].upper()}{self._name[1:]} is no longer ours, {now}; nothing was changed.")
+
+    async def acquire(self, ask: Ask, holder: str, ttl: float) -> None:
+        """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
+        self._token = self._token or secrets.token_hex(16)
+        found = await self._found(ask)
+        if found and found["token"] != self._token:
+            raise LeaseHeld(
+                f"{_holder(found)} holds {self._name}. Stop that hub, or give this one another KVProxy.prefix.",
+                seconds=found["seconds"],
+            )
+        await ask(self._acquire, self._prefix, self._token, holder, float(ttl), found is not None)
+
+    async def release(self, ask: Ask) -> None:
+        """Give the lease up, so that another writer can have it at once."""
+        await ask(self._release, self._digest, self._token)
+
+    def forget(self) -> None:
+        """Want the lease no longer."""
+        self._token = ""
+
+    async def report(self, ask: Ask) -> LeaseReport | None:
+        """Who has the lease; None: nobody."""
+        found = await self._found(ask)
+        return LeaseReport(found["holder"], found["since"], found["seconds"]) if found else None
+
+    async def _found(self, ask: Ask) -> Mapping[str, Any] | None:
+        rows = await ask(self._find, self._digest)
+        return rows[0] if rows else None
+
+
+def _holder(found: Mapping[str, Any]) -> str:
+    since: datetime = found["since"]
+    return f"{found['holder']} (since {since:%Y-%m-%d %H:%M:%S} UTC)"

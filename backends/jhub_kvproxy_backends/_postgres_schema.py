@@ -1,0 +1,131 @@
+"""What the backend makes in a database: tables, triggers, and the rights that a role needs. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from jhub_kvproxy import BackendRejected
+
+#: Of the layout below. A later jhub-kvproxy may have another.
+LAYOUT = "jhub-kvproxy layout 1"
+#: Found in an index: B-trees refuse longer texts than 2700 bytes.
+_INDEXED = 200
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema `name` of a database."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise BackendRejected(
+                "PostgresBackend.schema must have lower-case letters, digits and underscores only, at most 63."
+            )
+
+    @property
+    def keys(self) -> str:
+        """The table with the keys of all hubs."""
+        return f'"{self.name}".keys'
+
+    @property
+    def leases(self) -> str:
+        """The table that says which hub may write."""
+        return f'"{self.name}".leases'
+
+    @property
+    def of_prefix(self) -> str:
+        """The condition for the rows of the prefix $1, by an index."""
+        return f"left(prefix, {_INDEXED}) = left($1, {_INDEXED}) AND prefix = $1"
+
+    @property
+    def lock(self) -> int:
+        """The number of the lock for who makes the tables."""
+        return lock_of(f"{self.name} is made")
+
+    def channel(self, prefix: str) -> str:
+        """Where changes of the table of `prefix` are told."""
+        return f"kvproxy_{digest(self.name, prefix).hex()[:40]}"
+
+    def makes(self, *, with_schema: bool = True) -> str:
+        """The statements that make all of it."""
+        schema = f'"{self.name}"'
+        first = f"CREATE SCHEMA {schema};\n\n" if with_schema else ""
+        return f"""\
+{first}CREATE FUNCTION {schema}.digest(prefix text, key text) RETURNS bytea
+    IMMUTABLE PARALLEL SAFE LANGUAGE sql
+    RETURN sha256(convert_to(length(prefix) || ':' || prefix || key, 'UTF8'));
+
+CREATE TABLE {schema}.keys (
+    digest bytea PRIMARY KEY GENERATED ALWAYS AS ({schema}.digest(prefix, key)) STORED,
+    prefix text NOT NULL,
+    key text NOT NULL,
+    value text NOT NULL
+);
+CREATE INDEX ON {schema}.keys (left(prefix, {_INDEXED}));
+
+CREATE TABLE {schema}.leases (
+    digest bytea PRIMARY KEY GENERATED ALWAYS AS ({schema}.digest(prefix, '')) STORED,
+    prefix text NOT NULL,
+    token text NOT NULL,
+    holder text NOT NULL,
+    since timestamptz NOT NULL,
+    seconds double precision NOT NULL,
+    expiry timestamptz NOT NULL
+);
+
+CREATE FUNCTION {schema}.tell() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog
+    AS $$
+DECLARE
+    changed text;
+BEGIN
+    -- A hub tells by itself, and tells what it has changed.
+    IF current_setting('kvproxy.is_told', true) = 'yes' THEN
+        RETURN NULL;
+    END IF;
+    FOR changed IN EXECUTE CASE TG_OP
+        WHEN 'TRUNCATE' THEN 'SELECT DISTINCT prefix FROM {schema}.keys'
+        WHEN 'UPDATE' THEN 'SELECT prefix FROM touched UNION SELECT prefix FROM before'
+        ELSE 'SELECT DISTINCT prefix FROM touched'
+    END LOOP
+        PERFORM pg_notify('kvproxy_' || left(encode({schema}.digest(TG_TABLE_SCHEMA, changed), 'hex'), 40), '');
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER tell_inserts AFTER INSERT ON {schema}.keys
+    REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
+CREATE TRIGGER tell_updates AFTER UPDATE ON {schema}.keys
+    REFERENCING OLD TABLE AS before NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
+CREATE TRIGGER tell_deletes AFTER DELETE ON {schema}.keys
+    REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
+CREATE TRIGGER tell_truncates BEFORE TRUNCATE ON {schema}.keys
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
+
+COMMENT ON TABLE {schema}.keys IS '{LAYOUT}';
+"""
+
+    def grants(self, role: str, *, read_only: bool) -> str:
+        """The statements that give `role` what a hub needs, or an agent, which reads only."""
+        rights = "SELECT" if read_only else ", ".join(WRITES)
+        to = '"' + role.replace('"', '""') + '"'
+        return (
+            f'GRANT USAGE ON SCHEMA "{self.name}" TO {to}; '
+            f'GRANT {rights} ON ALL TABLES IN SCHEMA "{self.name}" TO {to};'
+        )
+
+
+def digest(prefix: str, key: str) -> bytes:
+    """The primary key of a row, as the function ``digest`` of a schema computes it."""
+    return hashlib.sha256(f"{len(prefix)}:{prefix}{key}".encode()).digest()
+
+
+def lock_of(text: str) -> int:
+    """A number for an advisory lock: the same for the same text, and another for any other."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)

@@ -1,0 +1,177 @@
+"""Reads and transactions over one connection, which is renewed when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import asyncpg
+
+from jhub_kvproxy import BackendError, BackendUnavailable, Backoff
+
+from ._postgres_access import Access
+from ._postgres_client import Client, drop
+from ._postgres_errors import Transient, translated
+
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Makes a statement that was prepared, with these arguments; returns its rows."""
+
+    async def __call__(self, statement: str, *arguments: Any) -> list[asyncpg.Record]: ...
+
+
+Work = Callable[[Ask], Awaitable[T]]
+
+#: The part of the time limit for which a transaction may stand still, and the most milliseconds: the server then ends
+#: it, and frees its lock. So who waits for the lock gets it within the limit.
+_STANDSTILL, _LONGEST_STANDSTILL = 0.3, 2000
+#: Seconds after which the server looks whether our machine is there still.
+_KEEPALIVE = 5
+
+
+class Session:
+    """Calls to one PostgreSQL, each within `timeout` seconds, which make `statements` only.
+
+    `lock` is the number of an advisory lock. Transactions that write hold it from their beginning. So when the outcome
+    of a COMMIT is not known, whoever gets the lock next knows it: nothing of that transaction will be made any more.
+    """
+
+    def __init__(self, client: Client, access: Access, statements: Sequence[str], *, lock: int, timeout: float) -> None:
+        self._client = client
+        self._access = access
+        self._timeout = timeout
+        self._connection: asyncpg.Connection | None = None
+        #: Prepared before a transaction begins. Within one, the server would wait after the first half of a statement
+        #: for the other without a time limit, and keep the lock.
+        self._statements = statements
+        self._prepared: dict[str, asyncpg.prepared_stmt.PreparedStatement] = {}
+        self._one_at_a_time = asyncio.Lock()
+        #: Whether a COMMIT of ours may be on its way still.
+        self._is_in_doubt = False
+        limit = int(timeout * 1000)
+        standstill = max(1, min(int(limit * _STANDSTILL), _LONGEST_STANDSTILL))
+        self._begin = f"""
+            BEGIN ISOLATION LEVEL READ COMMITTED;
+            SET LOCAL statement_timeout = {limit};
+            SET LOCAL lock_timeout = {limit};
+            SET LOCAL tcp_keepalives_idle = {_KEEPALIVE};
+            SET LOCAL tcp_keepalives_interval = {_KEEPALIVE};
+            SET LOCAL tcp_keepalives_count = 3;
+            SET LOCAL idle_in_transaction_session_timeout = {standstill};
+            SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
+            SELECT pg_advisory_xact_lock({lock});
+        """
+
+    async def read(self, work: Work[T]) -> T:
+        """What `work` returns, which makes one statement that reads. It may be called again."""
+        return await self._run(lambda: self._read(work))
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` returns, which is made in a transaction. It may be called again, if nothing was changed.
+
+        Raises BackendUnavailable, and no Transient, if the change may have been made.
+        """
+        return await self._run(lambda: self._write(work))
+
+    async def open(self, check: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        """Connect, if there is no connection, and `check` it. A new one is prepared: there are tables, or it fails."""
+        await self._run(lambda: self._open(check))
+
+    async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of `call`, which is repeated after a passing error until `timeout` is over."""
+        backoff = Backoff(0.02, 1.0, spread=0.5)
+        failure: Transient | None = None
+        tried = f"Tried for {self._timeout:g} s (PostgresBackend.timeout)."
+        async with self._one_at_a_time:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    while True:
+                        try:
+                            return await call()
+                        except Transient as error:
+                            failure = error
+                        await backoff.rest()
+            except TimeoutError as error:
+                if failure:
+                    raise BackendUnavailable(f"{failure} {tried}") from failure.__cause__
+                raise BackendUnavailable(f"PostgreSQL at {self._client.place} did not answer. {tried}") from error
+
+    async def _open(self, check: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        connection = await self._connected()
+        try:
+            with translated(self._client.place):
+                await check(connection)
+        except BaseException:
+            await self._drop()
+            raise
+
+    async def _read(self, work: Work[T]) -> T:
+        connection = await self._connected()
+        try:
+            with translated(self._client.place):
+                if self._is_in_doubt:
+                    await connection.execute(self._begin)
+                    self._is_in_doubt = False
+                    await connection.execute("ROLLBACK")
+                return await work(self._ask)
+        except BaseException:
+            await self._drop()
+            raise
+
+    async def _write(self, work: Work[T]) -> T:
+        connection = await self._connected()
+        try:
+            with translated(self._client.place):
+                await connection.execute(self._begin)
+                self._is_in_doubt = False
+                result = await work(self._ask)
+                self._is_in_doubt = True
+                await self._commit(connection)
+                self._is_in_doubt = False
+                return result
+        except BackendError as error:
+            if error.__cause__ is None and await self._is_rolled_back(connection):
+                raise
+            await self._drop()
+            raise
+        except BaseException:
+            await self._drop()
+            raise
+
+    async def _ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._prepared[statement].fetch(*arguments)  # type: ignore[no-any-return]
+
+    async def _commit(self, connection: asyncpg.Connection) -> None:
+        try:
+            with translated(self._client.place):
+                await connection.execute("COMMIT")
+        except BackendError as error:
+            raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
+
+    async def _is_rolled_back(self, connection: asyncpg.Connection) -> bool:
+        """Roll back what one of our own refusals has ended; whether that worked."""
+        try:
+            await connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            return False
+        return True
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            connection = self._connection = await self._client.connect()
+            try:
+                with translated(self._client.place):
+                    await self._access.prepare(connection)
+                    self._prepared = {text: await connection.prepare(text) for text in self._statements}
+            except BaseException:
+                await self._drop()
+                raise
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await drop(connection)

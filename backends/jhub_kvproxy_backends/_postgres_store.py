@@ -1,0 +1,116 @@
+"""The table of one prefix in PostgreSQL. Imported only when the backend is opened, since it needs a library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+
+from jhub_kvproxy import BackendError, LeaseReport, Told
+
+from ._postgres_access import Access, check_no_pooler_shares
+from ._postgres_client import Client
+from ._postgres_lease import Lease
+from ._postgres_schema import Schema, digest, lock_of
+from ._postgres_session import Ask, Session
+from ._postgres_url import Address
+from ._postgres_watch import changes, message
+
+#: Rows that are handled at once; the event loop stands still meanwhile.
+_CHUNK = 2000
+
+
+class PostgresStore:
+    """The table of `prefix` in `schema`, over connections to `address`."""
+
+    def __init__(self, address: Address, schema: Schema, prefix: str, *, timeout: float, read_only: bool) -> None:
+        self._prefix = prefix
+        self._schema = schema
+        self._timeout = timeout
+        # If the first of several servers is silent, there must be time left for what is to be done.
+        self._client = Client(address, limit=0.8 * timeout, read_only=read_only)
+        # Of a watch, a dead connection is noticed after twice the patience, within `timeout`.
+        self._watching = Client(address, limit=timeout / 2, read_only=read_only)
+        self._access = Access(schema, self._client.place, read_only=read_only)
+        self._lease = Lease(schema, prefix, self._client.place)
+        self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
+        self._tell = "SELECT set_config('kvproxy.is_told', 'yes', true), pg_notify($1, $2)"
+        # Digests as text: for an array of bytes, asyncpg would first ask the server what that is.
+        self._delete = f"DELETE FROM {schema.keys} WHERE digest IN (SELECT decode(unnest($1::text[]), 'hex'))"
+        self._put = f"""
+            INSERT INTO {schema.keys} AS old (prefix, key, value)
+            SELECT $1, * FROM unnest($2::text[], $3::text[])
+            ON CONFLICT (digest) DO UPDATE SET value = excluded.value WHERE old.value <> excluded.value
+        """
+        self._remove = f"DELETE FROM {schema.keys} WHERE {schema.of_prefix}"
+        reads = self._load, *self._lease.reads
+        writes = self._tell, self._delete, self._put, self._remove, *self._lease.writes
+        self._session = Session(
+            self._client,
+            self._access,
+            [*reads] if read_only else [*reads, *writes],
+            lock=lock_of(f"{schema.name}/{prefix}"),
+            timeout=timeout,
+        )
+
+    async def open(self) -> None:
+        await self._client.prepare()
+        await self._watching.prepare()
+        await self._session.open(lambda connection: check_no_pooler_shares(self._client, connection))
+
+    async def renew(self) -> None:
+        """Make again what others have removed."""
+        await self._session.open(self._access.prepare)
+
+    async def close(self) -> None:
+        """Release the lease, if that is possible, and end all connections. Calling it twice is harmless."""
+        try:
+            with suppress(BackendError):  # the lease then expires by itself
+                await self.release_lease()
+        finally:
+            self._lease.forget()
+            for client in (self._watching, self._client):
+                await client.close()
+
+    async def apply(self, batch: Mapping[str, str | None]) -> None:
+        deleted = [digest(self._prefix, key).hex() for key, value in batch.items() if value is None]
+        written = {key: value for key, value in batch.items() if value is not None}
+        news = message(batch)
+
+        async def work(ask: Ask) -> None:
+            await self._lease.check(ask)
+            await ask(self._tell, self._schema.channel(self._prefix), news)
+            if deleted:
+                await ask(self._delete, deleted)
+            if written:
+                await ask(self._put, self._prefix, list(written), list(written.values()))
+
+        await self._session.write(work)
+
+    async def load(self) -> dict[str, str]:
+        rows = await self._session.read(lambda ask: ask(self._load, self._prefix))
+        keys: dict[str, str] = {}
+        for start in range(0, len(rows), _CHUNK):
+            keys.update(rows[start : start + _CHUNK])
+            await asyncio.sleep(0)
+        return keys
+
+    async def remove(self) -> None:
+        await self._session.write(lambda ask: ask(self._remove, self._prefix))
+
+    async def watch(self) -> AsyncGenerator[Told | None]:
+        told = changes(self._watching, self._access, self._schema, self._prefix, patience=self._timeout / 2)
+        async with aclosing(told):
+            async for news in told:
+                yield news
+
+    async def acquire_lease(self, holder: str, ttl: float) -> None:
+        await self._session.write(lambda ask: self._lease.acquire(ask, holder, ttl))
+
+    async def release_lease(self) -> None:
+        if self._lease.is_wanted:
+            await self._session.write(self._lease.release)
+            self._lease.forget()
+
+    async def read_lease(self) -> LeaseReport | None:
+        return await self._session.read(self._lease.report)

@@ -1,0 +1,140 @@
+"""Where a PostgreSQL is, from a URL as libpq or SQLAlchemy have it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from jhub_kvproxy import BackendRejected
+
+_PORT = 5432
+_FORM = "postgresql://USER@HOST:PORT/DATABASE"
+#: Of SQLAlchemy's names of drivers for PostgreSQL, those whose URLs have the parameters of libpq.
+_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2")
+_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+#: Parameters that a hub's own URL may have, and that make no difference to us.
+_IGNORED = frozenset(
+    {
+        *("application_name", "client_encoding", "connect_timeout", "fallback_application_name", "gssencmode"),
+        *("keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "options"),
+        *("prepared_statement_cache_size", "prepared_statement_name_func", "tcp_user_timeout"),
+    }
+)
+#: The variables of libpq's environment that stand in for parameters.
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect, and as whom. What is empty or None, the client library takes from libpq's environment."""
+
+    #: Each a name or an address, or the directory of a unix socket; with its port. Empty: where libpq looks by itself.
+    hosts: tuple[tuple[str, int], ...] = ()
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: str | None = None
+    passfile: str | None = None
+    sslmode: str = "prefer"
+    sslrootcert: str = ""
+    sslcert: str = ""
+    sslkey: str = ""
+    target: str = ""
+
+    def place(self, hosts: tuple[tuple[str, int], ...] | None = None) -> str:
+        """The database, for people."""
+        named = (f"{_bracketed(host)}:{port}" for host, port in self.hosts if not hosts or (host, port) in hosts)
+        return f"{','.join(named) or 'this machine'}/{self.database or ''}"
+
+
+def is_postgres(url: object) -> bool:
+    """Whether `url` is one of a PostgreSQL, in a form that :func:`parse_url` takes."""
+    return isinstance(url, str) and url.partition("://")[0] in _SCHEMES and "://" in url
+
+
+def parse_url(url: str, environment: Mapping[str, str]) -> Address:
+    """The address in `url`. Raises BackendRejected if it is not valid; the error does not repeat the URL."""
+    if not is_postgres(url):
+        raise BackendRejected(f"PostgresBackend.url is not a URL of a PostgreSQL; write it like {_FORM}.")
+    try:
+        parts = urlsplit(url)
+        given = [(name, value) for name, value in parse_qsl(parts.query, strict_parsing=bool(parts.query))]
+        login, _, place = parts.netloc.rpartition("@")
+        hosts = [*_hosts(unquote(place)), *(host for name, value in given if name == "host" for host in _hosts(value))]
+    except ValueError:  # its text may contain a part of a password
+        raise BackendRejected(
+            f"PostgresBackend.url is not valid; write it like {_FORM}. In a user name or password, percent-encode what "
+            "has a meaning in URLs, or use PostgresBackend.password."
+        ) from None
+    query = {variable: environment[name] for variable, name in _VARIABLES.items() if environment.get(name)}
+    hosts = hosts or list(_hosts(query.pop("host", "")))
+    query |= dict(given)
+    query.pop("host", None)
+    user, has_password, password = login.partition(":")
+    address = Address(
+        hosts=tuple(_with_ports(hosts, query.pop("port", ""))),
+        user=query.pop("user", "") or unquote(user) or None,
+        password=query.pop("password", "") or (unquote(password) if has_password else "") or None,
+        database=query.pop("dbname", "") or unquote(parts.path.removeprefix("/")) or None,
+        passfile=query.pop("passfile", "") or None,
+        # asyncpg's dialect in SQLAlchemy calls it `ssl`.
+        sslmode=query.pop("sslmode", "") or query.pop("ssl", "") or "prefer",
+        sslrootcert=query.pop("sslrootcert", ""),
+        sslcert=query.pop("sslcert", ""),
+        sslkey=query.pop("sslkey", ""),
+        target=query.pop("target_session_attrs", ""),
+    )
+    if unknown := sorted(query.keys() - _IGNORED):
+        raise BackendRejected(
+            f"PostgresBackend.url has parameters that this backend does not know: {', '.join(unknown)}. "
+            "If it is that of JupyterHub.db_url, set PostgresBackend.url to one without them."
+        )
+    for name, value, known in (
+        ("sslmode", address.sslmode, _MODES),
+        ("target_session_attrs", address.target, _TARGETS),
+    ):
+        if value and value not in known:
+            raise BackendRejected(f"PostgresBackend.url has {name}={value}; it must be one of {', '.join(known)}.")
+    if bool(address.sslcert) != bool(address.sslkey):
+        raise BackendRejected("PostgresBackend.url: sslcert and sslkey belong together: give both, or neither.")
+    return address
+
+
+def _hosts(text: str) -> Iterator[tuple[str, str]]:
+    """The hosts in `text`, a list with commas, each with its port, or without: ""."""
+    for part in text.split(",") if text else ():
+        if part.startswith("/"):
+            yield part, ""
+        elif part.startswith("["):
+            host, _, rest = part[1:].partition("]")
+            if not host or (rest and not rest.startswith(":")):
+                raise ValueError
+            yield host, rest[1:]
+        else:
+            host, _, port = part.partition(":")
+            yield host or "localhost", port
+
+
+def _with_ports(hosts: list[tuple[str, str]], ports: str) -> Iterator[tuple[str, int]]:
+    """The `hosts`; those without a port get theirs from `ports`, one for all or as many as there are hosts."""
+    given = ports.split(",") if ports else []
+    if len(given) not in (0, 1, len(hosts)):
+        raise BackendRejected("PostgresBackend.url has more or fewer ports than hosts.")
+    for number, (host, port) in enumerate(hosts):
+        text = port or (given[number if len(given) > 1 else 0] if given else "") or str(_PORT)
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+            raise BackendRejected(f"PostgresBackend.url has a port that is no port, for the host {host!r}.")
+        yield host, int(text)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
