@@ -14,6 +14,14 @@ from jhub_kvproxy import BackendError, BackendRejected, in_thread
 from ._postgres_errors import Transient, translated
 from ._postgres_url import Address
 
+#: The parts of the time limit of a call after which the server gives up to wait for a lock, and a statement: then it
+#: says why, while we still listen.
+_LOCK, _STATEMENT = 0.7, 0.8
+#: The part of it for which a transaction may stand still, and the most seconds. The server then ends it, and frees its
+#: lock, so that who waits for the lock gets it in time.
+_STANDSTILL, _LONGEST_STANDSTILL = 0.3, 2.0
+#: Seconds after which the server looks whether our machine is there still.
+_KEEPALIVE = 5
 #: Seconds for saying good-bye.
 _GOODBYE = 1.0
 
@@ -21,10 +29,10 @@ _GOODBYE = 1.0
 class Client:
     """Opens connections to the PostgreSQL at `address`, each within `limit` seconds.
 
-    :meth:`prepare` must have been called.
+    They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called.
     """
 
-    def __init__(self, address: Address, *, limit: float, read_only: bool) -> None:
+    def __init__(self, address: Address, *, limit: float, timeout: float, read_only: bool) -> None:
         self.place = address.place()
         self._address = address
         self._limit = limit
@@ -32,6 +40,7 @@ class Client:
         self._target = address.target or ("primary" if read_only else "read-write")
         self._hosts: list[tuple[str, int] | None] = [*address.hosts] or [None]
         self._ssl: Any = None
+        self._settings = _settings(timeout)
         #: Those that are open.
         self._connections: set[asyncpg.Connection] = set()
         self._is_closed = False
@@ -48,8 +57,7 @@ class Client:
             place = self._address.place((host,)) if host else self.place
             try:
                 with translated(place):
-                    async with asyncio.timeout(self._limit / len(self._hosts)):
-                        connection = await self._connect(host)
+                    connection = await self._connect(host)
             except Transient as error:
                 failure = failure or error
                 self._hosts.append(self._hosts.pop(0))
@@ -70,18 +78,41 @@ class Client:
 
     async def _connect(self, host: tuple[str, int] | None) -> asyncpg.Connection:
         address = self._address
-        return await asyncpg.connect(
-            host=host[0] if host else None,
-            port=host[1] if host else None,
-            user=address.user,
-            password=address.password,
-            database=address.database,
-            passfile=address.passfile,
-            ssl=self._ssl,
-            timeout=self._limit,
-            target_session_attrs=self._target,
-            server_settings={"application_name": "jhub-kvproxy"},
-        )
+        async with asyncio.timeout(self._limit / len(self._hosts)):
+            connection = await asyncpg.connect(
+                host=host[0] if host else None,
+                port=host[1] if host else None,
+                user=address.user,
+                password=address.password,
+                database=address.database,
+                passfile=address.passfile,
+                ssl=self._ssl,
+                timeout=self._limit,
+                target_session_attrs=self._target,
+                server_settings={"application_name": "jhub-kvproxy"},
+            )
+            try:
+                await connection.execute(self._settings)
+            except BaseException:
+                await drop(connection)
+                raise
+            return connection
+
+
+def _settings(timeout: float) -> str:
+    """The statements that set the time limits of a session whose calls end within `timeout` seconds."""
+    milliseconds = {
+        "lock_timeout": timeout * _LOCK * 1000,
+        "statement_timeout": timeout * _STATEMENT * 1000,
+        "idle_in_transaction_session_timeout": min(timeout * _STANDSTILL, _LONGEST_STANDSTILL) * 1000,
+    }
+    return f"""
+        {" ".join(f"SET {name} = {max(1, int(value))};" for name, value in milliseconds.items())}
+        SET tcp_keepalives_idle = {_KEEPALIVE};
+        SET tcp_keepalives_interval = {_KEEPALIVE};
+        SET tcp_keepalives_count = 3;
+        SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+    """
 
 
 async def end(connection: asyncpg.Connection) -> None:

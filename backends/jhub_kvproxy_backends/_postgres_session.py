@@ -25,45 +25,36 @@ class Ask(Protocol):
 
 Work = Callable[[Ask], Awaitable[T]]
 
-#: The part of the time limit for which a transaction may stand still, and the most milliseconds: the server then ends
-#: it, and frees its lock. So who waits for the lock gets it within the limit.
-_STANDSTILL, _LONGEST_STANDSTILL = 0.3, 2000
-#: Seconds after which the server looks whether our machine is there still.
-_KEEPALIVE = 5
-
 
 class Session:
-    """Calls to one PostgreSQL, each within `timeout` seconds, which make `statements` only.
+    """Calls to one PostgreSQL, each within `timeout` seconds, which make the statements `reads` and `writes` only.
 
     `lock` is the number of an advisory lock. Transactions that write hold it from their beginning. So when the outcome
     of a COMMIT is not known, whoever gets the lock next knows it: nothing of that transaction will be made any more.
     """
 
-    def __init__(self, client: Client, access: Access, statements: Sequence[str], *, lock: int, timeout: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        access: Access,
+        *,
+        reads: Sequence[str],
+        writes: Sequence[str],
+        lock: int,
+        timeout: float,
+    ) -> None:
         self._client = client
         self._access = access
         self._timeout = timeout
         self._connection: asyncpg.Connection | None = None
         #: Prepared before a transaction begins. Within one, the server would wait after the first half of a statement
         #: for the other without a time limit, and keep the lock.
-        self._statements = statements
         self._prepared: dict[str, asyncpg.prepared_stmt.PreparedStatement] = {}
+        self._reads, self._writes = reads, (*reads, *writes)
         self._one_at_a_time = asyncio.Lock()
         #: Whether a COMMIT of ours may be on its way still.
         self._is_in_doubt = False
-        limit = int(timeout * 1000)
-        standstill = max(1, min(int(limit * _STANDSTILL), _LONGEST_STANDSTILL))
-        self._begin = f"""
-            BEGIN ISOLATION LEVEL READ COMMITTED;
-            SET LOCAL statement_timeout = {limit};
-            SET LOCAL lock_timeout = {limit};
-            SET LOCAL tcp_keepalives_idle = {_KEEPALIVE};
-            SET LOCAL tcp_keepalives_interval = {_KEEPALIVE};
-            SET LOCAL tcp_keepalives_count = 3;
-            SET LOCAL idle_in_transaction_session_timeout = {standstill};
-            SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
-            SELECT pg_advisory_xact_lock({lock});
-        """
+        self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({lock})"
 
     async def read(self, work: Work[T]) -> T:
         """What `work` returns, which makes one statement that reads. It may be called again."""
@@ -116,6 +107,7 @@ class Session:
                     await connection.execute(self._begin)
                     self._is_in_doubt = False
                     await connection.execute("ROLLBACK")
+                await self._prepare(connection, self._reads)
                 return await work(self._ask)
         except BaseException:
             await self._drop()
@@ -125,6 +117,7 @@ class Session:
         connection = await self._connected()
         try:
             with translated(self._client.place):
+                await self._prepare(connection, self._writes)
                 await connection.execute(self._begin)
                 self._is_in_doubt = False
                 result = await work(self._ask)
@@ -140,6 +133,11 @@ class Session:
         except BaseException:
             await self._drop()
             raise
+
+    async def _prepare(self, connection: asyncpg.Connection, statements: Sequence[str]) -> None:
+        for statement in statements:
+            if statement not in self._prepared:
+                self._prepared[statement] = await connection.prepare(statement)
 
     async def _ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._prepared[statement].fetch(*arguments)  # type: ignore[no-any-return]
@@ -165,7 +163,7 @@ class Session:
             try:
                 with translated(self._client.place):
                     await self._access.prepare(connection)
-                    self._prepared = {text: await connection.prepare(text) for text in self._statements}
+                self._prepared = {}
             except BaseException:
                 await self._drop()
                 raise

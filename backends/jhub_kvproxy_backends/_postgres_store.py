@@ -28,9 +28,9 @@ class PostgresStore:
         self._schema = schema
         self._timeout = timeout
         # If the first of several servers is silent, there must be time left for what is to be done.
-        self._client = Client(address, limit=0.8 * timeout, read_only=read_only)
+        self._client = Client(address, limit=0.8 * timeout, timeout=timeout, read_only=read_only)
         # Of a watch, a dead connection is noticed after twice the patience, within `timeout`.
-        self._watching = Client(address, limit=timeout / 2, read_only=read_only)
+        self._watching = Client(address, limit=timeout / 2, timeout=timeout, read_only=read_only)
         self._access = Access(schema, self._client.place, read_only=read_only)
         self._lease = Lease(schema, prefix, self._client.place)
         self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
@@ -43,12 +43,11 @@ class PostgresStore:
             ON CONFLICT (digest) DO UPDATE SET value = excluded.value WHERE old.value <> excluded.value
         """
         self._remove = f"DELETE FROM {schema.keys} WHERE {schema.of_prefix}"
-        reads = self._load, *self._lease.reads
-        writes = self._tell, self._delete, self._put, self._remove, *self._lease.writes
         self._session = Session(
             self._client,
             self._access,
-            [*reads] if read_only else [*reads, *writes],
+            reads=(self._load, *self._lease.reads),
+            writes=(self._tell, self._delete, self._put, self._remove, *self._lease.writes),
             lock=lock_of(f"{schema.name}/{prefix}"),
             timeout=timeout,
         )

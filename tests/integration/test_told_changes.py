@@ -9,13 +9,14 @@ import pytest
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
 from jhub_kvproxy_backends.consul import ConsulBackend
 from jhub_kvproxy_backends.etcd import EtcdBackend
+from jhub_kvproxy_backends.postgres import PostgresBackend
 from jhub_kvproxy_backends.redis import RedisBackend
 from tests.drivers import drivers, keys_of
 from tests.hub import until
 from tests.watches import told, watching
 
-KINDS = {"etcd": EtcdBackend, "consul": ConsulBackend, "redis": RedisBackend}
-FIXTURES = {"etcd": "etcd", "consul": "consul", "redis": "redis_server"}
+KINDS = {"etcd": EtcdBackend, "consul": ConsulBackend, "redis": RedisBackend, "postgres": PostgresBackend}
+FIXTURES = {"redis": "redis_server"}
 
 
 @pytest.fixture(params=KINDS)
@@ -25,14 +26,16 @@ def name(request):
 
 @pytest.fixture
 def server(name, request):
-    return request.getfixturevalue(FIXTURES[name])
+    return request.getfixturevalue(FIXTURES.get(name, name))
 
 
 @pytest.fixture
 async def new(name, server):
     """A function that opens drivers on one prefix, or with other traits."""
     async with drivers(KINDS[name], **server.traits) as new:
-        prefix = new().prefix
+        first = new()
+        prefix = first.prefix
+        await first.open()  # what reads only waits until a hub has made the tables
 
         async def opened(**traits):
             backend = new(**{"prefix": prefix, **traits})
@@ -135,6 +138,8 @@ def change(name, server, root, key, value):
         client = server.client()
         client.hset(f"{root}/table", key, value)
         client.close()
+    elif name == "postgres":
+        server.ask(f"UPDATE kvproxy.keys SET value = '{value}' WHERE prefix = '{root}' AND key = '{key}'")
     elif name == "consul":
         server.write({f"{root}/{key}": value.encode()})
     else:
@@ -190,6 +195,11 @@ async def test_a_closed_backend_ends_its_watches(new):
 
 def raw(name, server, root):
     """All that the server has below `root`."""
+    if name == "postgres":
+        return server.ask(
+            f"SELECT json_agg(k) FROM kvproxy.keys AS k WHERE prefix = '{root}' HAVING count(*) > 0; "
+            f"SELECT json_agg(l) FROM kvproxy.leases AS l WHERE prefix = '{root}' HAVING count(*) > 0"
+        )
     if name != "redis":
         return server.read(f"{root}/")
     client = server.client()

@@ -1,0 +1,271 @@
+"""A PostgreSQL that is changed by others, dies, hands over to a standby, or is locked."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+
+import pytest
+
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld
+from jhub_kvproxy.testing import in_time, longest_block
+from jhub_kvproxy_backends.postgres import PostgresBackend
+from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
+from tests.drivers import drivers, keys_of, numbered
+from tests.hub import until
+from tests.watches import told, watching
+
+
+@pytest.fixture
+def server(tmp_path):
+    """One that a test may kill, or whose settings it may change."""
+    with PostgresServer(tmp_path / "postgres") as server:
+        yield server
+
+
+@pytest.fixture
+async def new():
+    async with drivers(PostgresBackend, prefix="hub", timeout=3) as new:
+
+        async def opened(server, **traits):
+            backend = new(**{**server.traits, **traits})
+            await backend.open()
+            return backend
+
+        yield opened
+
+
+# What others change
+
+
+async def test_whatever_psql_changes_is_told(server, new):
+    backend, other = await new(server), await new(server, prefix="other")
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(backend) as watch, watching(other) as others:
+        for statement, table in (
+            ("INSERT INTO kvproxy.keys (prefix, key, value) VALUES ('hub', 'routes/b', '2')", {"a": "1", "b": "2"}),
+            ("UPDATE kvproxy.keys SET value = '3' WHERE key = 'routes/b'", {"a": "1", "b": "3"}),
+            ("UPDATE kvproxy.keys SET prefix = 'elsewhere' WHERE key = 'routes/b'", {"a": "1"}),
+            ("DELETE FROM kvproxy.keys WHERE key = 'routes/a'", {}),
+            ("COPY kvproxy.keys (prefix, key, value) FROM stdin;\nhub\troutes/c\t1\n\\.\n", {"c": "1"}),
+            ("TRUNCATE kvproxy.keys", {}),
+        ):
+            server.ask(statement)
+            assert await told(watch) is None, statement
+            assert await keys_of(backend) == {f"routes/{key}": value for key, value in table.items()}
+        await other.apply(Batch({"routes/b": "1"}))
+        assert await told(others) == {"routes/b": "1"}, "nothing of another hub's was told before"
+
+
+async def test_tables_that_were_dropped_are_made_anew(server, new):
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(backend) as watch:
+        server.ask("DROP SCHEMA kvproxy CASCADE")
+        with pytest.raises(BackendUnavailable, match="made anew"):
+            await told(watch)
+    with pytest.raises(BackendUnavailable, match="tables"):
+        await reader.load()
+    assert await keys_of(backend) == {}
+    await backend.apply(Batch({"routes/b": "1"}))
+    assert await keys_of(reader) == {"routes/b": "1"}
+    server.ask("DROP TABLE kvproxy.leases")
+    with pytest.raises(BackendRejected, match="drop the schema"):
+        await backend.acquire_lease("hub", 60)
+    server.ask("DROP SCHEMA kvproxy CASCADE")
+    await backend.acquire_lease("hub", 60)
+
+
+async def test_tables_of_somebody_else_are_left_alone(server, new):
+    server.ask("CREATE SCHEMA kvproxy; CREATE TABLE kvproxy.keys (mine text); CREATE TABLE kvproxy.leases ()")
+    with pytest.raises(BackendRejected, match=r"choose another PostgresBackend\.schema"):
+        await new(server)
+    server.ask("COMMENT ON TABLE kvproxy.keys IS 'jhub-kvproxy layout 2'")
+    with pytest.raises(BackendRejected, match="upgrade jhub-kvproxy"):
+        await new(server)
+
+
+async def test_hubs_that_start_at_once_make_one_schema(server, new):
+    backends = await asyncio.gather(*(new(server, prefix=f"hub-{number}") for number in range(5)))
+    for backend in backends:
+        await backend.apply(Batch({"routes/a": backend.prefix}))
+    assert server.ask("SELECT count(*) FROM kvproxy.keys") == "5"
+
+
+async def test_a_second_hub_is_told_who_has_the_lease(server, new):
+    first, second = await new(server), await new(server)
+    await first.acquire_lease("The hub with process 1 on a", 60)
+    with pytest.raises(
+        LeaseHeld, match=r"The hub with process 1 on a .since 20.* UTC.* holds the lease of 'hub'"
+    ) as held:
+        await second.acquire_lease("The hub with process 2 on b", 30)
+    assert held.value.seconds == 60
+
+
+async def test_a_lock_that_somebody_else_keeps_is_named(server, new):
+    backend = await new(server, timeout=1)
+    await backend.apply(Batch({"routes/a": "1"}))
+    command = ["-c", "BEGIN; LOCK TABLE kvproxy.keys IN EXCLUSIVE MODE; SELECT pg_sleep(600)"]
+    with subprocess.Popen(
+        ["psql", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", *command], stdout=subprocess.DEVNULL
+    ) as locker:
+        try:
+            locks = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'kvproxy.keys'::regclass"
+            await until(lambda: server.ask(locks) == "1", "psql locks nothing")
+            with pytest.raises(BackendUnavailable, match="pg_locks and pg_stat_activity"):
+                await backend.apply(Batch({"routes/a": "2"}))
+            assert await keys_of(backend) == {"routes/a": "1"}, "who reads waits for no lock"
+        finally:
+            locker.kill()
+    server.ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' "
+        "AND pid <> pg_backend_pid()"
+    )
+    await backend.apply(Batch({"routes/a": "3"}))
+    assert await keys_of(backend) == {"routes/a": "3"}
+
+
+# What servers do
+
+
+async def test_a_commit_is_durable_though_the_database_says_otherwise(server, new):
+    server.ask("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf()")
+    server.ask("ALTER SYSTEM SET wal_writer_delay = '10s'; SELECT pg_reload_conf()")
+    backend = await new(server)
+    for number in range(5):
+        await backend.apply(Batch({"routes/a": str(number)}))
+    server.kill()
+    server.start()
+    assert await keys_of(backend) == {"routes/a": "4"}
+
+
+async def test_a_server_that_ends_idle_sessions_is_no_trouble(server, new):
+    server.ask("ALTER SYSTEM SET idle_session_timeout = 200; SELECT pg_reload_conf()")
+    backend = await new(server)
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'"
+    for number in range(3):
+        await backend.apply(Batch({"routes/a": str(number)}))
+        await until(lambda: server.ask(sessions) == "0", "PostgreSQL ends no session")
+    assert await keys_of(backend) == {"routes/a": "2"}
+
+
+async def test_a_server_that_restarts_is_waited_for(server, new):
+    backend = await new(server, timeout=30)
+    await backend.apply(Batch({"routes/a": "1"}))
+    await backend.acquire_lease("hub", 600)
+    async with watching(backend) as watch:
+        server.stop()
+        applying = asyncio.create_task(backend.apply(Batch({"routes/a": "2"})))
+        with pytest.raises(BackendUnavailable):
+            await told(watch)
+        server.start()
+        await in_time(applying, "a change is made when the server is back")
+    assert await keys_of(backend) == {"routes/a": "2"}
+
+
+async def test_a_server_that_is_full_says_so(server, new):
+    server.ask("ALTER SYSTEM SET max_connections = 8; ALTER SYSTEM SET superuser_reserved_connections = 3")
+    server.stop()
+    text = server.data / "postgresql.conf"
+    text.write_text(text.read_text().replace("max_connections = 200", "max_connections = 8"))
+    server.start()
+    server.add_role("hub")
+    server.ask("CREATE SCHEMA kvproxy AUTHORIZATION hub")
+    backends = [new(server, url=server.url_of("hub"), prefix=f"hub-{number}", timeout=1) for number in range(6)]
+    with pytest.raises(BackendUnavailable, match="raise its max_connections"):
+        await asyncio.gather(*backends)
+
+
+async def test_a_frozen_server_ends_calls_and_watches_in_time(server, new):
+    backend = await new(server, timeout=1)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(backend) as watch:
+        server.freeze()
+        for call in (backend.load(), backend.apply(Batch({"routes/a": "2"})), told(watch)):
+            with pytest.raises(BackendUnavailable):
+                await in_time(call, "it ends")
+        server.thaw()
+    await until_loaded(backend)
+    await backend.apply(Batch({"routes/a": "3"}))
+    assert await keys_of(backend) == {"routes/a": "3"}
+
+
+async def until_loaded(backend):
+    async def is_loaded():
+        try:
+            return (await backend.load()).keys
+        except BackendUnavailable:
+            return False
+
+    await until(is_loaded, "the table cannot be loaded")
+
+
+async def test_a_standby_that_takes_over_has_all_that_was_acknowledged(tmp_path, new):
+    with PostgresPair(tmp_path) as pair:
+        backend, reader = await new(pair), await new(pair, read_only=True)
+        await backend.acquire_lease("hub", 600)
+        number = 0
+        for number in range(20):
+            await backend.apply(Batch({"routes/a": str(number)}))
+        async with watching(reader) as watch:
+            pair.primary.kill()
+            with pytest.raises(BackendUnavailable, match=r"standby|cannot be reached|ended"):
+                await backend.apply(Batch({"routes/b": "1"}))
+            with pytest.raises(BackendUnavailable):
+                await told(watch)
+        pair.take_over()
+        await until_loaded(backend)
+        assert await keys_of(backend) == {"routes/a": str(number)}
+        assert (await reader.read_lease()).holder == "hub"
+        await backend.apply(Batch({"routes/b": "2"}))
+        async with watching(reader) as watch:
+            await backend.apply(Batch({"routes/b": "3"}))
+            assert await told(watch) == {"routes/b": "3"}
+
+
+async def test_a_standby_alone_takes_no_changes(tmp_path, new):
+    with PostgresPair(tmp_path) as pair:
+        with pytest.raises(BackendUnavailable, match="it is a standby, or set to read only"):
+            await new(pair.standby, timeout=1)
+        url = pair.traits["url"]
+        backend = await new(pair, url=f"{url}?target_session_attrs=primary")
+        await backend.apply(Batch({"routes/a": "1"}))
+
+
+# Poolers
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+async def test_pgbouncer(server, tmp_path, new, mode):
+    direct = await new(server)
+    with Pgbouncer(tmp_path / "pgbouncer", server, mode) as pooler:
+        if mode != "session":
+            with pytest.raises(BackendRejected, match="Use pool_mode = session"):
+                await new(pooler)
+            return
+        backend = await new(pooler)
+        await backend.acquire_lease("hub", 60)
+        async with watching(backend) as watch:
+            await direct.apply(Batch({"routes/a": "1"}))
+            assert await told(watch) == {"routes/a": "1"}
+            await backend.apply(Batch({"routes/b": "1"}))
+            assert await told(watch) == {"routes/b": "1"}
+            server.ask("UPDATE kvproxy.keys SET value = '2'")
+            assert await told(watch) is None
+        assert await keys_of(backend) == {"routes/a": "2", "routes/b": "2"}
+
+
+# Size
+
+
+async def test_forty_thousand_routes(postgres, new):
+    backend = await new(postgres, prefix="hub-of-many")
+    routes = {f"routes/p.user.{number:05}": "x" * 150 for number in range(40_000)}
+    with longest_block() as block:
+        for start in range(0, len(routes), 6000):
+            await backend.apply(Batch(dict(list(routes.items())[start : start + 6000])))
+        assert await keys_of(backend) == routes
+    print(f"The event loop was blocked for {block.seconds:.3f} s at most.")
+    await backend.remove()
+    assert await keys_of(backend) == {}
+    await backend.apply(numbered(3))
