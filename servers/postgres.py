@@ -192,9 +192,12 @@ class PostgresPair(Cluster):
 
 
 class Pgbouncer(Process):
-    """A pgbouncer before `server`, with a pool in this `mode`: "session", "transaction" or "statement"."""
+    """A pgbouncer before `server`, with a pool in this `mode`: "session", "transaction" or "statement".
 
-    def __init__(self, directory: Path, server: PostgresServer, mode: str, *settings: str) -> None:
+    It is the server's owner for whoever comes. `databases` are lines of its configuration file, for other databases.
+    """
+
+    def __init__(self, directory: Path, server: PostgresServer, mode: str, *, databases: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         port = free_port()
         file = directory / "pgbouncer.ini"
@@ -202,7 +205,8 @@ class Pgbouncer(Process):
         users.write_text("")
         lines = [
             "[databases]",
-            f"* = host=127.0.0.1 port={server.port}",
+            *(f"{line} user={OWNER}" for line in databases),
+            f"* = host=127.0.0.1 port={server.port} user={OWNER}",
             "[pgbouncer]",
             "listen_addr = 127.0.0.1",
             f"listen_port = {port}",
@@ -210,10 +214,7 @@ class Pgbouncer(Process):
             "auth_type = any",
             f"auth_file = {users}",
             f"pool_mode = {mode}",
-            *settings,
         ]
-        # With this kind of login, everybody is one user of the server.
-        lines[1] += f" user={OWNER}"
         file.write_text("\n".join([*lines, ""]))
         command = _as_nobody([find("pgbouncer"), str(file)])
         super().__init__("pgbouncer", command, directory / "pgbouncer.log", port=port)

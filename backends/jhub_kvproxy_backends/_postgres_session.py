@@ -121,9 +121,7 @@ class Session:
                 await connection.execute(self._begin)
                 self._is_in_doubt = False
                 result = await work(self._ask)
-                self._is_in_doubt = True
                 await self._commit(connection)
-                self._is_in_doubt = False
                 return result
         except BackendError as error:
             if error.__cause__ is None and await self._is_rolled_back(connection):
@@ -143,11 +141,16 @@ class Session:
         return await self._prepared[statement].fetch(*arguments)  # type: ignore[no-any-return]
 
     async def _commit(self, connection: asyncpg.Connection) -> None:
+        self._is_in_doubt = True
         try:
             with translated(self._client.place):
                 await connection.execute("COMMIT")
         except BackendError as error:
-            raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
+            if not _is_rolled_back_by_then(error.__cause__):
+                raise BackendUnavailable(f"{error} Whether the change was made is not known.") from error.__cause__
+            self._is_in_doubt = False
+            raise
+        self._is_in_doubt = False
 
     async def _is_rolled_back(self, connection: asyncpg.Connection) -> bool:
         """Roll back what one of our own refusals has ended; whether that worked."""
@@ -173,3 +176,13 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None:
             await drop(connection)
+
+
+def _is_rolled_back_by_then(error: BaseException | None) -> bool:
+    """Whether the server had ended the transaction before a COMMIT came to it, which failed by `error`."""
+    if error is None:
+        return False
+    # Two are raised before anything is sent: the server's last word had come already.
+    return type(error) in (asyncpg.InterfaceError, asyncpg.InternalClientError) or any(
+        isinstance(each, asyncpg.IdleInTransactionSessionTimeoutError) for each in (error, error.__cause__)
+    )

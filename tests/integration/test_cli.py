@@ -19,7 +19,7 @@ from tests.command import USES_KVPROXY, Result, ended, fill, install, run, start
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMAND = r"(?m)^```console\n\$ jhub-kvproxy (.*)\n((?:.*\n)*?)```$"
-OURS = ["consul", "etcd", "kubernetes", "redis", "toml"]
+OURS = ["consul", "etcd", "kubernetes", "postgres", "redis", "toml"]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld
 from jhub_kvproxy.testing import in_time, longest_block
+from jhub_kvproxy_backends._postgres_session import Session
 from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
 from tests.drivers import drivers, keys_of, numbered
@@ -161,6 +163,26 @@ async def test_a_server_that_restarts_is_waited_for(server, new):
         server.start()
         await in_time(applying, "a change is made when the server is back")
     assert await keys_of(backend) == {"routes/a": "2"}
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_a_hub_that_stands_still_before_it_commits_commits_the_next_time(server, new, monkeypatch, hears):
+    """The server has ended the transaction meanwhile, and told the hub so, which may not have heard it yet."""
+    backend, times = await new(server, timeout=5), iter(range(9))
+    commit = Session._commit
+
+    async def late(session, connection):
+        if next(times) == 0:
+            if hears:
+                await asyncio.sleep(2)
+            else:
+                time.sleep(2)
+        await commit(session, connection)
+
+    monkeypatch.setattr(Session, "_commit", late)
+    await backend.apply(Batch({"routes/a": "1"}))
+    assert next(times) == 2
+    assert await keys_of(backend) == {"routes/a": "1"}
 
 
 async def test_a_server_that_is_full_says_so(server, new):

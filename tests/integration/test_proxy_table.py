@@ -208,7 +208,7 @@ def test_unknown_backends_are_explained():
     with pytest.raises(TraitError) as unknown:
         KVProxy(config=Config({"KVProxy": {"backend_class": "tomll"}}))
     message = str(unknown.value)
-    assert "Installed: consul, etcd, kubernetes, redis, toml." in message
+    assert "Installed: consul, etcd, kubernetes, postgres, redis, toml." in message
     assert "; did you mean toml?" in message
     assert "pip install" in message
     for wrong, why in {"no.such.Module": "cannot be imported", "json.JSONDecoder": "no subclass"}.items():

@@ -59,7 +59,7 @@ def test_its_own_tests_pass(python, example):
 def test_it_is_listed_among_the_backends(environment):
     listed = json.loads(run("jhub-kvproxy", "backends", "--json", env=environment))["backends"]
     entries = {entry["name"]: entry for entry in listed}
-    assert {"consul", "etcd", "kubernetes", "redis", "sqlite", "toml"} == entries.keys()
+    assert {"consul", "etcd", "kubernetes", "postgres", "redis", "sqlite", "toml"} == entries.keys()
     assert entries["sqlite"]["package"] == NAME
     powers = {"provider": "file", "watch": True, "lease": True, "max_txn_ops": None, "max_txn_bytes": None}
     assert entries["sqlite"]["powers"] == powers

@@ -15,7 +15,7 @@ from tests.pages import DOCS, need
 PAGE = (DOCS / "reference" / "options.md").read_text()
 #: Heading, text, what ``jhub-kvproxy options`` takes, and names.
 GROUPS = re.findall(r"^### ([^\n]+)\n\n([^\n]+)\n\n```\{options\} (\w+)\n(.*?)```$", PAGE, re.DOTALL | re.MULTILINE)
-CLASSES = ["kvproxy", "agent", "toml", "etcd", "consul", "redis", "kubernetes"]
+CLASSES = ["kvproxy", "agent", "toml", "etcd", "consul", "redis", "kubernetes", "postgres"]
 
 
 @pytest.mark.parametrize("name", CLASSES)
