@@ -12,7 +12,7 @@ from jhub_kvproxy.options.secret_names import is_secret
 from jhub_kvproxy.store.registry import find_backend
 from tests.charts import CHART
 
-BACKENDS = ("kubernetes", "etcd", "redis", "consul")
+BACKENDS = ("kubernetes", "etcd", "redis", "consul", "postgres")
 
 #: What agent.toml must not have here, besides secrets, and why.
 LEFT_OUT = {

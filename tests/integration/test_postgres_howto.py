@@ -24,7 +24,7 @@ HBA = ["host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-
 
 def statements(name):
     """The block of the page that is the file `name`, without its name."""
-    [block] = [text for text in texts(PAGE, "sql") if text.startswith(f"-- {name}\n")]
+    [block] = [text for text in texts(PAGE, "postgresql") if text.startswith(f"-- {name}\n")]
     return block.split("\n", 1)[1]
 
 

@@ -239,7 +239,7 @@ def test_an_option_of_the_chart_is_overridden_not_lost(configuration):
     [
         ("replica: 3", "'replica' not allowed"),
         ("z2jh: {release: jupyterhub, namespace: x}", "'namespace' not allowed"),
-        ("store: {backend: postgres}", "must be one of 'kubernetes', 'etcd', 'redis', 'consul'"),
+        ("store: {backend: mysql}", "must be one of 'kubernetes', 'etcd', 'redis', 'consul', 'postgres'"),
         ("store: {env: {KVPROXY_ETCD_PASWORD: x}}", "'KVPROXY_ETCD_PASWORD' not allowed"),
         ("config: {KVProxy: {time_out: 3}}", "'time_out' not allowed"),
         ("config: {EtcdBackend: {password: x}}", "'password' not allowed"),
