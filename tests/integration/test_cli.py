@@ -92,7 +92,7 @@ def test_our_backends():
     result = run("backends")
     assert (result.status, result.err) == (0, "")
     rows = [line.split() for line in result.out.splitlines()[1:]]
-    providers = {"toml": "file", "kubernetes": "no"}
+    providers = {"toml": "file", "kubernetes": "no", "postgres": "no"}
     assert [row[:4] for row in rows] == [
         [name, "jhub-kvproxy", __version__, providers.get(name, name)] for name in OURS
     ]
