@@ -14,7 +14,7 @@ from ._postgres_session import Ask
 
 
 class Lease:
-    """The lease of `prefix`. Its methods belong into transactions with the lock, except :meth:`report`."""
+    """The lease of `prefix`, a row. Whoever takes it waits for transactions that have checked whether it is theirs."""
 
     def __init__(self, schema: Schema, prefix: str, place: str) -> None:
         self._prefix = prefix
@@ -25,15 +25,19 @@ class Lease:
             SELECT token, holder, since, seconds FROM {schema.leases}
             WHERE digest = $1 AND expiry > clock_timestamp()
         """
+        #: The statement that a transaction makes before it changes anything.
+        self.check_statement = f"{self._find} FOR UPDATE"
         self._acquire = f"""
             INSERT INTO {schema.leases} AS old (prefix, token, holder, since, seconds, expiry)
             SELECT $1, $2, $3, now, $4, now + $4 * interval '1 second' FROM clock_timestamp() AS now
             ON CONFLICT (digest) DO UPDATE SET token = excluded.token, holder = excluded.holder,
-                since = CASE WHEN $5 THEN old.since ELSE excluded.since END,
-                seconds = excluded.seconds, expiry = excluded.expiry
+                since = CASE WHEN old.token = excluded.token AND old.expiry > clock_timestamp()
+                    THEN old.since ELSE clock_timestamp() END,
+                seconds = excluded.seconds, expiry = clock_timestamp() + $4 * interval '1 second'
+                WHERE old.token = excluded.token OR old.expiry <= clock_timestamp()
+            RETURNING token
         """
         self._release = f"DELETE FROM {schema.leases} WHERE digest = $1 AND token = $2"
-        self.reads, self.writes = (self._find,), (self._acquire, self._release)
 
     @property
     def is_wanted(self) -> bool:
@@ -41,24 +45,23 @@ class Lease:
         return bool(self._token)
 
     async def check(self, ask: Ask) -> None:
-        """Raise LeaseLost if the lease is wanted and not ours."""
+        """Raise LeaseLost if the lease is wanted and not ours; else it stays ours until the transaction ends."""
         if not self._token:
             return
-        found = await self._found(ask)
-        if found is None or found["token"] != self._token:
-            now = f"{_holder(found)} has it now" if found else "it has expired"
+        rows = await ask(self.check_statement, self._digest)
+        if not rows or rows[0]["token"] != self._token:
+            now = f"{_holder(rows[0])} has it now" if rows else "it has expired"
             raise LeaseLost(f"{self._name[0].upper()}{self._name[1:]} is no longer ours, {now}; nothing was changed.")
 
     async def acquire(self, ask: Ask, holder: str, ttl: float) -> None:
         """Get or keep the lease for `ttl` seconds from now. Raises LeaseHeld."""
         self._token = self._token or secrets.token_hex(16)
-        found = await self._found(ask)
-        if found and found["token"] != self._token:
-            raise LeaseHeld(
-                f"{_holder(found)} holds {self._name}. Stop that hub, or give this one another KVProxy.prefix.",
-                seconds=found["seconds"],
-            )
-        await ask(self._acquire, self._prefix, self._token, holder, float(ttl), found is not None)
+        while not await ask(self._acquire, self._prefix, self._token, holder, float(ttl)):
+            if rows := await ask(self._find, self._digest):
+                raise LeaseHeld(
+                    f"{_holder(rows[0])} holds {self._name}. Stop that hub, or give this one another KVProxy.prefix.",
+                    seconds=rows[0]["seconds"],
+                )
 
     async def release(self, ask: Ask) -> None:
         """Give the lease up, so that another writer can have it at once."""
@@ -70,12 +73,8 @@ class Lease:
 
     async def report(self, ask: Ask) -> LeaseReport | None:
         """Who has the lease; None: nobody."""
-        found = await self._found(ask)
-        return LeaseReport(found["holder"], found["since"], found["seconds"]) if found else None
-
-    async def _found(self, ask: Ask) -> Mapping[str, Any] | None:
         rows = await ask(self._find, self._digest)
-        return rows[0] if rows else None
+        return LeaseReport(rows[0]["holder"], rows[0]["since"], rows[0]["seconds"]) if rows else None
 
 
 def _holder(found: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ Work = Callable[[Ask], Awaitable[T]]
 
 
 class Session:
-    """Calls to one PostgreSQL, each within `timeout` seconds, which make the statements `reads` and `writes` only.
+    """Calls to one PostgreSQL, each within `timeout` seconds; `writes` are the statements of its transactions.
 
     `lock` is the number of an advisory lock. Transactions that write hold it from their beginning. So when the outcome
     of a COMMIT is not known, whoever gets the lock next knows it: nothing of that transaction will be made any more.
@@ -38,7 +38,6 @@ class Session:
         client: Client,
         access: Access,
         *,
-        reads: Sequence[str],
         writes: Sequence[str],
         lock: int,
         timeout: float,
@@ -50,15 +49,15 @@ class Session:
         #: Prepared before a transaction begins. Within one, the server would wait after the first half of a statement
         #: for the other without a time limit, and keep the lock.
         self._prepared: dict[str, asyncpg.prepared_stmt.PreparedStatement] = {}
-        self._reads, self._writes = reads, (*reads, *writes)
+        self._writes = writes
         self._one_at_a_time = asyncio.Lock()
         #: Whether a COMMIT of ours may be on its way still.
         self._is_in_doubt = False
         self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({lock})"
 
-    async def read(self, work: Work[T]) -> T:
-        """What `work` returns, which makes one statement that reads. It may be called again."""
-        return await self._run(lambda: self._read(work))
+    async def one(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows of a statement that is made by itself, and perhaps more than once."""
+        return await self._run(lambda: self._one(statement, arguments))
 
     async def write(self, work: Work[T]) -> T:
         """What `work` returns, which is made in a transaction. It may be called again, if nothing was changed.
@@ -99,7 +98,7 @@ class Session:
             await self._drop()
             raise
 
-    async def _read(self, work: Work[T]) -> T:
+    async def _one(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         connection = await self._connected()
         try:
             with translated(self._client.place):
@@ -107,8 +106,8 @@ class Session:
                     await connection.execute(self._begin)
                     self._is_in_doubt = False
                     await connection.execute("ROLLBACK")
-                await self._prepare(connection, self._reads)
-                return await work(self._ask)
+                await self._prepare(connection, [statement])
+                return await self._ask(statement, *arguments)
         except BaseException:
             await self._drop()
             raise

@@ -46,8 +46,7 @@ class PostgresStore:
         self._session = Session(
             self._client,
             self._access,
-            reads=(self._load, *self._lease.reads),
-            writes=(self._tell, self._delete, self._put, self._remove, *self._lease.writes),
+            writes=(self._lease.check_statement, self._tell, self._delete, self._put, self._remove),
             lock=lock_of(f"{schema.name}/{prefix}"),
             timeout=timeout,
         )
@@ -87,7 +86,7 @@ class PostgresStore:
         await self._session.write(work)
 
     async def load(self) -> dict[str, str]:
-        rows = await self._session.read(lambda ask: ask(self._load, self._prefix))
+        rows = await self._session.one(self._load, self._prefix)
         keys: dict[str, str] = {}
         for start in range(0, len(rows), _CHUNK):
             keys.update(rows[start : start + _CHUNK])
@@ -104,12 +103,12 @@ class PostgresStore:
                 yield news
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        await self._session.write(lambda ask: self._lease.acquire(ask, holder, ttl))
+        await self._lease.acquire(self._session.one, holder, ttl)
 
     async def release_lease(self) -> None:
         if self._lease.is_wanted:
-            await self._session.write(self._lease.release)
+            await self._lease.release(self._session.one)
             self._lease.forget()
 
     async def read_lease(self) -> LeaseReport | None:
-        return await self._session.read(self._lease.report)
+        return await self._lease.report(self._session.one)
