@@ -62,9 +62,9 @@ def find_store(name: str, request: pytest.FixtureRequest, directory: Path) -> St
 
 
 TRAEFIK_READS = ("toml", "etcd", "consul", "redis")
-STORES = (*TRAEFIK_READS, "kubernetes")
+STORES = (*TRAEFIK_READS, "kubernetes", "postgres")
 #: Runs a test that uses the fixture `store`, directly or by `site`, once for each store that Traefik can read;
 #: otherwise it is TOML.
 on_every_store = pytest.mark.parametrize("store", TRAEFIK_READS, indirect=True)
-#: The same with Kubernetes, whose objects Traefik cannot read.
+#: The same with Kubernetes and PostgreSQL, which Traefik cannot read.
 on_all_stores = pytest.mark.parametrize("store", STORES, indirect=True)

@@ -35,6 +35,9 @@ def left_in(store, request):
             return [*request.getfixturevalue("consul").read(f"{prefix}/")]
         case "redis":
             return request.getfixturevalue("redis_server").client().keys(f"{prefix}/*")
+        case "postgres":
+            tables = (f"SELECT prefix FROM kvproxy.{table} WHERE prefix = '{prefix}'" for table in ("keys", "leases"))
+            return request.getfixturevalue("postgres").ask("; ".join(tables)).split()
     server = request.getfixturevalue("kubernetes")
     namespace = json.loads(Path(store.traits["kubeconfig"]).read_text())["contexts"][0]["context"]["namespace"]
     objects = [*server.objects(namespace), *server.objects(namespace, "leases")]

@@ -92,6 +92,7 @@ async def test_a_store_that_is_away(site, tmp_path):
         "consul": f"c.ConsulBackend.url = 'http://127.0.0.1:{free_port()}'",
         "redis": f"c.RedisBackend.url = 'redis://127.0.0.1:{free_port()}'",
         "kubernetes": f"c.KubernetesBackend.api_url = 'https://127.0.0.1:{free_port()}'",
+        "postgres": f"c.PostgresBackend.url = 'postgresql://hub@127.0.0.1:{free_port()}/hub'",
     }[site.store.name]
     async with looked_at(site, "push") as looked:
         looked.file.write_text(f"{looked.file.read_text()}\n{away}\n")
