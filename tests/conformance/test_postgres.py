@@ -16,6 +16,8 @@ SCHEMA = Schema("kvproxy")
 
 class TestPostgres(BackendSuite, OutageSuite, TraefikSuite):
     unsupported_characters = "\0"
+    # A transaction may stand still for 0.3 of it, on a busy machine too.
+    time_limit = 4.0
 
     @pytest.fixture
     def backend(self, postgres):
