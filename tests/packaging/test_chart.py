@@ -75,8 +75,12 @@ def test_a_release_has_its_version_and_its_image_in_all(version, semantic, tmp_p
     assert helm(4, "lint", "--strict", "--kube-version", "1.37.2", package).returncode == 0
     rendered = helm(4, "template", "jhub-kvproxy", package, "--set", "z2jh.release=jupyterhub").stdout
     image = f"registry.example.org/proxies/jhub-kvproxy:{version}"
-    containers = [each for found in objects(rendered) if found["kind"] == "Deployment"
-        for each in found["spec"]["template"]["spec"]["containers"]]
+    containers = [
+        each
+        for found in objects(rendered)
+        if found["kind"] == "Deployment"
+        for each in found["spec"]["template"]["spec"]["containers"]
+    ]
     assert {each["image"] for each in containers} == {image}
     [container] = yaml.safe_load((tmp_path / Z2JH_VALUES.name).read_text())["hub"]["initContainers"]
     assert container["image"] == image
