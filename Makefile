@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock chart release-check release-notes clean clean-all
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
 .NOTPARALLEL:
 
 help:
@@ -126,9 +126,11 @@ image:
 
 # Of the tag v1.2.3 that is checked out.
 RELEASE = $(patsubst v%,%,$(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null))
-chart:
+is-release:
 	@test -n '$(RELEASE)' || { echo 'No tag such as v1.2.3 is checked out.' >&2; exit 1; }
-	@test -n '$(IMAGE)' || { echo 'Name the image: make chart IMAGE=registry.example.org/jhub-kvproxy' >&2; exit 1; }
+	@test -n '$(IMAGE)' || { echo 'Name the image: IMAGE=registry.example.org/jhub-kvproxy' >&2; exit 1; }
+
+chart: is-release
 	@mkdir -p dist/chart && tools/chart '$(RELEASE)' '$(IMAGE)' dist/chart
 
 release-check: $(VENV)/.has-release
@@ -136,6 +138,17 @@ release-check: $(VENV)/.has-release
 
 release-notes:
 	@$(PYTHON) -m tools.changelog $(RELEASE)
+
+# These three are the workflow's, which is logged in.
+publish-image: is-release
+	@PUSH=yes tools/image '$(IMAGE):$(RELEASE)'
+
+publish-chart: chart
+	@helm push dist/chart/jhub-kvproxy-*.tgz 'oci://$(dir $(IMAGE))charts'
+
+publish-notes: chart
+	@$(PYTHON) -m tools.changelog '$(RELEASE)' | gh release create 'v$(RELEASE)' --verify-tag --notes-file - \
+	    dist/packages/* dist/chart/* dist/jhub-kvproxy.cdx.json
 
 image-lock: $(VENV)/.has-test
 	@$(BIN)/python tools/lock_image.py

@@ -33,7 +33,7 @@ def wheel_files(wheel: Path, tracked: set[str]) -> str:
     }
     _same("the wheel", names - told, expected)
     _has("the wheel", told, ".dist-info/licenses/LICENSE", ".dist-info/entry_points.txt")
-    _has("the wheel", names, *(f"{package}/py.typed" for package in PACKAGES), f"{PLUGIN}plugin.go", f"{PLUGIN}go.mod")
+    _has("the wheel", names, *(f"{package}/py.typed" for package in PACKAGES), f"{PLUGIN}routing.go", f"{PLUGIN}go.mod")
     plugin = sum(name.startswith(PLUGIN) for name in names)
     return f"{len(expected)} files, licence, py.typed of {len(PACKAGES)} packages, {plugin} files of the plugin"
 

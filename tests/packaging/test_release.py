@@ -133,7 +133,7 @@ DIST_INFO = "jhub_kvproxy-1.2.3.dist-info"
 FILES = {
     "jhub_kvproxy/py.typed": "jhub_kvproxy/py.typed",
     "jhub_kvproxy/traefik/plugin/go.mod": "jhub_kvproxy/traefik/plugin/go.mod",
-    "jhub_kvproxy/traefik/plugin/plugin.go": "jhub_kvproxy/traefik/plugin/plugin.go",
+    "jhub_kvproxy/traefik/plugin/routing.go": "jhub_kvproxy/traefik/plugin/routing.go",
     "backends/jhub_kvproxy_backends/py.typed": "jhub_kvproxy_backends/py.typed",
 }
 TOLD = f"{DIST_INFO}/licenses/LICENSE", f"{DIST_INFO}/entry_points.txt"
