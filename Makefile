@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit supply-chain docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
 .NOTPARALLEL:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
 	@echo 'make audit             asks the public databases whether anything installed has known holes'
+	@echo 'make supply-chain      writes into the documentation which packages a hub imports'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make image             the image of the agent, with podman, buildah or docker, whichever is here'
 	@echo '                       (make image IMAGE=registry.example.org/jhub-kvproxy:mine)'
@@ -116,6 +117,9 @@ cluster-test: $(VENV)/.has-bench
 audit: $(VENV)/.has-audit
 	$(call step,pip-audit) $(BIN)/pip freeze --exclude-editable | \
 	    $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement /dev/stdin
+
+supply-chain: $(VENV)/.has-test
+	@$(BIN)/python -m tools.supply_chain
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html
