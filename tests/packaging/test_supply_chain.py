@@ -1,4 +1,4 @@
-"""What comes with jhub-kvproxy: no package more than the documentation names, and none with a licence that binds users."""
+"""What comes with jhub-kvproxy: no package that the documentation does not name, no licence that binds users."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ALLOWED = {
     "MIT License", "MIT-0", "MIT-CMU", "MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)", "PSF-2.0",
     "Python Software Foundation License", "The Unlicense (Unlicense)", "Zlib",
 }  # fmt: skip
-#: What states more than there is: why it is allowed all the same. No user gets these; they are for those who work on us.
+#: What states more than there is: why it is allowed all the same. Users do not get these.
 EXPLAINED = {
     "docutils": "in the public domain or under a BSD licence; only its mode for Emacs is under the GPL",
     "pytest-timeout": "under the MIT licence; the other classifier says that Debian agrees",
 }
-RUNTIME = sorted(supply_chain.drivers().keys() & set(supply_chain.extras())) + ["traefik"]
+RUNTIME = [*sorted(supply_chain.drivers().keys() & set(supply_chain.extras())), "traefik"]
 
 
 def is_allowed(stated: str) -> bool:
-    """Whether an expression of licences (SPDX, without parentheses) allows use: one of each choice, all that are joined."""
+    """Whether an SPDX expression without parentheses allows use: all that are joined, one of each choice."""
     return all(any(each in ALLOWED for each in part.split(" OR ")) for part in stated.split(" AND "))
 
 
