@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit docs image image-lock clean clean-all
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit supply-chain docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
 .NOTPARALLEL:
 
 help:
@@ -29,10 +29,14 @@ help:
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
 	@echo 'make audit             asks the public databases whether anything installed has known holes'
+	@echo 'make supply-chain      writes into the documentation which packages a hub imports'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make image             the image of the agent, with podman, buildah or docker, whichever is here'
 	@echo '                       (make image IMAGE=registry.example.org/jhub-kvproxy:mine)'
 	@echo 'make image-lock        takes the newest packages into the image'
+	@echo 'make chart IMAGE=...   the chart of the release that is checked out, into dist/chart/, with its image in a registry'
+	@echo 'make release-check     builds wheel and sdist of this commit into dist/, and looks whether they can be released'
+	@echo 'make release-notes     what the release that is checked out changes, from the changelog'
 	@echo 'make clean             removes what the others made here, but for benchmarks/results/; it leaves packages that they'
 	@echo '                       installed, images of podman or docker, and what is built once for all checkouts'
 	@echo '                       ($${XDG_CACHE_HOME:-~/.cache}/jhub-kvproxy/: up to 2 GB, half an hour on two cores)'
@@ -111,7 +115,11 @@ cluster-test: $(VENV)/.has-bench
 
 # Over the network, so not a part of the tests.
 audit: $(VENV)/.has-audit
-	$(call step,pip-audit) $(BIN)/pip-audit --skip-editable
+	$(call step,pip-audit) $(BIN)/pip freeze --exclude-editable | \
+	    $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement /dev/stdin
+
+supply-chain: $(VENV)/.has-test
+	@$(BIN)/python -m tools.supply_chain
 
 docs: $(VENV)/.has-docs
 	$(call step,sphinx) $(BIN)/sphinx-build -W docs docs/_build/html
@@ -119,6 +127,32 @@ docs: $(VENV)/.has-docs
 IMAGE =
 image:
 	@tools/image $(IMAGE)
+
+# Of the tag v1.2.3 that is checked out.
+RELEASE = $(patsubst v%,%,$(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null))
+is-release:
+	@test -n '$(RELEASE)' || { echo 'No tag such as v1.2.3 is checked out.' >&2; exit 1; }
+	@test -n '$(IMAGE)' || { echo 'Name the image: IMAGE=registry.example.org/jhub-kvproxy' >&2; exit 1; }
+
+chart: is-release
+	@mkdir -p dist/chart && tools/chart '$(RELEASE)' '$(IMAGE)' dist/chart
+
+release-check: $(VENV)/.has-release
+	@$(BIN)/python -m tools.release_check
+
+release-notes:
+	@$(PYTHON) -m tools.changelog $(RELEASE)
+
+# These three are the workflow's, which is logged in.
+publish-image: is-release
+	@PUSH=yes tools/image '$(IMAGE):$(RELEASE)'
+
+publish-chart: chart
+	@helm push dist/chart/jhub-kvproxy-*.tgz 'oci://$(dir $(IMAGE))charts'
+
+publish-notes: chart
+	@$(PYTHON) -m tools.changelog '$(RELEASE)' | gh release create 'v$(RELEASE)' --verify-tag --notes-file - \
+	    dist/packages/* dist/chart/* dist/jhub-kvproxy.cdx.json
 
 image-lock: $(VENV)/.has-test
 	@$(BIN)/python tools/lock_image.py

@@ -16,8 +16,8 @@ copyright = f"2026, {author}"
 release = version = jhub_kvproxy.__version__
 
 extensions = ["myst_parser", "options_directive", "sphinx.ext.autodoc"]
-# What the benchmarks write is included by a page.
-exclude_patterns = ["_build", "explanation/performance/*.md"]
+# What the benchmarks and make supply-chain write is included by pages.
+exclude_patterns = ["_build", "explanation/performance/*.md", "explanation/supply-chain/*.md"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3

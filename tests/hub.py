@@ -52,7 +52,7 @@ class Hub:
         self.directory = directory
         self.port, self.hub_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._python = python
+        self.python = python
         self._process: subprocess.Popen[bytes] | None = None
         self._log_file = directory / "hub.log"
         text = CONFIG + config
@@ -118,7 +118,7 @@ class Hub:
     def _launch(self, *arguments: str) -> None:
         with open(self._log_file, "ab") as log:
             self._process = subprocess.Popen(
-                [self._python, "-m", "jupyterhub", *arguments],
+                [self.python, "-m", "jupyterhub", *arguments],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

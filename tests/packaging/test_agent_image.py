@@ -101,16 +101,16 @@ def test_no_user_of_the_image_is_root():
     assert not re.findall(r"^RUN", last, re.MULTILINE), "the base need not have a shell"
 
 
-def with_engine(tmp_path: Path, name: str) -> subprocess.CompletedProcess[str]:
+def with_engine(tmp_path: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Runs tools/image where the only engine is `name` (empty: none), one that only says what it is asked for."""
-    for tool in ("git", "sed", "dirname", "bash", "env"):
+    for tool in ("git", "dirname", "bash", "env"):
         (tmp_path / tool).symlink_to(run("bash", "-c", f"type -P {tool}").strip())
     if name:
         (tmp_path / name).write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
         (tmp_path / name).chmod(0o755)
     return subprocess.run(
-        [ROOT / "tools" / "image", "here/ours:mine"],
-        env=os.environ | {"PATH": str(tmp_path)},
+        [ROOT / "tools" / "image", *words],
+        env=os.environ | {"PATH": str(tmp_path), "PUSH": "yes"},
         capture_output=True,
         text=True,
         check=False,
@@ -119,13 +119,18 @@ def with_engine(tmp_path: Path, name: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", ["podman", "buildah", "docker"])
 def test_each_engine_gets_the_date_of_the_commit(tmp_path, name):
-    result = with_engine(tmp_path, name)
+    result = with_engine(tmp_path, name, "here/ours:mine")
     assert result.returncode == 0, result.stderr
     date = run("git", "log", "-1", "--format=%ct", cwd=ROOT).strip()
     asked = result.stdout.splitlines()
     assert f"SOURCE_DATE_EPOCH={date}" in asked
     assert "rewrite-timestamp=true" in result.stdout if name == "docker" else date in asked
-    assert "Built here/ours:mine" in asked
+    assert asked[-3:] == ["Built here/ours:mine", "push", "here/ours:mine"]
+
+
+def test_its_name_is_that_of_the_tag_and_otherwise_dev(tmp_path):
+    tag = run("git", "tag", "--points-at", "HEAD", "--list", "v[0-9]*", cwd=ROOT).strip()
+    assert f"Built jhub-kvproxy:{tag.removeprefix('v') or 'dev'}" in with_engine(tmp_path, "podman").stdout.splitlines()
 
 
 def test_without_an_engine_it_says_which_there_are(tmp_path):

@@ -31,7 +31,7 @@ SETUP = ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 OURS = [line.partition(" = ")[0] for line in SETUP["options.entry_points"]["jhub_kvproxy.backends"].split("\n") if line]
 #: For those who work on jhub-kvproxy.
-EXTRAS_OF_OURS = {"audit", "bench", "demo", "docs", "test"}
+EXTRAS_OF_OURS = {"audit", "bench", "demo", "docs", "release", "test"}
 MEMORY = "jhub_kvproxy.testing.MemoryBackend"
 PREFIX = ["--KVProxy.prefix=jupyterhub"]
 SUITES = (BackendSuite, OutageSuite, TraefikSuite)

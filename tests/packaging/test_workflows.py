@@ -1,0 +1,106 @@
+"""The workflows, which cannot run here: they have the form that the forge demands, and do what make does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.pages import need
+
+ROOT = Path(__file__).parents[2]
+FORGE = ROOT / ".github"
+WORKFLOWS = sorted((FORGE / "workflows").glob("*.yml"))
+FORMS = sorted(path for path in (FORGE / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
+MAKEFILE = (ROOT / "Makefile").read_text()
+of_each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+
+
+def jobs(path: Path):
+    return yaml.safe_load(path.read_text())["jobs"]
+
+
+def steps(path: Path):
+    return [step for job in jobs(path).values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize(
+    ("schema", "paths"),
+    [
+        ("github-workflows", WORKFLOWS),
+        ("dependabot", [FORGE / "dependabot.yml"]),
+        ("github-issue-forms", FORMS),
+        ("github-issue-config", [FORGE / "ISSUE_TEMPLATE" / "config.yml"]),
+    ],
+)
+def test_they_are_what_the_forge_reads(schema, paths):
+    need("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *paths]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@of_each_workflow
+def test_they_call_targets_of_make_and_nothing_else(path):
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", MAKEFILE, re.MULTILINE))
+    for step in steps(path):
+        if command := step.get("run"):
+            words = re.fullmatch(r"make (\S+|\$\{\{ matrix\.target \}\})( [A-Z]+=\S.*)?", command)
+            assert words, command
+            assert words[1] in targets or "matrix" in words[1], command
+    for job in jobs(path).values():
+        for target in job.get("strategy", {}).get("matrix", {}).get("target", []):
+            assert target.split()[0] in targets
+
+
+@of_each_workflow
+def test_each_action_has_a_version(path):
+    """By its tag: the digests of these cannot be looked up here. docs/how-to/release.md says how to pin them."""
+    for step in steps(path):
+        if "uses" in step:
+            assert re.fullmatch(r"[\w./-]+@(v\d+(\.\d+)*|[0-9a-f]{40})", step["uses"]), step["uses"]
+
+
+@of_each_workflow
+def test_a_job_may_do_no_more_than_it_must_and_ends(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 90
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout"):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_no_password_for_the_package_index_is_kept():
+    assert "secrets." not in "".join(path.read_text() for path in WORKFLOWS)
+    [job] = [job for path in WORKFLOWS for name, job in jobs(path).items() if name == "pypi"]
+    assert job["permissions"] == {"id-token": "write"}
+
+
+def test_ci_has_each_python_and_jupyterhub_that_the_readme_names():
+    [tested] = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("Tested with")]
+    named = {
+        (python, hub)
+        for hub, pythons in re.findall(r"JupyterHub (\d)[\d.]* on Python ([\d. and]+),", tested)
+        for python in re.findall(r"3\.\d+", pythons)
+    }
+    [matrix] = [
+        job["strategy"]["matrix"]["include"]
+        for name, job in jobs(FORGE / "workflows" / "ci.yml").items()
+        if name == "test"
+    ]
+    assert {(each["python"], re.search(r"==(\d)", each["hub"])[1]) for each in matrix} == named
+
+
+def test_what_runs_before_a_commit_is_make_lint():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    [repo] = config["repos"]
+    assert repo["repo"] == "local"
+    [hook] = repo["hooks"]
+    assert hook["entry"].split()[0] == "make"
+    assert hook["entry"].split()[-1] == "lint"
