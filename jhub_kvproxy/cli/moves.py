@@ -87,7 +87,10 @@ def apply_rules(move: Move, rules: Mapping[str, Rule], settings: Iterable[tuple[
     """`settings` are an option's key in `rules`, its full name, and its value."""
     for key, name, value in settings:
         move.found.append(name)
-        rules.get(key, none("jhub-kvproxy does not know this option."))(move, name, value)
+        try:
+            rules.get(key, none("jhub-kvproxy does not know this option."))(move, name, value)
+        except (TypeError, ValueError):
+            move.note(name, "Its value cannot be read: write the line by hand.")
 
 
 def literal(value: Any) -> str:

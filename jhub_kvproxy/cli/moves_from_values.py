@@ -63,9 +63,10 @@ def read_z2jh(move: Move, values: Mapping[str, Any]) -> None:
             move.note(f"hub.extraConfig.{name}", f"It sets {', '.join(found)}: see these options here.")
     proxy = dict(values.get("proxy") or {})
     chp = dict(proxy.get("chp") or {})
-    flags = [
-        str(flag) for flag in [*(chp.pop("command", None) or [])[1:], *(chp.pop("extraCommandLineFlags", None) or [])]
-    ]
+    command, more = chp.pop("command", None) or [], chp.pop("extraCommandLineFlags", None) or []
+    if not (isinstance(command, list) and isinstance(more, list)):
+        raise TypeError("chart: both are lists")
+    flags = [str(flag) for flag in [*command[1:], *more]]
     if flags:
         move.found.append("proxy.chp.extraCommandLineFlags")
         read_flags(move, flags)

@@ -38,7 +38,7 @@ class View:
     at: float
     since: float
     facts: Mapping[str, Any]
-    #: By routespec; None: the store cannot be read, so that those seen before are shown on.
+    #: By routespec. While the store cannot be read, those seen before.
     rows: Mapping[str, Row] = field(default_factory=dict)
     history: History = field(default_factory=History)
 
@@ -53,8 +53,10 @@ class View:
 
 
 def shown(site: Site, hide: Callable[[Any], Any]) -> dict[str, Any]:
-    """The facts of `site` with no secret in them, by `hide`, and with no more sentences than anybody reads."""
+    """The facts of `site` with no secret in them, by `hide`, and with no more of them than anybody reads."""
     facts = facts_of(site)
+    for replica in facts["replicas"]:
+        del replica["refused"]  # it may be all routes; the errors name some
     problems = facts["problems"]
     if len(problems) > _SHOWN:
         facts["problems"] = [*problems[:_SHOWN], f"And {len(problems) - _SHOWN} more problems."]

@@ -213,8 +213,9 @@ class SupportsLeaseReport(Protocol):
         """Who has the lease of the prefix; None: nobody.
 
         It asks for no lease and changes nothing, also without :attr:`~Backend.read_only`. An object that has read the
-        lease may write as before. A lease that ran out is reported no longer than until :meth:`acquire_lease
-        <SupportsLease.acquire_lease>` of another object would succeed that has tried all the time.
+        lease may write as before. An object that is asked again and again reports a lease that ran out no longer than
+        until :meth:`acquire_lease <SupportsLease.acquire_lease>` of another object would succeed that has tried all the
+        time. A new object may report it for longer, but not for ever.
         """
 
 

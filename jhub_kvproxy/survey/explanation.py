@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .matching import Candidate
 from .trace import Passage, Reply, Trace
 
 
@@ -38,18 +39,22 @@ def _findings(trace: Trace) -> Iterator[str]:
             f"The server of {winner.owner or winner.route.routespec} at {winner.route.target} does not answer "
             f"({target.error}), so Traefik answers 503, or 502 without error pages. {_why_away(trace)}"
         )
-    elif winner.route.data.get("hub") is True and trace.request.pattern.segments[:1] == ("user",):
+    elif winner.route.data.get("hub") is True and _below(winner, trace)[:1] == ("user",):
         yield (
-            "No route of a user's server covers this path, so the hub answers it"
-            f"{_with_status(target)}: this server does not run, or was stopped."
+            f"No route of a user's server covers this path, so the hub answers it with {target.status}: this server "
+            "does not run, or was stopped."
         )
     elif target.status >= 400:
         yield (
             f"The status {target.status} comes from the server of {winner.owner or winner.route.routespec} itself, and "
             f"not from Traefik.{_named_server(trace)}"
         )
-    elif trace.reply and (trace.reply.status is None or trace.reply.status >= 400):
-        yield f"At {trace.reply.url} {_said(trace.reply)}, though the server answers {target.status}."
+    else:
+        for passage in trace.passages:
+            if passage.reply and _is_fault(passage.reply) and (passage.routespec, passage.target) == wanted:
+                yield f"Replica {passage.name}: at {_answered(passage.reply, target)}"
+        if trace.reply and _is_fault(trace.reply):
+            yield f"At {_answered(trace.reply, target)}"
 
 
 def _differs(passage: Passage, wanted: str | None) -> str:
@@ -70,20 +75,25 @@ def _why_away(trace: Trace) -> str:
     return "It has ended, or is not reached from here; JupyterHub deletes its route when it notices."
 
 
-def _with_status(reply: Reply) -> str:
-    return f" with {reply.status}"
+def _is_fault(reply: Reply) -> bool:
+    return reply.status is None or reply.status >= 400
 
 
-def _said(reply: Reply) -> str:
-    return f"the answer is {reply.status}" if reply.status is not None else f"nothing answers ({reply.error})"
+def _answered(reply: Reply, target: Reply) -> str:
+    said = f"the answer is {reply.status}" if reply.status is not None else f"nothing answers ({reply.error})"
+    return f"{reply.url} {said}, though the server answers {target.status}."
+
+
+def _below(winner: Candidate, trace: Trace) -> tuple[str, ...]:
+    """The path that the request has below the route's."""
+    return trace.request.pattern.segments[len(winner.route.route.pattern.segments) :]
 
 
 def _named_server(trace: Trace) -> str:
     """What to think of if a named server of the user may be meant."""
     winner = trace.winner
     assert winner
-    user, depth = winner.route.data.get("user"), len(winner.route.route.pattern.segments)
-    rest = trace.request.pattern.segments[depth:]
+    user, rest = winner.route.data.get("user"), _below(winner, trace)
     if trace.target and trace.target.status == 404 and user and not winner.route.data.get("server_name") and rest:
         return f" If {rest[0]!r} is a named server of {user}: it has no route, so it does not run."
     return ""

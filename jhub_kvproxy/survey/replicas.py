@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from ..traefik.entry import entry_address
 from ..traefik.running import home_of, label_of, running_in
 
 _LIMIT = 3.0
+_LOOPBACK = "127.0.0.1"
 #: Seconds for which one that lacks the table's revision may just be taking it in, and pauses between two questions.
 _MOMENT, _PAUSE = 2.0, 0.2
 #: How many refused routes a sentence names.
@@ -89,8 +91,9 @@ class Asked:
     kind: Delivery
     api: Endpoint | None = None
     why_not: str = ""
-    #: The process and the public port, of one on this machine.
+    #: The process and the public address, of one on this machine.
     pid: int = 0
+    host: str = ""
     port: int = 0
 
 
@@ -111,8 +114,16 @@ def _local(settings: Settings, number: int) -> Asked:
         running = running_in(home_of(Path(settings.traefik.runtime_dir).absolute(), number))
     except TraefikError as error:
         return Asked(name, settings.delivery, why_not=str(error))
-    port = entry_address(settings.traefik)[1] + number - 1
-    return Asked(name, settings.delivery, running.api, pid=running.pid, port=port)
+    host, port, _ = entry_address(settings.traefik)
+    return Asked(name, settings.delivery, running.api, pid=running.pid, host=_here(host), port=port + number - 1)
+
+
+def _here(host: str) -> str:
+    """Where one that listens on `host` is asked: on loopback, if it listens everywhere."""
+    try:
+        return _LOOPBACK if not host or ip_address(host).is_unspecified else host
+    except ValueError:  # a name
+        return host
 
 
 def chosen_replica(found: Sequence[Asked], named: str) -> Asked:

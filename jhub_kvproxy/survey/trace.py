@@ -18,6 +18,9 @@ from ..options.settings import Delivery, Settings
 from ..push.wire import key_of, pattern_of
 from ..routing.policy import Policy, includes
 from ..routing.routes import Route, target_has_path
+from ..traefik.entry import entry_address
+from ..traefik.settings import TraefikSettings
+from ..traefik.static import address
 from .matching import Candidate, Request, candidates, covers, rank
 from .replicas import Asked
 from .served import served_at, served_by
@@ -50,7 +53,8 @@ class Passage:
     target: str | None = None
     #: Why that is not known, a sentence; empty: it is.
     error: str = ""
-    #: What the replica answered; None: it was not asked, because its public address is not known here.
+    #: What the replica answered; None: it was not asked, because its public address is not known here, or because it
+    #: wants a certificate of each client.
     reply: Reply | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -148,11 +152,16 @@ async def _pass(
     except TraefikError as error:
         return Passage(asked.name, error=f"{str(error).rstrip('.')}.")
     reply = None
-    if asked.port:
-        scheme = "https" if settings.traefik.public_url.startswith("https:") else "http"
+    if asked.port and not _wants_certificate(settings.traefik):
+        scheme = "https" if entry_address(settings.traefik)[2] else "http"
         headers = {"Host": urlsplit(request.origin).netloc} if request.origin else {}
-        reply = await _get(session, f"{scheme}://127.0.0.1:{asked.port}{request.target}", headers)
+        reply = await _get(session, f"{scheme}://{address(asked.host, asked.port)}{request.target}", headers)
     return Passage(asked.name, routespec, target, reply=reply)
+
+
+def _wants_certificate(settings: TraefikSettings) -> bool:
+    """Whether each client must have a certificate, which there is none of here."""
+    return bool(settings.client_ca) and settings.client_auth == "require"
 
 
 def _best(request: Request, targets: Mapping[str, str], table: Table) -> str | None:

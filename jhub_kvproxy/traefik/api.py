@@ -6,11 +6,12 @@ import asyncio
 import base64
 import json
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 
+from ..aio import in_thread
 from ..errors import TraefikError
 from ..routing import records
 from .binary import check_version
@@ -78,24 +79,21 @@ class TraefikAPI(Endpoint):
 
     async def routes(self, session: aiohttp.ClientSession, provider: str) -> dict[str, str]:
         """The target of each router of `provider` that is served and has a target, by the router's name."""
-        path = f"/api/http/routers?per_page={_ALL}&status=enabled&search=@{provider}"
-        match routers := await self._get(session, path):
-            case [*found]:
-                enabled = {str(router.get("name")): str(router.get("service")) for router in found}
-            case _:
-                raise self._strange(path, routers)
-        path = f"/api/http/services?per_page={_ALL}&search=@{provider}"
-        match services := await self._get(session, path):
-            case [*found]:
-                targets = dict(filter(None, map(_target, found)))
-            case _:
-                raise self._strange(path, services)
-        ends = f"@{provider}"
-        return {
-            name.removesuffix(ends): targets[service.removesuffix(ends)]
-            for name, service in enabled.items()
-            if name.endswith(ends) and service.removesuffix(ends) in targets
-        }
+        names = await self._listed(
+            session, f"/api/http/routers?per_page={_ALL}&status=enabled&search=@{provider}", _service
+        )
+        targets = await self._listed(session, f"/api/http/services?per_page={_ALL}&search=@{provider}", _target)
+        return await in_thread(_joined, names, targets, f"@{provider}")
+
+    async def _listed(
+        self, session: aiohttp.ClientSession, path: str, read: Callable[[Any], tuple[str, str] | None]
+    ) -> dict[str, str]:
+        """What `read` makes of each object in the list at `path`, which may be long."""
+        body = await self._body(session, path)
+        try:
+            return await in_thread(lambda: dict(filter(None, map(read, _list(body)))))
+        except (ValueError, RecursionError) as error:
+            raise self._strange(path, body) from error
 
     def _error(self, path: str, router: Any) -> tuple[str, str]:
         match router:
@@ -107,22 +105,50 @@ class TraefikAPI(Endpoint):
 
     async def _get(self, session: aiohttp.ClientSession, path: str, *, absent: object = None) -> Any:
         """The JSON at `path`, parsed. `absent` is returned if the answer is 404, which is an error without it."""
-        async with self._ask(session, "GET", path, timeout=_TIMEOUT) as answer:
-            if answer.status == 404 and absent is not None:
-                return absent
-            self._check_credential(answer)
-            if answer.status != 200:
-                raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
-            body = await answer.read()
+        body = await self._body(session, path, may_be_absent=absent is not None)
+        if body is None:
+            return absent
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
             raise self._strange(path, body) from error
 
+    async def _body(self, session: aiohttp.ClientSession, path: str, *, may_be_absent: bool = False) -> bytes | None:
+        """What is at `path`; None if the answer is 404, which is an error unless it `may_be_absent`."""
+        async with self._ask(session, "GET", path, timeout=_TIMEOUT) as answer:
+            if answer.status == 404 and may_be_absent:
+                return None
+            self._check_credential(answer)
+            if answer.status != 200:
+                raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
+            return await answer.read()
+
     def _strange(self, path: str, answer: Any) -> TraefikError:
         return TraefikError(
             f"{self.name} does not answer as Traefik does ({path}: {reprlib.repr(answer)}); is it Traefik's API?"
         )
+
+
+def _list(body: bytes | None) -> list[Any]:
+    """Raises ValueError for what is no list of objects."""
+    found = json.loads(body or b"")
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ValueError("This is no list of objects.")
+    return found
+
+
+def _joined(services: Mapping[str, str], targets: Mapping[str, str], ends: str) -> dict[str, str]:
+    """The target of each router whose name has these `ends`."""
+    return {
+        name.removesuffix(ends): targets[service.removesuffix(ends)]
+        for name, service in services.items()
+        if name.endswith(ends) and service.removesuffix(ends) in targets
+    }
+
+
+def _service(router: Mapping[str, Any]) -> tuple[str, str]:
+    """The name of a router, and that of its service."""
+    return str(router.get("name")), str(router.get("service"))
 
 
 def _target(service: Any) -> tuple[str, str] | None:

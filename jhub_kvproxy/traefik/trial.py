@@ -25,6 +25,7 @@ from ..files import write_atomically
 from .api import TraefikAPI
 from .commands import output_of
 from .dynamic import base_env
+from .entry import entry_address
 from .instance import environment
 from .launch import Launch
 from .launching import launch_of
@@ -33,7 +34,7 @@ from .plugin_trial import not_loaded, plugin_error
 from .ports import free_port
 from .running import API_USER
 from .settings import StoreProvider, TraefikSettings
-from .static import API
+from .static import API, address
 
 _PATIENCE = 20.0
 #: Seconds for which an API that does not answer is waited for after an error that Traefik wrote.
@@ -85,9 +86,18 @@ async def try_launch(settings: TraefikSettings, store: StoreProvider | None, log
     """
     with tempfile.TemporaryDirectory(prefix="kvproxy-check-") as name:
         run = Path(name)
-        # Certificates have been looked at before, and their keys are to be copied to no other place.
+        # Certificates have been looked at before, and their keys are to be copied to no other place. With TLS, the
+        # trial has one of its own.
+        host, public_port, has_tls = entry_address(settings)
         chosen = replace(
-            settings, runtime_dir=name, access_log="", acme_domains=(), ssl_cert="", ssl_key="", internal_ssl=None
+            settings,
+            public_url=f"{'https' if has_tls else 'http'}://{address(host, public_port)}",
+            runtime_dir=name,
+            access_log="",
+            acme_domains=(),
+            ssl_cert="",
+            ssl_key="",
+            internal_ssl=None,
         )
         reads = StoreProvider({}, {}, store.dynamic) if store else None
         launch = await launch_of(chosen, reads, log)

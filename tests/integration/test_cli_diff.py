@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from jhub_kvproxy import Batch
 from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
 from tests.hub import Hub, until
-from tests.servers import user_server
+from tests.servers import serving, user_server
 from tests.site import leave
 from tests.tools import begin, database, looked_at, on_all_stores_and_deliveries, told
 
@@ -88,6 +89,10 @@ async def test_what_cannot_be_asked(site, tmp_path):
         secret = await looked.tell("diff", "--db", "nonsense://a:Hush4Ever@127.0.0.1/x")
         assert secret.status == 1
         assert "Hush4Ever" not in secret.err
+        port = await looked.tell("diff", "--db", "postgresql://a:Hush4Ever@127.0.0.1:x/y")
+        assert (port.status, port.out) == (1, "")
+        assert "JupyterHub's database cannot be read" in port.err
+        assert "Hush4Ever" not in port.err
         url = f"http://127.0.0.1:{free_port()}/hub/api"
         assert "JUPYTERHUB_API_TOKEN" in (await looked.tell("diff", "--hub-api", url)).err
         away = await looked.tell("diff", "--hub-api", url, JUPYTERHUB_API_TOKEN="Hush4Ever")
@@ -100,6 +105,19 @@ async def test_what_cannot_be_asked(site, tmp_path):
         assert "No Traefik of this user runs" in result.json["replicas"][0]["error"]
 
 
+@pytest.mark.parametrize("answer", [{"users": []}, ["alice"], [{"servers": {"": {"ready": True}}}], "alice", 1])
+async def test_another_servers_json_is_no_api(site, answer):
+    async def say(request: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    async with looked_at(site, "push") as looked, serving(say) as url:
+        await filled(looked)
+        result = await looked.tell("diff", "--hub-api", url, JUPYTERHUB_API_TOKEN="x")
+        assert (result.status, result.out) == (1, "")
+        assert "is it JupyterHub's API?" in result.err
+        assert "Traceback" not in result.err
+
+
 async def test_wrong_usage():
     result = await told("diff", "--db", "x", "--hub-api", "y")
     assert result.status == 2
@@ -107,6 +125,7 @@ async def test_wrong_usage():
 
 
 CONFIG = """
+c.JupyterHub.api_page_max_limit = 1
 c.JupyterHub.services = [{"name": "x", "url": "<SERVICE>", "api_token": "a-token-of-the-service"}]
 c.JupyterHub.services += [{"name": "y", "api_token": "a-token-of-another"}]
 c.JupyterHub.load_roles = [
@@ -124,18 +143,19 @@ async def test_a_real_hub_and_its_api(tmp_path):
         api, file = f"http://127.0.0.1:{hub.hub_port}/hub/api", tmp_path / "jupyterhub_config.py"
         headers = {"Authorization": "token a-token-of-the-service"}
         async with aiohttp.ClientSession(api + "/", headers=headers) as session:
-            assert (await session.post("users/alice")).status == 201
-            assert (await session.post("users/alice/server")).status in (201, 202)
+            for user in ("alice", "bob"):
+                assert (await session.post(f"users/{user}")).status == 201
+                assert (await session.post(f"users/{user}/server")).status in (201, 202)
 
-            async def is_ready():
-                async with session.get("users/alice") as answer:
-                    return any(server["ready"] for server in (await answer.json())["servers"].values())
+            async def are_ready():
+                async with session.get("users?state=ready&offset=1") as answer:
+                    return len(await answer.json()) == 1
 
-            await until(is_ready, "the server does not start")
+            await until(are_ready, "the servers do not start")
         token = {"JUPYTERHUB_API_TOKEN": "a-token-of-the-service"}
         same = await told("diff", "--config", file, "--hub-api", api, "--json", cwd=tmp_path, **token)
         assert same.status == 0, same.out + same.err
-        assert same.json["routes"] == 3
+        assert same.json["routes"] == 4
         by_database = await told("diff", "--config", file, "--json", cwd=tmp_path)
         assert by_database.status == 0, by_database.out + by_database.err
         little = {"JUPYTERHUB_API_TOKEN": "a-token-of-another"}

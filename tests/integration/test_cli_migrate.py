@@ -124,6 +124,10 @@ def test_by_default_it_reads_the_file_that_is_here(tmp_path):
         ("x.py", 'c.JupyterHub.proxy_class = "kvproxy"', "is kvproxy: there is nothing to migrate"),
         ("x.py", 'c.JupyterHub.proxy_class = "mine.Proxy"', "is mine.Proxy: there is nothing to migrate"),
         ("empty.d", "", "no file ending in .py"),
+        ("x.yaml", "proxy: [very-secret]", "x.yaml is not what z2jh takes"),
+        ("x.yaml", "hub: {config: 3}", "x.yaml is not what z2jh takes"),
+        ("x.yaml", "proxy: {chp: {extraCommandLineFlags: --port=3}}", "x.yaml is not what z2jh takes"),
+        ("x.yaml", "https: true", "x.yaml is not what tljh takes"),
     ],
 )
 def test_wrong_input(file, text, sentence, tmp_path):
@@ -135,6 +139,8 @@ def test_wrong_input(file, text, sentence, tmp_path):
     result = run("migrate", "--config", path)
     assert (result.status, result.out) == (1, "")
     assert sentence in result.err.replace("\n", " ")
+    assert "Traceback" not in result.err
+    assert "very-secret" not in result.err
 
 
 def test_options_of_a_configuration_have_no_effect():

@@ -54,6 +54,29 @@ async def test_requests_say_who_asks(site):
         assert sorted(asked) == ["curl/8"] * 2 + ["jhub-kvproxy trace"] * 2
 
 
+async def test_a_traefik_that_listens_on_one_address_only_is_asked_there(site):
+    async with looked_at(site, "push") as looked:
+        looked.proxy.public_url = url = f"http://127.0.0.2:{site.port}"
+        await begin(looked)
+        await looked.proxy.add_route("/user/alice/", await site.server("alice"), {"user": "alice"})
+        result = await looked.tell("trace", "/user/alice/", f"--JupyterHub.bind_url={url}", "--json")
+        assert result.status == 0, result.out
+        [replica] = result.json["replicas"]
+        assert (replica["reply"]["url"], replica["reply"]["status"]) == (f"{url}/user/alice/", 200)
+
+
+async def test_a_traefik_that_wants_a_certificate_of_each_client_is_not_asked(site, authority):
+    async with looked_at(site, "push", client_ca=str(authority.ca_file)) as looked:
+        cert, key = looked.proxy.ssl_cert, looked.proxy.ssl_key = authority.issue("trace")
+        looked.proxy.public_url = url = f"https://127.0.0.1:{site.port}"
+        await begin(looked)
+        await looked.proxy.add_route("/user/alice/", await site.server("alice"), {"user": "alice"})
+        words = (f"--JupyterHub.bind_url={url}", f"--JupyterHub.ssl_cert={cert}", f"--JupyterHub.ssl_key={key}")
+        result = await looked.tell("trace", "/user/alice/", *words, "--json")
+        assert result.status == 0, result.out
+        assert result.json["replicas"][0]["reply"] is None
+
+
 async def test_a_server_that_does_not_answer(site):
     async with looked_at(site, "push", error_target="") as looked:
         await begin(looked)

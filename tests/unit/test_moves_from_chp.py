@@ -85,6 +85,19 @@ def test_an_unknown_option_is_named(flag):
     assert (name, why) == (flag.partition("=")[0], "jhub-kvproxy does not know this option.")
 
 
+@pytest.mark.parametrize("flag", ["--port=x", "--timeout", "--metrics-port=", "--redirect-to=80 443"])
+def test_a_value_that_cannot_be_read_is_for_people(flag):
+    move = moved(read_flags, [flag])
+    assert move.left == [(flag.partition("=")[0], "Its value cannot be read: write the line by hand.")]
+    assert move.lines() == []
+
+
+@pytest.mark.parametrize("command", [None, 3, "chp '--timeout 1000"])
+def test_a_command_that_cannot_be_read_is_for_people(command):
+    [*_, (name, why)] = moved(read_traits, {"command": command}).left
+    assert (name, why) == ("c.ConfigurableHTTPProxy.command", "Its value cannot be read: write the line by hand.")
+
+
 @pytest.mark.parametrize("command", [["chp", "--timeout=1000"], "chp --timeout 1000"])
 def test_the_command_is_read(command):
     move = moved(read_traits, {"command": command, "extra_routes": {"/docs/": "http://127.0.0.1:9000"}, "debug": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from jhub_kvproxy.page.view import Row, View, events, rows_of, shown
 from jhub_kvproxy.survey.lease import HubLease
@@ -55,6 +56,15 @@ def test_rows_say_whose_a_route_is_and_whether_its_target_answers():
     rows = rows_of(site, {"http://a:1": "connection refused"}, str)
     assert rows["/user/a/"] == Row("http://a:1", "a, server x", None, "connection refused")
     assert rows["/"] == Row("http://hub:1", "the hub", None, None)
+
+
+def test_what_no_viewer_sees_is_not_sent():
+    site = site_of({})
+    refused = {f"/user/{number}/": "Its target is no URL." for number in range(1000)}
+    [replica] = shown(replace(site, replicas=(Replica("r", "", "agent", refused=refused),)), lambda value: value)[
+        "replicas"
+    ]
+    assert "refused" not in replica
 
 
 def test_secrets_are_hidden_and_long_lists_cut():

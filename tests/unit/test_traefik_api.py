@@ -117,3 +117,31 @@ async def test_a_strange_list_of_routers_is_a_traefik_error(body):
     async with server({OVERVIEW: b'{"http": {"routers": {"errors": 1}}}', ROUTERS: body}) as (api, session):
         with pytest.raises(TraefikError, match=rf"{api.url} does not answer as Traefik does \({ROUTERS}"):
             await api.errors(session)
+
+
+SERVICES = "/api/http/services"
+
+
+async def test_the_targets_of_a_providers_routers():
+    routers = [
+        {"name": "a@redis", "service": "x"},
+        {"name": "b@redis", "service": "y@redis"},
+        {"name": "c@file", "service": "x"},
+        {"name": "parent@redis"},
+    ]
+    services = [
+        {"name": "x@redis", "loadBalancer": {"servers": [{"url": "http://x:1"}]}},
+        {"name": "y@redis", "loadBalancer": {"servers": [{"url": "http://y:1"}]}},
+        {"name": "api@internal"},
+    ]
+    answers = {ROUTERS: json.dumps(routers).encode(), SERVICES: json.dumps(services).encode()}
+    async with server(answers) as (api, session):
+        assert await api.routes(session, "redis") == {"a": "http://x:1", "b": "http://y:1"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"1", b"[1]", b'{"message": "no"}', b"[" * 100_000])
+async def test_strange_routers_or_services_are_a_traefik_error(body):
+    for answers in ({ROUTERS: body, SERVICES: b"[]"}, {ROUTERS: b"[]", SERVICES: body}):
+        async with server(answers) as (api, session):
+            with pytest.raises(TraefikError, match=rf"{api.url} does not answer as Traefik does \(/api/http/"):
+                await api.routes(session, "redis")

@@ -37,6 +37,9 @@ a { color: inherit; }
 // awayPolicy is for the page above, which loads nothing.
 const awayPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
+// longestAccept is in bytes. Browsers send 0.2 KB.
+const longestAccept = 4 << 10
+
 // awayPage answers browsers in the place of a plain text.
 type awayPage struct {
 	html   string
@@ -76,14 +79,17 @@ func isProgram(header http.Header) bool {
 	return len(header["Upgrade"]) > 0 || len(header["X-Requested-With"]) > 0 || (len(mode) > 0 && mode[0] != "navigate")
 }
 
-// wantsHTML is whether the header Accept names HTML, as browsers do when somebody navigates.
+// wantsHTML is whether the header Accept names HTML, as browsers do when somebody navigates. A list that is longer than
+// theirs is not read: it might take the interpreter seconds.
 func wantsHTML(accept []string) bool {
-	for _, line := range accept {
-		for _, choice := range strings.Split(line, ",") {
-			parts := strings.Split(strings.ToLower(strings.ReplaceAll(choice, " ", "")), ";")
-			if parts[0] == "text/html" && !isRefused(parts[1:]) {
-				return true
-			}
+	choices := strings.Join(accept, ",")
+	if len(choices) > longestAccept {
+		return false
+	}
+	for _, choice := range strings.Split(choices, ",") {
+		parts := strings.Split(strings.ToLower(strings.ReplaceAll(choice, " ", "")), ";")
+		if parts[0] == "text/html" && !isRefused(parts[1:]) {
+			return true
 		}
 	}
 	return false

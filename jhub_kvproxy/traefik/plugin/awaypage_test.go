@@ -54,6 +54,11 @@ func TestOthersThanBrowsersGetWhatTheyGot(t *testing.T) {
 		response, body = get(t, url+"/hub/", append([]string{"Accept", browser}, header...)...)
 		assertPlain(t, header[1], response, body)
 	}
+	// To read this would take the interpreter seconds.
+	response, body = get(t, url+"/hub/", "Accept", strings.Repeat(",", 5000)+"text/html")
+	assertPlain(t, "a long list", response, body)
+	response, body = get(t, url+"/hub/", strings.Split(strings.Repeat("Accept|;q=1|", 1200)+"Accept|text/html", "|")...)
+	assertPlain(t, "many lists", response, body)
 	response, body = get(t, url+"/hub/", "Accept", browser, "Sec-Fetch-Mode", "navigate")
 	equal(t, "who navigates", fmt.Sprint(response.StatusCode, body), "503<h1>ours</h1>")
 	response, body = get(t, url+"/hub/", "Accept", "TEXT/HTML ;q=0.1")

@@ -146,6 +146,18 @@ func TestAllRoutesAreToldOrTheOneOfAPath(t *testing.T) {
 	equal(t, "none", told("?path=/"), "200 1-w.2 map[]")
 }
 
+func TestNoChangeIsMadeBetweenARevisionAndItsRoutes(t *testing.T) {
+	reset(t)
+	described := describeRoutes(func() map[string]route {
+		if writing.TryLock() {
+			writing.Unlock()
+			t.Error("a change could be made")
+		}
+		return map[string]route{"": to("hub")}
+	})
+	equal(t, "routes", fmt.Sprint(described["routes"]), fmt.Sprint(map[string]route{"": to("hub")}))
+}
+
 func TestTheAgeIsThatOfWhatIsServed(t *testing.T) {
 	reset(t)
 	put(t, "1-w.1", map[string]route{"": to("hub")})

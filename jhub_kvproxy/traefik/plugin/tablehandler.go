@@ -91,9 +91,7 @@ func (h *tableHandler) serveRoutes(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	path := query.Get("path")
 	if path == "" {
-		described := describeTable(nil)
-		described["routes"] = allRoutes()
-		answer(w, http.StatusOK, described)
+		answer(w, http.StatusOK, describeRoutes(allRoutes))
 		return
 	}
 	u, err := url.Parse("http://host" + path)
@@ -101,18 +99,12 @@ func (h *tableHandler) serveRoutes(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"error": "this is no path"})
 		return
 	}
-	described := describeTable(nil)
-	found := map[string]route{}
-	if e := lookUp(&http.Request{URL: u, Host: query.Get("host")}); e != nil {
-		found[e.key] = e.route
-	}
-	described["routes"] = found
-	answer(w, http.StatusOK, described)
+	asked := &http.Request{URL: u, Host: query.Get("host")}
+	answer(w, http.StatusOK, describeRoutes(func() map[string]route { return routeFor(asked) }))
 }
 
+// allRoutes is called with writing locked.
 func allRoutes() map[string]route {
-	writing.Lock()
-	defer writing.Unlock()
 	routes := map[string]route{}
 	for key, e := range table.entries {
 		routes[key] = e.route
@@ -120,10 +112,37 @@ func allRoutes() map[string]route {
 	return routes
 }
 
+// routeFor returns the route that a request gets, if there is one.
+func routeFor(asked *http.Request) map[string]route {
+	routes := map[string]route{}
+	if e := lookUp(asked); e != nil {
+		routes[e.key] = e.route
+	}
+	return routes
+}
+
+// describeRoutes returns what is served as an object for JSON, with these routes of the same revision.
+func describeRoutes(routes func() map[string]route) map[string]any {
+	writing.Lock()
+	defer writing.Unlock()
+	described := describeLocked()
+	described["routes"] = routes()
+	return described
+}
+
 // describeTable returns what is served as an object for JSON, with why it was not changed, if err is not nil.
 func describeTable(err error) map[string]any {
 	writing.Lock()
 	defer writing.Unlock()
+	described := describeLocked()
+	if err != nil {
+		described["error"] = err.Error()
+	}
+	return described
+}
+
+// describeLocked is called with writing locked.
+func describeLocked() map[string]any {
 	described := map[string]any{
 		"revision": table.revision,
 		"form":     table.form,
@@ -133,9 +152,6 @@ func describeTable(err error) map[string]any {
 	if table.revision != "" {
 		// Seconds for which this has been served.
 		described["age"] = time.Since(table.changed).Seconds()
-	}
-	if err != nil {
-		described["error"] = err.Error()
 	}
 	return described
 }
