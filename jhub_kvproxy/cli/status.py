@@ -149,7 +149,7 @@ def _row(replica: Replica, now: float) -> tuple[str, ...]:
 
 def _state(replica: Replica) -> str:
     if replica.errors and replica.revision is None:
-        return "not known" if replica.url else "does not run"
+        return "not known" if replica.url else "not found"
     if replica.errors:
         return "trouble"
     if replica.is_current is None:

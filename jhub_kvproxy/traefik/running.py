@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,10 @@ from .state import State
 
 API_USER = "kvproxy"
 API_PASSWORD_ENV = "KVPROXY_API_PASSWORD"
+
+
+class OfAnotherUser(TraefikError):
+    """Whether a Traefik runs cannot be told, or it cannot be asked, because another user started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +40,33 @@ class Running:
 def running_in(directory: Path) -> Running:
     """The Traefik whose runtime directory this is, which must be of this process's user.
 
-    Raises :class:`~jhub_kvproxy.errors.TraefikError` if there is none.
+    Raises :class:`~jhub_kvproxy.errors.TraefikError` if there is none, :class:`OfAnotherUser` if that is why.
     """
     runtime = RuntimeDirectory(directory)
+    user = None
     try:
-        runtime.state_file.stat()
+        user = runtime.state_file.stat().st_uid
     except PermissionError as error:
-        raise TraefikError(f"{directory} is of another user; run this as the Hub's user.") from error
+        raise OfAnotherUser(f"{directory} is of another user; run this as the Hub's user.") from error
     except OSError:
         pass
     state = State.read(runtime.state_file)
     password = password_of(runtime, state.pid) if state else None
     if state is None or password is None or procfs.start_time(state.pid) is None:
+        # Root can read the file, but does not trust another user's process.
+        if state and user != os.geteuid() and procfs.has_argument(state.pid, runtime.config_argument, user):
+            raise OfAnotherUser(
+                f"The Traefik in {directory} (pid {state.pid}) is of the user {_name_of(user)}; run this as that user."
+            )
         raise TraefikError(f"No Traefik of this user runs in {directory} (KVProxy.runtime_dir).")
     return Running(state.pid, state.api_port, password)
+
+
+def _name_of(user: int | None) -> str:
+    try:
+        return pwd.getpwuid(user or 0).pw_name
+    except KeyError:
+        return str(user)
 
 
 def password_of(runtime: RuntimeDirectory, pid: int) -> str | None:

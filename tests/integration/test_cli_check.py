@@ -334,9 +334,10 @@ def test_the_configuration_is_loaded_as_jupyterhub_does(tmp_path):
     assert result.json["prefix"] == "from-me"
     assert f"{tmp_path}/from-json/from-me/traefik" == result.json["traefik"]["static"]["providers"]["file"]["directory"]
     assert "c.EtcdBackend has no effect: KVProxy.backend_class is TomlBackend." in result.out
-    (tmp_path / "jupyterhub_config.py").write_text("")
+    (tmp_path / "jupyterhub_config.py").write_text("c.ConfigurableHTTPProxy.debug = True")
     result = run("check", cwd=tmp_path)
     assert 'JupyterHub.proxy_class is not "kvproxy", so this hub does not use jhub-kvproxy.' in result.out
+    assert "has no effect" not in result.out
 
 
 def test_options_on_the_command_line_are_those_of_the_configuration(tmp_path):

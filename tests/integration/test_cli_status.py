@@ -129,7 +129,7 @@ async def test_a_replica_that_lags_and_one_that_is_gone(site):
         assert any("local-2: No Traefik of this user runs" in problem for problem in facts["problems"])
         shown = (await looked.tell("status")).out
         assert "lags" in shown
-        assert "does not run" in shown
+        assert "not found" in shown
 
 
 async def test_a_replica_that_does_not_answer_holds_nothing_up(site):

@@ -38,6 +38,7 @@ def test_who_comes_from_another_proxy_finds_the_guide(page):
     assert targets["jupyterhub-traefik-proxy"] == [HOW_TO / "from-jupyterhub-traefik-proxy.md"]
     assert targets["The Littlest JupyterHub"] == [HOW_TO / "the-littlest-jupyterhub.md"]
     assert targets["Zero to JupyterHub"] == [DOCS / "tutorial" / "z2jh.md", HOW_TO / "kubernetes.md"]
+    assert targets["a kvproxy that makes trouble"] == [HOW_TO / "at-3-am.md"]
     assert targets["nothing yet"] == [DOCS / "tutorial" / "first-hub.md"]
 
 

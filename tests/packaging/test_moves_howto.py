@@ -40,6 +40,14 @@ async def follow(step: Step, hub: Hub, alice: User, printed: str) -> str:
     match step.language, step.text:
         case "console", _:
             return run(step.text, hub.directory, step.place)
+        case "python", _:
+            with (hub.directory / "jupyterhub_config.py").open("a") as config:
+                config.write(f"\n{step.text}")
+            await hub.kill()
+            await hub.start()
+            await hub.stop()
+            await until(alice.server_answers, f"{step.place}: the hub has not left the servers and Traefik")
+            await hub.start()
         case "", "the hub is killed":
             await hub.kill()
         case "", "the hub starts":

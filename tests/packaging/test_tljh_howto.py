@@ -176,6 +176,8 @@ def test_the_steps_that_migrate_prints_are_those_of_the_page(tmp_path):
         assert text in steps
         assert text in PAGE.read_text()
     assert "disable --now" not in steps
+    # A name without a place is looked up in pip's index, where somebody else may have it.
+    assert "pip install jhub-kvproxy" not in steps
 
 
 def test_the_drop_ins_make_of_tljhs_units_what_the_page_says(tmp_path):

@@ -83,7 +83,7 @@ function holder(hub) {
 
 function state(replica) {
   if (replica.errors.length)
-    return [replica.revision ? "trouble" : replica.url ? "not known" : "does not run", "bad"];
+    return [replica.revision ? "trouble" : replica.url ? "not known" : "not found", "bad"];
   if (replica.current === null) return ["up", ""];
   return replica.current ? ["serves the table", "good"] : [replica.revision ? "lags" : "has no table", "bad"];
 }
