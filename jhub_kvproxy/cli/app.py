@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
 def _standard_output() -> Iterator[None]:
     """A standard output that takes all characters. Raises BrokenPipeError, or KVProxyError if it takes no more."""
     if sys.stdout is None:  # the shell has closed it, by >&-
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
