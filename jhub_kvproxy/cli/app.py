@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 from argparse import SUPPRESS, ArgumentParser, HelpFormatter, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from inspect import cleandoc
+from io import TextIOWrapper
 from keyword import iskeyword
 from typing import Any, NoReturn
 
 from .._version import __version__
 from ..did_you_mean import did_you_mean
 from ..errors import KVProxyError
-from .text import aligned, paragraphs
+from .text import aligned, paragraphs, visible
 
 _NAME = "jhub-kvproxy"
 #: Each command has a module of its name, with DESCRIPTION, ``add_arguments(parser)`` and ``run(options)``.
@@ -41,6 +45,8 @@ _WITHOUT_JSON = ("agent", "page", "completion")
 #: An option of the configuration, such as ``--KVProxy.prefix``.
 _CONFIGURATION = re.compile(r"--([A-Z]\w*\.)+[a-z_]\w*")
 _WRONG_USAGE = 2
+#: What writing to a pipe or a disk fails with.
+_NO_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _formatter(prog: str) -> HelpFormatter:
@@ -126,16 +132,34 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     try:
-        try:
+        with _standard_output():
             return _run(words or ["--help"])
-        finally:
-            sys.stdout.flush()
     except KVProxyError as error:
-        print(f"{_NAME}: {error}", file=sys.stderr)
-    except BrokenPipeError:
-        # The reader, such as head, has closed the pipe. Without this, Python complains when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("\n".join(map(visible, f"{_NAME}: {error}".split("\n"))), file=sys.stderr)
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         return 0
     except KeyboardInterrupt:
         pass
     return 1
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """A standard output that takes all characters. Raises BrokenPipeError, or KVProxyError if it takes no more."""
+    if sys.stdout is None:  # the shell has closed it, by >&-
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _NO_OUTPUT or error.filename is not None:
+            raise
+        # Without this, Python complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise KVProxyError(f"The output cannot be written: {error.strerror}.") from error

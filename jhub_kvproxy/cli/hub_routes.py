@@ -55,7 +55,7 @@ def _read_database(url: str) -> HubServers | None:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}" if url else _DEFAULT_DB)
         if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
             if url:
-                raise KVProxyError(f"There is no database {parsed.database}; name JupyterHub's with --db.")
+                raise KVProxyError(f"There is no database {parsed.database or url}; name JupyterHub's with --db.")
             return None  # to connect would make one
         engine = create_engine(parsed)
         try:
@@ -63,7 +63,7 @@ def _read_database(url: str) -> HubServers | None:
                 rows = [row for query in _QUERIES for row in connection.execute(text(query))]
         finally:
             engine.dispose()
-    except (SQLAlchemyError, ImportError, ValueError) as error:  # ValueError: a port that is no number
+    except (SQLAlchemyError, ImportError, ValueError, OSError) as error:  # ValueError: a port that is no number
         raise KVProxyError(f"JupyterHub's database cannot be read: {str(error).splitlines()[0]}.") from error
     return HubServers(
         parsed.render_as_string(),
@@ -93,6 +93,8 @@ async def from_api(url: str) -> HubServers:
     token = os.environ.get(TOKEN, "")
     if not token:
         raise KVProxyError(f"JupyterHub's API needs a token, in the environment variable {TOKEN}.")
+    if "@" in url:
+        raise KVProxyError(f"JupyterHub's API takes no user and password in its URL: the token is in {TOKEN}.")
     root, headers = url.rstrip("/"), {"Authorization": f"token {token}"}
     async with aiohttp.ClientSession(timeout=_LIMIT, headers=headers) as session:
         try:

@@ -15,6 +15,7 @@ from ..survey.site import read_table_if_any
 from ..survey.table_file import from_file
 from ..survey.writing import replace_table
 from .arguments import add_hub_arguments
+from .changing import changed
 from .hub_config import hub_config
 from .replacing import add_replacing_arguments, may_replace, told
 
@@ -49,7 +50,7 @@ def run(options: Namespace) -> int:
         replacing = replace_table(
             config.settings, config.writer(), routes, who="jhub-kvproxy import", log=config.told, shown=shown
         )
-        found = asyncio.run(replacing)
+        found = changed(replacing)
     told(found, options, {"file": options.file}, is_done=is_wanted, secrets=config.secrets)
     return 0 if is_wanted or options.dry_run else 1
 

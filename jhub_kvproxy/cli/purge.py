@@ -17,6 +17,7 @@ from ..survey.table import missing_directory
 from ..traefik.running import home_of, reads_from
 from .arguments import add_hub_arguments
 from .asking import NO_LEASE, add_asking_argument, is_confirmed
+from .changing import changed
 from .hub_config import HubConfig, hub_config
 from .running import pids_of
 from .text import as_json, wrapped
@@ -57,7 +58,7 @@ def run(options: Namespace) -> int:
         print(lines, file=sys.stderr if options.json else sys.stdout, flush=True)
     is_wanted = is_confirmed("Remove it?", options)
     if is_wanted:
-        asyncio.run(purge(config.writer(), config.settings.lease_seconds, found, log=config.told))
+        changed(purge(config.writer(), config.settings.lease_seconds, found, log=config.told))
     _tell(options, config, found, is_done=is_wanted)
     return 0 if is_wanted else 1
 

@@ -11,7 +11,7 @@ from ..survey.replacement import Replacement
 from ..survey.table import Table
 from .asking import NO_LEASE, add_asking_argument, is_confirmed
 from .hub_config import HubConfig
-from .text import as_json, wrapped
+from .text import as_json, visible, wrapped
 
 _SHOWN = 10
 
@@ -47,7 +47,7 @@ def _lines(before: Table, found: Replacement, config: HubConfig) -> Iterator[str
     for verb, routespecs in (("added", found.added), ("changed", found.changed), ("removed", found.removed)):
         if routespecs:
             yield f"{_routes(len(routespecs))} {'is' if len(routespecs) == 1 else 'are'} {verb}:"
-            yield from (f"    {routespec}" for routespec in routespecs[:_SHOWN])
+            yield from (f"    {visible(routespec)}" for routespec in routespecs[:_SHOWN])
             if len(routespecs) > _SHOWN:
                 yield f"    ... and {len(routespecs) - _SHOWN} more"
     if not found.changes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
@@ -20,6 +19,7 @@ from ..traefik.launching import files_for
 from ..traefik.left import Left
 from ..traefik.running import home_of, label_of
 from .arguments import add_hub_arguments
+from .changing import changed
 from .hub_config import HubConfig, hub_config
 from .text import as_json
 
@@ -44,7 +44,7 @@ def run(options: Namespace) -> int:
     if config.settings.delivery is Delivery.AGENT:
         raise TraefikError('With KVProxy.delivery = "agent", the agents start Traefik, and end it.')
     directory = Path(config.settings.traefik.runtime_dir).absolute()
-    ended = asyncio.run(_stop(config, directory))
+    ended = changed(_stop(config, directory))
     if options.json:
         print(as_json({"directory": str(directory), "ended": [*ended.values()]}))
     for name, pid in () if options.json else ended.items():

@@ -13,6 +13,7 @@ from ..survey.site import read_table_if_any
 from ..survey.table import Table, read_table
 from ..survey.writing import only_writer, replace_table
 from .arguments import add_option_words
+from .changing import changed
 from .hub_config import HubConfig, hub_config
 from .replacing import add_replacing_arguments, may_replace, told
 from .text import wrapped
@@ -52,7 +53,7 @@ def move(options: Namespace) -> int:
     )
     is_wanted = may_replace(before, found, goal, options)
     if is_wanted:
-        found = asyncio.run(_move(source, goal, None if options.yes else found))
+        found = changed(_move(source, goal, None if options.yes else found))
     facts = {"from": options.from_backend, "to": options.to_backend, "routes": len(table.routes)}
     steps = [*_steps(goal, options)]
     told(found, options, {**facts, "steps": steps}, is_done=is_wanted, secrets=goal.secrets)

@@ -22,7 +22,7 @@ def width() -> int:
 
 def wrapped(text: str, indent: str = "", hanging: str | None = None) -> list[str]:
     """Wrap `text` into lines. The first starts with `indent`, the others with `hanging` (default: `indent`)."""
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text,
         width(),
         initial_indent=indent,
@@ -30,6 +30,14 @@ def wrapped(text: str, indent: str = "", hanging: str | None = None) -> list[str
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [*map(visible, lines)]
+
+
+def visible(text: str) -> str:
+    """`text` with an escape for each character that would steer the terminal, or change the order of others."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def paragraphs(text: str, indent: str = "") -> Iterator[str]:
@@ -45,6 +53,7 @@ def paragraphs(text: str, indent: str = "") -> Iterator[str]:
 
 def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterator[str]:
     """`rows` as lines with aligned columns."""
+    rows = [[*map(visible, row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield gap.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
@@ -72,7 +81,8 @@ def utc(seconds: float) -> str:
 
 
 def as_json(value: Any, *, is_one_line: bool = False) -> str:
-    return json.dumps(value, indent=None if is_one_line else 2, ensure_ascii=False, default=str)
+    """`value` in ASCII, which every terminal can show, and no name in it steers."""
+    return json.dumps(value, indent=None if is_one_line else 2, default=str).replace("\x7f", "\\u007f")
 
 
 def limits_in_words(keys: int | None, size: int | None) -> str:

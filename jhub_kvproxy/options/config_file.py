@@ -27,9 +27,13 @@ def load(file: str) -> Config:
     ``.json``, where they exist. Raises :class:`ConfigurationError`.
     """
     path = Path(file).absolute()
-    if path.is_dir():
+    try:
+        is_directory, is_there = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    if is_directory:
         raise ConfigurationError(f"{path} is a directory; name the file in it.")
-    if not path.is_file():
+    if not is_there:
         raise ConfigurationError(f"There is no file {path}.")
     config = Config()
     found = False

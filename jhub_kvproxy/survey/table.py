@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,9 @@ def missing_directory(backend: Backend) -> Path | None:
         return None
     section = backend.traefik_provider_config().get("file", {})
     directory = Path(section["directory"]) if section.get("directory") else None
-    return None if directory is None or directory.exists() else directory
+    with suppress(OSError):  # otherwise nobody knows
+        return None if directory is None or directory.exists() else directory
+    return None
 
 
 def table_in(keys: Mapping[str, str]) -> Table:

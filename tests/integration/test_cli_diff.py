@@ -99,6 +99,15 @@ async def test_what_cannot_be_asked(site, tmp_path):
         assert away.status == 1
         assert "cannot be asked" in away.err
         assert "Hush4Ever" not in away.err
+        with_password = url.replace("//", "//hub:Hush4Ever@")
+        wrong = await looked.tell("diff", "--hub-api", with_password, JUPYTERHUB_API_TOKEN="token")
+        assert (wrong.status, "Hush4Ever" in wrong.err) == (1, False)
+        for place in ("postgresql://hub:Hush4Ever@db:port/hub", "sqlite://", f"sqlite:///{'x' * 5000}"):
+            wrong = await looked.tell("diff", "--db", place)
+            assert wrong.status == 1
+            assert wrong.err.startswith("jhub-kvproxy: ")
+            assert "Hush4Ever" not in wrong.err
+            assert "None" not in wrong.err
         await looked.proxy.stop()
         result = await looked.tell("diff", "--json", cwd=site.directory)
         assert result.status == 1
