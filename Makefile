@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test audit supply-chain docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
+.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test matrix audit supply-chain docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
 .NOTPARALLEL:
 
 help:
@@ -26,6 +26,8 @@ help:
 	@echo '                       (make soak SOAK="--minutes 60 --backend etcd --seed 7"; SOAK=--help: more)'
 	@echo 'make cluster-test      the same for the chart on a node of Kubernetes of its own, in a quarter of an hour; needs root'
 	@echo '                       (make cluster-test CLUSTER="--fault hub-killed"; CLUSTER=--help: more)'
+	@echo 'make matrix            the tests against other versions of servers, JupyterHub and Python; hours the first time,'
+	@echo '                       may be interrupted (make matrix MATRIX="etcd traefik-oldest"; MATRIX=--help: more)'
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
 	@echo 'make audit             asks the public databases whether anything installed has known holes'
@@ -39,7 +41,7 @@ help:
 	@echo 'make release-notes     what the release that is checked out changes, from the changelog'
 	@echo 'make clean             removes what the others made here, but for benchmarks/results/; it leaves packages that they'
 	@echo '                       installed, images of podman or docker, and what is built once for all checkouts'
-	@echo '                       ($${XDG_CACHE_HOME:-~/.cache}/jhub-kvproxy/: up to 2 GB, half an hour on two cores)'
+	@echo '                       ($${XDG_CACHE_HOME:-~/.cache}/jhub-kvproxy/: up to 10 GB, hours on two cores)'
 	@echo 'make clean-all         removes results and what is built once, too'
 	@echo
 	@echo "PYTHON=python3.12 and HUB='jupyterhub==5.*' choose others than $(PYTHON) and $(HUB);"
@@ -114,6 +116,9 @@ cluster-test: $(VENV)/.has-bench
 	@$(BIN)/python -m benchmarks.cluster $(CLUSTER)
 
 # Over the network, so not a part of the tests.
+matrix: $(VENV)/.has-test
+	@nice $(BIN)/python -m matrix $(MATRIX)
+
 audit: $(VENV)/.has-audit
 	$(call step,pip-audit) $(BIN)/pip freeze --exclude-editable | \
 	    $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement /dev/stdin

@@ -54,8 +54,12 @@ _HOW = {
 
 
 def find(program: str) -> str:
-    """The path of `program`. Raises Missing, which says how to get it."""
-    path = shutil.which(program, path=os.pathsep.join([*_BEFORE, os.environ["PATH"], *_AFTER]))
+    """The path of `program`. Raises Missing, which says how to get it.
+
+    The directories in the variable KVPROXY_PROGRAMS, separated as on PATH, come first.
+    """
+    places = [os.environ.get("KVPROXY_PROGRAMS", ""), *_BEFORE, os.environ["PATH"], *_AFTER]
+    path = shutil.which(program, path=os.pathsep.join(filter(None, places)))
     if path is None:
         raise Missing(f"there is no {program} here ({_HOW[program]})")
     return path

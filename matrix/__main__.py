@@ -1,0 +1,61 @@
+"""``python -m matrix``: the tests against other versions of servers, JupyterHub and Python."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from benchmarks import command
+from benchmarks.progress import Progress
+
+from . import code, page, results
+from .cells import CELLS, Cell, choose
+from .trial import trial
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m matrix",
+        description="Runs the kit for drivers, a hub and more tests against each version that can be had here.",
+        epilog="A version that has passed is not tested again until our code changes, so a run can be interrupted. "
+        "The exit status is 0 if nothing failed; what is not to be had is no failure.",
+    )
+    parser.add_argument("cells", nargs="*", metavar="WHAT", help="only these: etcd, redis-8, jupyterhub-6-python-3.14")
+    parser.add_argument("--again", action="store_true", help="test also what has passed")
+    parser.add_argument("--docs", action="store_true", help=f"write the results into {page.PAGE.name}")
+    parser.add_argument("--list", action="store_true", help="print the names of all there are, and end")
+    options = parser.parse_args()
+    try:
+        chosen = choose(options.cells)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.list:
+        print("\n".join(cell.name for cell in chosen))
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    return command.run("matrix", lambda: _matrix(chosen, again=options.again, docs=options.docs))
+
+
+def _matrix(cells: list[Cell], *, again: bool, docs: bool) -> int:
+    names = [cell.name for cell in cells]
+    due = names if again else results.missing(names, results.read(), code.state())
+    progress = Progress(len(due))
+    try:
+        for cell in cells:
+            if cell.name in due:
+                progress.step(f"{cell.title} ({cell.name})")
+                result = trial(cell)
+                results.write(cell.name, result)
+                progress.say(f"{cell.title} {result.version}: {page.outcome(result)}")
+    finally:
+        progress.end()
+    seen = results.read()
+    print(page.table(cells, seen))
+    if docs:
+        page.write(CELLS, seen)
+    return int(any(seen[name].failed for name in names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

