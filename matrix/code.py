@@ -25,8 +25,11 @@ def _files(root: Path) -> Iterable[Path]:
     return (path for folder in _FOLDERS for path in (root / folder).rglob("*") if path.suffix in _ENDINGS)
 
 
-def commit() -> str:
-    said = subprocess.run(
-        ["git", "describe", "--always", "--exclude=*", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip()
+def commit(root: Path = ROOT) -> str:
+    """The commit that users would install: the last one that changed it, marked if it was changed since."""
+    name = _git(root, "log", "-1", "--format=%h", "--", *_FOLDERS)
+    return name + ("-dirty" if _git(root, "status", "--porcelain", "--", *_FOLDERS) else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False).stdout.strip()

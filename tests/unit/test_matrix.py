@@ -14,6 +14,7 @@ from matrix.environments import name_of
 from matrix.results import Result
 from matrix.trial import counted
 from servers.programs import ROOT, find
+from tests.shell import run
 
 GOOD = Result(passed=3, version="1.2.3", date="2026-11-26", code="same", commit="abc")
 A_CELL = Cell("thing-1", "Thing 1", NotToBeHad("no"), ("thing", "--version"), ["tests"])
@@ -92,6 +93,26 @@ def test_the_state_of_the_code_is_that_of_what_users_install(tmp_path):
     assert code.state(tmp_path) == before
     (tmp_path / "backends/b.py").write_text("2")
     assert code.state(tmp_path) != before
+
+
+def test_the_commit_is_the_last_that_changed_what_users_install(tmp_path):
+    def git(*words: str) -> None:
+        run("git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words, cwd=tmp_path)
+
+    (tmp_path / "jhub_kvproxy").mkdir()
+    (tmp_path / "jhub_kvproxy" / "a.py").write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "code")
+    commit = code.commit(tmp_path)
+    assert commit
+    assert "-dirty" not in commit
+    (tmp_path / "README.md").write_text("1")
+    git("add", ".")
+    git("commit", "-q", "-m", "page")
+    assert code.commit(tmp_path) == commit
+    (tmp_path / "jhub_kvproxy" / "a.py").write_text("2")
+    assert code.commit(tmp_path) == f"{commit}-dirty"
 
 
 def test_a_report_is_counted(tmp_path):
