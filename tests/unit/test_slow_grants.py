@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +19,7 @@ class Store(MemoryBackend):
     """Takes the first of the seconds in `takes` to grant a lease, then the next; in the end, none. None: it fails."""
 
     def __init__(self, *takes):
-        super().__init__(prefix=str(id(self)))
+        super().__init__(prefix=uuid4().hex)
         self.takes, self.asked = list(takes), []
 
     async def acquire_lease(self, holder, ttl):
