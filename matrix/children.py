@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from servers.process import last_words, tied
 from servers.programs import ROOT
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 def run(command: Sequence[str], log_file: Path, env: Mapping[str, str] | None = None) -> int:
@@ -26,13 +29,19 @@ def run(command: Sequence[str], log_file: Path, env: Mapping[str, str] | None = 
         try:
             return process.wait()
         except BaseException:
-            process.terminate()
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
             raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it, and all in its group, as Ctrl-C does; so pytest ends the servers that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def reason(log_file: Path) -> str:

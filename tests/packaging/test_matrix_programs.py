@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from matrix.cells import Built, Debian, Here, NotToBeHad
 from matrix.programs import find_python, provide
 from matrix.store import home
 from servers.errors import Unavailable
+from servers.process import is_alive
 from servers.programs import ROOT, find
 
 ETCD = Built("etcd", "3.6.16")
@@ -88,9 +90,15 @@ def test_the_reason_is_the_last_line(tmp_path):
     assert children.reason(log) == "last"
 
 
-def test_an_interrupted_command_has_ended(tmp_path):
+def test_an_interrupted_command_has_ended_with_all_that_it_started(tmp_path):
     """Ctrl-C comes while it runs: here the command itself sends it."""
-    own = "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(600)"
+    own = f"""
+import os, signal, subprocess, time
+from pathlib import Path
+Path({str(tmp_path / "pid")!r}).write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(600)
+"""
     outer = f"""
 import sys
 from pathlib import Path
@@ -99,3 +107,7 @@ run([sys.executable, "-c", {own!r}], Path({str(tmp_path / "log")!r}))
 """
     said = subprocess.run([sys.executable, "-c", outer], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "KeyboardInterrupt" in said.stderr
+    deadline = time.monotonic() + 60
+    while is_alive(int((tmp_path / "pid").read_text())):
+        assert time.monotonic() < deadline, "what the command started goes on"
+        time.sleep(0.01)
