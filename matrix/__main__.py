@@ -33,7 +33,9 @@ def main() -> int:
     if options.list:
         print("\n".join(cell.name for cell in chosen))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # A shell that starts this in the background has it ignore Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     return command.run("matrix", lambda: _matrix(chosen, again=options.again, docs=options.docs))
 
 

