@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -107,7 +110,40 @@ run([sys.executable, "-c", {own!r}], Path({str(tmp_path / "log")!r}))
 """
     said = subprocess.run([sys.executable, "-c", outer], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "KeyboardInterrupt" in said.stderr
+    started = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not is_alive(started), "what the command started goes on")
+
+
+def test_a_run_in_the_background_can_be_ended(tmp_path):
+    """A shell has it ignore Ctrl-C then."""
+    (tmp_path / "go").write_text(
+        f"#!/bin/sh\necho $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 600\n"
+    )
+    (tmp_path / "go").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "matrix", "etcd-3.6"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        wait_until((tmp_path / "pid").exists, "the build does not begin")
+        process.terminate()
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, said.splitlines()[-1]) == (130, "matrix: interrupted")
+    build = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not is_alive(build), "the build goes on")
+    assert left() == []
+
+
+def wait_until(condition: Callable[[], bool], failure: str) -> None:
     deadline = time.monotonic() + 60
-    while is_alive(int((tmp_path / "pid").read_text())):
-        assert time.monotonic() < deadline, "what the command started goes on"
+    while not condition():
+        assert time.monotonic() < deadline, failure
         time.sleep(0.01)
