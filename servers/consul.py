@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
+import re
+import subprocess
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +48,10 @@ class ConsulServer(Process):
         self.master = str(uuid.uuid4()) if acl else ""
         self.url = f"{'https' if certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         self.traits: dict[str, Any] = {"url": self.url}
+        program = find("consul")
         closed = dict.fromkeys(("http", "https", "dns", "grpc", "serf_wan"), -1)
+        if _version(program) >= (1, 14):
+            closed["grpc_tls"] = -1  # older ones do not know it
         self.config: dict[str, Any] = {
             "node_name": f"node-{port}",
             "bind_addr": "127.0.0.1",
@@ -69,7 +75,7 @@ class ConsulServer(Process):
             self.config["performance"] = {"raft_multiplier": 1}  # as its documentation has it for production
         self.configure(config or {})
         self._file = directory / "consul.json"
-        command = [find("consul"), "agent", f"-config-file={self._file}", *([] if durable else ["-dev"])]
+        command = [program, "agent", f"-config-file={self._file}", *([] if durable else ["-dev"])]
         super().__init__(name, command, directory / f"{name}.log", port=port)
         #: The tokens that :meth:`token` made.
         self.tokens: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -131,6 +137,13 @@ class ConsulServer(Process):
 
     def revoke(self, token: str) -> None:
         self.ask("DELETE", f"/v1/acl/token/{self.tokens[token][0]}")
+
+
+@functools.cache
+def _version(program: str) -> tuple[int, ...]:
+    said = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"v(\d+)\.(\d+)", said)
+    return tuple(map(int, match.groups())) if match else (0, 0)
 
 
 class ConsulCluster(Cluster):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from uuid import uuid4
 
@@ -71,6 +72,11 @@ async def error_of(coming, shown, kind=BackendRejected):
 # ACL tokens
 
 
+def denied(key: str) -> str:
+    """What Consul says when it denies a token this key, or what begins with it; since 1.12 it names the token too."""
+    return rf"Permission denied( for |: token with AccessorID '\S+' lacks permission 'key:write' on \\?\"){key}"
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
@@ -80,8 +86,8 @@ async def error_of(coming, shown, kind=BackendRejected):
         ('key_prefix "{}/" {{ policy = "read" }}', "Permission denied"),
         ('key_prefix "{}2/" {{ policy = "write" }}', "Permission denied"),
         ('key_prefix "{}/traefik/" {{ policy = "write" }}', "Permission denied"),
-        (WRITE + ' key_prefix "{}/routes/" {{ policy = "deny" }}', "Permission denied for {}/routes/"),
-        (WRITE + ' key_prefix "{}/traefik/" {{ policy = "read" }}', "Permission denied for {}/traefik/"),
+        (WRITE + ' key_prefix "{}/routes/" {{ policy = "deny" }}', denied("{}/routes/")),
+        (WRITE + ' key_prefix "{}/traefik/" {{ policy = "read" }}', denied("{}/traefik/")),
     ],
 )
 async def test_a_missing_permission_is_an_error(guarded, new_consul, shown, rules, words):
@@ -91,7 +97,7 @@ async def test_a_missing_permission_is_an_error(guarded, new_consul, shown, rule
     backend = new_consul(url=guarded.url, prefix=prefix, token=token)
     said = await error_of(backend.open(), shown)
     assert guarded.url in said
-    assert words.format(prefix) in said
+    assert re.search(words.format(prefix), said)
     assert WRITE.format(prefix) in said
 
 
@@ -119,7 +125,7 @@ async def test_a_permission_that_is_lost_meanwhile_is_an_error(guarded, new_cons
         guarded.change_rules(backend.token, f'{everything} key_prefix "{prefix}/{part}" {{ policy = "deny" }}')
         for change in (Batch(keys), Batch(dict.fromkeys(keys))):
             said = await error_of(backend.apply(change), shown)
-            assert f"Permission denied for {prefix}/{part}" in said
+            assert re.search(denied(f"{prefix}/{part}"), said)
         if part in ("", "routes/"):
             await error_of(backend.load(), shown)
     guarded.change_rules(backend.token, everything)
