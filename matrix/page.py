@@ -12,6 +12,8 @@ from .results import Result
 
 PAGE = ROOT / "docs" / "reference" / "tested-with.md"
 BEGIN, END = "<!-- made by make matrix MATRIX=--docs -->", "<!-- end of what is made -->"
+#: Names of tests that failed; the log has all.
+_SHOWN = 5
 _HEAD = ("tested with", "version", "from", "tests", "date", "commit")
 
 
@@ -40,7 +42,7 @@ def outcome(result: Result) -> str:
     skipped = f", {result.skipped} skipped" if result.skipped else ""
     if result.is_good:
         return f"{result.passed} passed{skipped}"
-    names = ", ".join(f"`{name}`" for name in result.failed)
+    names = ", ".join(f"`{name}`" for name in result.failed[:_SHOWN]) + ", ..." * (len(result.failed) > _SHOWN)
     return f"**{len(result.failed)} failed**, {result.passed} passed{skipped}: {names}"
 
 
