@@ -20,7 +20,8 @@ _HEAD = ("tested with", "version", "from", "tests", "date", "commit")
 def table(cells: Sequence[Cell], results: Mapping[str, Result]) -> str:
     """A row for each of `cells`, in Markdown."""
     rows = [row(cell, results.get(cell.name)) for cell in cells]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (_HEAD, ["---"] * len(_HEAD), *rows))
+    lines = [_HEAD, ["---"] * len(_HEAD), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def row(cell: Cell, result: Result | None) -> list[str]:

@@ -145,10 +145,12 @@ def test_an_outcome_in_a_few_words(result, words):
 
 def test_the_table_has_a_row_for_each_cell():
     on_python = replace(A_CELL, name="hub", title="Hub", source=None, environment=Environment("3.14"))
-    seen = {"hub": replace(GOOD, beside={"Python": "3.14.1"})}
-    assert page.table([A_CELL, on_python], seen).splitlines()[2:] == [
+    failing = replace(A_CELL, title="Thing 2", name="failing")
+    seen = {"hub": replace(GOOD, beside={"Python": "3.14.1"}), "failing": replace(GOOD, failed=["a[x|y]"])}
+    assert page.table([A_CELL, on_python, failing], seen).splitlines()[2:] == [
         "| Thing 1 |  | - | not run yet |  |  |",
         "| Hub | 1.2.3, Python 3.14.1 | PyPI | 3 passed | 2026-11-26 | abc |",
+        r"| Thing 2 | 1.2.3 | - | **1 failed**, 3 passed: `a[x\|y]` | 2026-11-26 | abc |",
     ]
 
 
