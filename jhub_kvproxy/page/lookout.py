@@ -17,7 +17,8 @@ from .view import Row, View, events, rows_of, shown
 
 #: Seconds between two looks while somebody looks on, and while nobody does.
 _EVERY, _IDLE = 2.0, 30.0
-#: A look that takes longer makes way for others on the machine: it is at most one part of so many of the time.
+#: The work of a look makes way for others on the machine: it is at most one part of so many of the time. What a look
+#: waits for, such as a replica that lags, is no work.
 _SHARE = 5
 
 
@@ -52,7 +53,8 @@ class Lookout:
         #: How many look on.
         self.viewers = 0
         #: What brings viewers from one view to the newest, by the number of theirs.
-        self._told: dict[int | None, asyncio.Future[bytes]] = {}
+        self._told: dict[int | None, bytes] = {}
+        self._telling = asyncio.Lock()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -84,22 +86,22 @@ class Lookout:
     async def told(self, sent: View | None, view: View) -> bytes:
         """What brings a viewer from `sent` to `view`; made once for all who have seen the same."""
         key = sent.number if sent else None
-        if view is not self._view:
-            return await in_thread(events, sent, view)
-        if key not in self._told:
-            self._told[key] = asyncio.ensure_future(in_thread(events, sent, view))
-        return await asyncio.shield(self._told[key])
+        told = self._told if view is self._view else {}
+        async with self._telling:
+            if key not in told:
+                told[key] = await in_thread(events, sent, view)
+        return told[key]
 
     async def _look_on(self) -> None:
         while True:
-            began = time.monotonic()
+            began = time.process_time()
             try:
                 self._publish(await self._look())
             except Exception:  # this is what people look at when something is wrong: it goes on
                 self._log.exception("The page could not look at the site, and tries again.")
-            took = time.monotonic() - began
-            pause = max(self._every, took * (_SHARE - 1))
-            await asyncio.sleep(pause)
+            worked = time.process_time() - began
+            pause = max(self._every, worked * (_SHARE - 1))
+            await rest(pause)
             if not self.viewers:
                 self._arrived.clear()
                 await rest(max(self._idle - pause, 0), self._arrived)
@@ -134,5 +136,8 @@ class Lookout:
     async def _try_targets(self) -> None:
         while True:
             if self.viewers:
-                await self._targets.try_some(self._found.values())
+                try:
+                    await self._targets.try_some(self._found.values())
+                except Exception:
+                    self._log.exception("The page could not try the targets of the routes, and tries again.")
             await asyncio.sleep(self._every)

@@ -37,7 +37,9 @@ class Targets:
             async with places:
                 self._said[target] = (time.monotonic(), await why_not(target))
 
-        await asyncio.gather(*map(try_one, next_ones))
+        async with asyncio.TaskGroup() as group:
+            for target in next_ones:
+                group.create_task(try_one(target))
 
 
 def _chosen(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
+import time
 
 import pytest
 
-from jhub_kvproxy.aio import cancel
+from jhub_kvproxy.aio import cancel, rest
+from jhub_kvproxy.page import lookout as module
 from jhub_kvproxy.page.lookout import Lookout
 from jhub_kvproxy.page.targets import Targets, why_not
 from servers.ports import free_port
@@ -33,6 +36,19 @@ class Eyes:
 
 
 @pytest.fixture
+def rests(monkeypatch):
+    """The seconds of each of the lookout's rests, as it begins."""
+    begun = asyncio.Queue()
+
+    async def noted(seconds, news=None):
+        begun.put_nowait(seconds)
+        await rest(seconds, news)
+
+    monkeypatch.setattr(module, "rest", noted)
+    return begun
+
+
+@pytest.fixture
 async def looking():
     """A lookout that looks, and its eyes."""
     eyes = Eyes()
@@ -50,10 +66,10 @@ async def test_all_viewers_share_one_look_and_what_is_told_of_it(looking):
     assert eyes.looks == 1
 
 
-async def test_while_nobody_looks_on_it_rests_and_it_looks_at_once_for_the_first(looking):
+async def test_while_nobody_looks_on_it_rests_and_it_looks_at_once_for_the_first(rests, looking):
     lookout, eyes = looking
     first = await lookout.next(None, PATIENCE)
-    assert await lookout.next(first, 0.3) is None
+    assert await rests.get() + await rests.get() == pytest.approx(3600)
     assert eyes.looks == 1
     with lookout.looked_on():
         eyes.site = site_of(B)
@@ -100,6 +116,72 @@ async def test_an_error_of_ours_ends_nothing(looking, caplog):
         eyes.error, eyes.site = None, site_of(B)
         while "/user/b/" not in view.rows:
             view = await lookout.next(view, PATIENCE)
+
+
+async def wait():
+    await asyncio.sleep(0.3)
+
+
+async def work():
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+
+
+@pytest.mark.parametrize(("look", "is_long"), [(wait, False), (work, True)])
+async def test_it_pauses_longer_after_work_but_not_after_waiting_for_a_replica(rests, look, is_long):
+    async def see():
+        await look()
+        return site_of(A)
+
+    task = asyncio.create_task(Lookout(see, lambda value: value, logging.getLogger("test"), every=1.0).run())
+    try:
+        assert (await rests.get() > 1.0) is is_long
+    finally:
+        await cancel([task])
+
+
+async def test_a_viewer_who_leaves_leaves_no_thread_behind_and_others_are_told(looking, monkeypatch):
+    lookout, _ = looking
+    view = await lookout.next(None, PATIENCE)
+    goes_on, begun = threading.Event(), threading.Event()
+
+    def slow(sent, view):
+        begun.set()
+        assert goes_on.wait(PATIENCE)
+        return b"told"
+
+    monkeypatch.setattr(module, "events", slow)
+    leaving, staying = (asyncio.create_task(lookout.told(None, view)) for _ in range(2))
+    try:
+        await until(begun.is_set, "nothing is told")
+        leaving.cancel()
+        await asyncio.wait([leaving], timeout=0.1)
+        assert not leaving.done()
+    finally:
+        goes_on.set()
+    assert await staying == b"told"
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+
+
+async def test_an_error_of_ours_in_trying_targets_ends_nothing(looking, monkeypatch, caplog):
+    lookout, eyes = looking
+    real, errors = lookout._targets.try_some, [ZeroDivisionError("ours")]
+
+    async def fails_once(targets):
+        if errors:
+            raise errors.pop()
+        await real(targets)
+
+    monkeypatch.setattr(lookout._targets, "try_some", fails_once)
+    eyes.site = site_of({"/user/a/": (f"http://127.0.0.1:{free_port()}", {})})
+    with lookout.looked_on():
+        view = await lookout.next(None, PATIENCE)
+        while view.rows["/user/a/"].answers is None:
+            view = await lookout.next(view, PATIENCE)
+            assert view, "the page looks no more"
+    assert "The page could not try the targets" in caplog.text
 
 
 async def test_targets_are_tried_while_somebody_looks_on(looking):
