@@ -7,11 +7,12 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
+from functools import partial
 
 from ..options.config_file import DEFAULT_FILE
 from ..survey.facts import facts_of
 from ..survey.lease import HubLease
-from ..survey.replicas import Replica
+from ..survey.replicas import Replica, find_replicas
 from ..survey.site import Site, Store, look
 from ..survey.verdict import problems, verdict
 from .arguments import add_hub_arguments
@@ -60,10 +61,11 @@ def _interval(text: str) -> float:
 
 def run(options: Namespace) -> int:
     config = hub_config(options)
+    find = partial(find_replicas, config.settings, config.log)
     status = 1
     try:
         while True:
-            site = asyncio.run(look(config.settings, config.reader, config.log))
+            site = asyncio.run(look(config.settings, config.reader, find))
             status = 1 if problems(site) else 0
             print(_shown(site, config, options), flush=True)
             if options.watch is None:

@@ -8,10 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..aio import in_thread
-from ..errors import KVProxyError
 from ..options.settings import Settings
 from ..store.contract import Backend
-from ..survey.replicas import find_replicas
+from ..survey.replicas import Asked, Replicas
 from ..survey.served import last_used, with_last_used
 from ..survey.site import Site, look
 
@@ -26,23 +25,24 @@ class Seen:
         self._settings = settings
         self._prefix = prefix
         self._make_backend = make_backend
-        self._log = log
+        self._replicas = Replicas(settings, log)
+        #: Those that were found last.
+        self._found: list[Asked] = []
         self._used: Mapping[str, float] = {}
         self._asked = float("-inf")
 
     async def now(self) -> Site:
-        site = await look(self._settings, self._make_backend, self._log)
+        site = await look(self._settings, self._make_backend, self._find)
         if not self._settings.activity:
             return site
-        if time.monotonic() - self._asked > _FRESH:
-            self._used = await self._last_used()
+        # If the replicas are not known, the site tells why.
+        if not site.error and time.monotonic() - self._asked > _FRESH:
+            self._used = await last_used(self._found, self._prefix)
             self._asked = time.monotonic()
         table = site.store.table
         routes = await in_thread(with_last_used, table, self._used)
         return replace(site, store=replace(site.store, table=replace(table, routes=routes)))
 
-    async def _last_used(self) -> Mapping[str, float]:
-        try:
-            return await last_used(await find_replicas(self._settings, self._log), self._prefix)
-        except KVProxyError:
-            return self._used  # the site tells why
+    async def _find(self) -> list[Asked]:
+        self._found = await self._replicas.find()
+        return self._found

@@ -24,6 +24,7 @@ from ..push import plugin
 from ..routing.revision import Revision
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version
+from ..traefik.discovery import Discovery
 from ..traefik.endpoint import Endpoint
 from ..traefik.entry import entry_address
 from ..traefik.running import home_of, label_of, running_in
@@ -97,14 +98,33 @@ class Asked:
     port: int = 0
 
 
+class Replicas:
+    """Finds the replicas that `settings` name, again and again."""
+
+    def __init__(self, settings: Settings, log: Any) -> None:
+        self._settings = settings
+        self._log = log
+        self._discovery: Discovery[Any] | None = None
+
+    async def find(self) -> list[Asked]:
+        """Those that there are now. Raises :class:`~jhub_kvproxy.errors.TraefikError` if options are wrong."""
+        settings, kind = self._settings, self._settings.delivery
+        if settings.should_start and kind is not Delivery.AGENT:
+            return [_local(settings, number) for number in range(1, settings.traefik.local_replicas + 1)]
+        if self._discovery is None:
+            # It may read certificates, which takes its time.
+            self._discovery = await in_thread(self._required)
+        return [Asked(api.name, kind, api) for api in await self._discovery.find()]
+
+    def _required(self) -> Discovery[Any]:
+        if self._settings.delivery is Delivery.AGENT:
+            return required_agents(self._settings, self._log)
+        return required_traefiks(self._settings, self._log)
+
+
 async def find_replicas(settings: Settings, log: Any) -> list[Asked]:
-    """Those that `settings` name. Raises :class:`~jhub_kvproxy.errors.TraefikError` if options are missing or wrong."""
-    kind = settings.delivery
-    if kind is Delivery.AGENT:
-        return [Asked(api.name, kind, api) for api in await required_agents(settings, log).find()]
-    if not settings.should_start:
-        return [Asked(api.name, kind, api) for api in await required_traefiks(settings, log).find()]
-    return [_local(settings, number) for number in range(1, settings.traefik.local_replicas + 1)]
+    """Those that :class:`Replicas` finds, once."""
+    return await Replicas(settings, log).find()
 
 
 def _local(settings: Settings, number: int) -> Asked:

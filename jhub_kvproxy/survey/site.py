@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import BackendError, BackendUnavailable, TraefikError
 from ..options.settings import Delivery, Settings
 from ..store.contract import Backend
 from ..traefik_routers.provider import readable_by_traefik
 from .lease import HubLease, read_lease
-from .replicas import Replica, ask_replicas, find_replicas
+from .replicas import Asked, Replica, ask_replicas
 from .table import Table, missing_directory, read_table
 
 
@@ -42,8 +41,13 @@ class Site:
     error: str = ""
 
 
-async def look(settings: Settings, make_backend: Callable[[], Backend], log: Any) -> Site:
-    """What is so now. `make_backend` makes an object that only reads, which is opened and closed here."""
+async def look(
+    settings: Settings, make_backend: Callable[[], Backend], find: Callable[[], Awaitable[list[Asked]]]
+) -> Site:
+    """What is so now. `make_backend` makes an object that only reads, which is opened and closed here.
+
+    `find` finds the replicas, and may raise :class:`~jhub_kvproxy.errors.TraefikError`.
+    """
     backend = make_backend()
     try:
         store, lease = await _look_at_store(backend, settings)
@@ -51,7 +55,7 @@ async def look(settings: Settings, make_backend: Callable[[], Backend], log: Any
         await _closed(backend)
     try:
         provider = provider_for(settings, backend)
-        found = await find_replicas(settings, log)
+        found = await find()
         revision = store.table.revision
         return Site(store, lease, tuple(await ask_replicas(found, revision, backend.prefix, provider)))
     except (TraefikError, BackendError) as error:
