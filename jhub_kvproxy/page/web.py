@@ -30,6 +30,8 @@ from .view import View
 _FILES = Path(__file__).parent
 #: Seconds after which a viewer who takes nothing is given up, and without news after which the stream says a word.
 _PATIENCE, _SILENCE = 20.0, 10.0
+#: Bytes that a viewer must take in that time: what is told of a long table comes in so many parts.
+_PART = 1 << 16
 #: Seconds between two questions to the hub whether the viewer may still look on.
 _RECHECK = 60.0
 #: A URL is shorter.
@@ -175,14 +177,21 @@ class _Events(_Guarded):
                     return
                 checked = time.monotonic()
             view = await lookout.next(seen, _SILENCE)
-            self.write(": nothing new\n\n" if view is None else await lookout.told(seen, view))
+            if not await self._takes(b": nothing new\n\n" if view is None else await lookout.told(seen, view)):
+                cast(HTTP1Connection, self.request.connection).stream.close()
+                return
             seen = view or seen
+
+    async def _takes(self, text: bytes) -> bool:
+        """Whether the viewer takes `text`, however slowly."""
+        for start in range(0, len(text), _PART):
+            self.write(text[start : start + _PART])
             try:
                 async with asyncio.timeout(_PATIENCE):
                     await self.flush()
             except TimeoutError:
-                cast(HTTP1Connection, self.request.connection).stream.close()
-                return
+                return False
+        return True
 
     async def _may_look_on(self) -> bool:
         auth = self.hub_auth
@@ -193,8 +202,10 @@ class _Events(_Guarded):
             return bool(user and self.check_hub_user(user))
         except UserNotAllowed:
             return False
-        except HTTPError:
-            return True  # the hub is away, which is when people look
+        except HTTPError as error:
+            # The hub is away, which is when people look: what is before it says so, or another error, the cause of
+            # this one, that nothing answers. JupyterHub raises the same for a hub that refuses, but with no cause.
+            return error.status_code == 502 or error.__context__ is not None
 
 
 class _Tracer(_Guarded):

@@ -233,7 +233,7 @@ c.KVProxy.backend_class = "redis"
 c.RedisBackend.url = {url!r}
 c.KVProxy.rest_api_token = "{PASSWORD}-of-the-api"
 c.KVProxy.extra_routes = {{"/away/": {away!r}}}
-c.KVProxy.ready_timeout = c.RedisBackend.timeout = 5
+c.KVProxy.ready_timeout = c.RedisBackend.timeout = 1
 """
         async with hub_with_page(tmp_path / "hub", more) as (hub, _), browsing(hub.url, "ada") as ada:
             secrets = {PASSWORD.encode(), *in_environments(hub)}

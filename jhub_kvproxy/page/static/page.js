@@ -226,9 +226,27 @@ const take = {
   },
 };
 
-function takeEvent(text) {
-  const [, name, data] = text.match(/^event: (\w+)\ndata: (.*)$/) ?? [];
-  if (name in take) take[name](JSON.parse(data));
+// Takes the text of events as it comes; tells whether an event has ended with it. A long event comes in many parts, so
+// each part is looked at once.
+function reading() {
+  let line = [], name = "";
+  const takeLine = (text) => {
+    if (text.startsWith("event: ")) name = text.slice(7);
+    if (!text.startsWith("data: ") || !(name in take)) return false;
+    take[name](JSON.parse(text.slice(6)));
+    return true;
+  };
+  return (part) => {
+    let ended = false;
+    const lines = part.split("\n");
+    const rest = lines.pop();
+    for (const end of lines) {
+      ended = takeLine([...line, end].join("")) || ended;
+      line = [];
+    }
+    line.push(rest);
+    return ended;
+  };
 }
 
 // fetch rather than EventSource: JupyterHub wants its XSRF token in a header, and the status tells who must log in.
@@ -245,12 +263,10 @@ async function follow() {
     const reply = await fetch(events, { headers: { "X-XSRFToken": xsrf }, signal: leave.signal, redirect: "manual" });
     if (!reply.ok) return reply.status;
     const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let rest = "", part; !(part = await reader.read()).done; ) {
+    const read = reading();
+    for (let part; !(part = await reader.read()).done; ) {
       alive();
-      const parts = (rest + part.value).split("\n\n");
-      rest = parts.pop();
-      parts.forEach(takeEvent);
-      if (parts.length) showRoutes();
+      if (read(part.value)) showRoutes();
       say(find("connection"), "");
     }
     return 200;
