@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 
+from aiohttp.web import Response
 from jupyterhub.services.auth import HubOAuth
 from playwright.async_api import expect
 
@@ -16,6 +17,7 @@ from servers.ports import free_port
 from tests.browser import PATIENCE_MS
 from tests.hub import Hub
 from tests.pages import HOW_TO, texts
+from tests.servers import serving
 from tests.unit.page_sites import site_of
 
 ADMIN = '\nc.Authenticator.admin_users = {"ada"}\n'
@@ -78,12 +80,24 @@ async def echo(url):
 
 
 @asynccontextmanager
-async def served_here(monkeypatch, tmp_path, *, site=ONE_ROUTE, trace=echo, more=""):
-    """A hub, a lookout of this process that sees `site`, and its page as a service that the hub does not start."""
-    directory = tmp_path / "hub"
+async def hub_that_starts_no_page(directory, more=""):
+    """A hub, and the port where it expects a page."""
     directory.mkdir()
     port = free_port()
-    hub = Hub(directory, ADMIN + EXTERNAL.replace("<PAGE>", str(port)).replace("<TOKEN>", TOKEN) + more)
+    async with Hub(directory, ADMIN + EXTERNAL.replace("<PAGE>", str(port)).replace("<TOKEN>", TOKEN) + more) as hub:
+        # JupyterHub waits for half a minute for a service that is not there.
+        async with serving(nothing_yet, port=port):
+            await hub.start()
+        yield hub, port
+
+
+async def nothing_yet(_):
+    return Response()
+
+
+@asynccontextmanager
+async def page_here(monkeypatch, hub, port, *, site=ONE_ROUTE, trace=echo):
+    """A lookout of this process that sees `site`, and its page as a service of `hub`."""
     monkeypatch.setenv("JUPYTERHUB_SERVICE_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", TOKEN)
     HubOAuth.clear_instance()
@@ -102,10 +116,18 @@ async def served_here(monkeypatch, tmp_path, *, site=ONE_ROUTE, trace=echo, more
     lookout = Lookout(see, lambda value: value, log, every=0.1)
     task = asyncio.create_task(lookout.run())
     try:
-        # JupyterHub waits for half a minute for a service that is not there.
-        async with web.serving(lookout, trace, log), hub:
-            await hub.start()
-            yield hub, port, lookout
+        async with web.serving(lookout, trace, log):
+            yield lookout
     finally:
         await cancel([task])
         HubOAuth.clear_instance()
+
+
+@asynccontextmanager
+async def served_here(monkeypatch, tmp_path, *, more="", **options):
+    """Both."""
+    async with (
+        hub_that_starts_no_page(tmp_path / "hub", more) as (hub, port),
+        page_here(monkeypatch, hub, port, **options) as lookout,
+    ):
+        yield hub, port, lookout

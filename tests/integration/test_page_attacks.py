@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import expect
 
@@ -18,7 +20,7 @@ from servers.ports import free_port
 from servers.redis import RedisServer
 from tests.browser import browser
 from tests.hub import browsing, until
-from tests.live_page import hub_with_page, opened, page_of, served_here
+from tests.live_page import hub_that_starts_no_page, hub_with_page, opened, page_here, page_of
 from tests.servers import serving
 from tests.unit.page_sites import site_of
 
@@ -36,6 +38,29 @@ EVIL = [
 ]
 MARKS = "() => [window.hacked, {}.target, document.querySelectorAll('main img, main script, iframe').length]"
 
+NAME = "<i onclick=alert(1)>ada"
+in_the_shared_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory):
+    """A hub, the port of its page, and a browser, for all tests that need no others."""
+    home = tmp_path_factory.mktemp("shared")
+    admins = f"c.Authenticator.admin_users = {{'ada', {NAME!r}}}\n"
+    async with (
+        hub_that_starts_no_page(home / "hub", admins) as (hub, port),
+        browser(home / "browser") as chromium,
+    ):
+        yield hub, port, chromium
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def parts(shared):
+    """The same; what a test leaves in the browser is closed."""
+    yield shared
+    for context in shared[2].contexts:
+        await context.close()
+
 
 async def saying(text):
     """A trace in which all is `text`."""
@@ -50,20 +75,19 @@ async def saying(text):
     }
 
 
-async def test_names_and_data_of_others_are_text(tmp_path, monkeypatch):
+@in_the_shared_loop
+async def test_names_and_data_of_others_are_text(parts, monkeypatch):
     """Routes, owners, targets, the store's error, a trace, and the admin's own name."""
-    name = "<i onclick=alert(1)>ada"
     owners = {f"/user/{number}/": ("http://127.0.0.1:1", {"user": text}) for number, text in enumerate(EVIL)}
     replicas = tuple(Replica(text, "http://127.0.0.1:1", "push", version=text, errors=(text,)) for text in EVIL)
     site = replace(site_of(owners), replicas=replicas)
-    admins = f"c.Authenticator.admin_users = {{{name!r}}}\n"
+    hub, port, chromium = parts
     async with (
-        served_here(monkeypatch, tmp_path, site=site, trace=saying, more=admins) as (hub, _, _),
-        browser(tmp_path / "browser") as chromium,
+        page_here(monkeypatch, hub, port, site=site, trace=saying),
     ):
-        page, complaints = await opened(chromium, hub, name)
+        page, complaints = await opened(chromium, hub, NAME)
         await expect(page.locator("#routes tr")).to_have_count(len(EVIL))
-        await expect(page.locator("nav span").last).to_have_text(name)
+        await expect(page.locator("nav span").last).to_have_text(NAME)
         for place in ("#routes td:nth-child(2)", "#replicas th"):
             shown = await page.evaluate(f"[...document.querySelectorAll('{place}')].map((one) => one.textContent)")
             assert shown == EVIL
@@ -81,12 +105,13 @@ async def script(request):
     return web.Response(text="hacked = 'yes'", content_type="text/javascript")
 
 
-async def test_the_policy_holds(tmp_path, monkeypatch):
+@in_the_shared_loop
+async def test_the_policy_holds(parts, monkeypatch):
     """Should a script or a frame get in all the same, the browser runs and loads nothing."""
+    hub, port, chromium = parts
     async with (
         serving(script) as stranger,
-        served_here(monkeypatch, tmp_path) as (hub, _, _),
-        browser(tmp_path / "browser") as chromium,
+        page_here(monkeypatch, hub, port),
     ):
         page, complaints = await opened(chromium, hub)
         await page.evaluate(
@@ -142,7 +167,8 @@ ATTACK = """<!DOCTYPE html><body>
 </script>"""
 
 
-async def test_another_page_in_an_admins_browser_traces_and_learns_nothing(tmp_path, monkeypatch):
+@in_the_shared_loop
+async def test_another_page_in_an_admins_browser_traces_and_learns_nothing(parts, monkeypatch):
     """It is on the same host, so the browser sends the cookies with what it asks for."""
     traced = []
 
@@ -153,10 +179,10 @@ async def test_another_page_in_an_admins_browser_traces_and_learns_nothing(tmp_p
     async def attack(request):
         return web.Response(text=ATTACK.replace("PAGE", target), content_type="text/html")
 
+    hub, port, chromium = parts
     async with (
         serving(attack) as stranger,
-        served_here(monkeypatch, tmp_path, trace=trace) as (hub, _, _),
-        browser(tmp_path / "browser") as chromium,
+        page_here(monkeypatch, hub, port, trace=trace),
     ):
         target = page_of(hub)
         page, _ = await opened(chromium, hub)
