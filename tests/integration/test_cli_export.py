@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -22,6 +23,15 @@ LEASE = 1
 async def filled(looked, **routes):
     for name, target in (routes or {"alice": ALICE, "bob": BOB}).items():
         await looked.proxy.add_route(f"/user/{name}/", target, {"user": name})
+
+
+@asynccontextmanager
+async def written(site, delivery):
+    """A hub that has written a table, and ended."""
+    async with looked_at(site, delivery, lease_seconds=LEASE) as looked:
+        await filled(looked)
+        await looked.proxy.control.close()
+        yield looked
 
 
 async def routes_of(looked):
@@ -76,9 +86,7 @@ async def test_a_table_goes_out_and_comes_back(site, tmp_path):
 @on_all_stores
 async def test_into_a_store_without_a_table(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         await looked.tell("export", "--output", file)
         other = f"--KVProxy.prefix={site.store.prefix}-two"
         if site.store.name != "kubernetes":
@@ -96,9 +104,7 @@ async def test_into_a_store_without_a_table(site, tmp_path):
 async def test_what_agents_and_traefik_read_is_written_too(site, tmp_path, delivery):
     """The table has the form that the hub of this configuration gives it."""
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, delivery, lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, delivery) as looked:
         backend = opened(site)
         await backend.open()
         before = (await backend.load()).keys
@@ -114,9 +120,7 @@ async def test_what_agents_and_traefik_read_is_written_too(site, tmp_path, deliv
 
 async def test_a_damaged_table_is_told_and_not_exported(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         await looked.tell("export", "--output", file)
         kept = file.read_bytes()
         backend = opened(site)
@@ -139,9 +143,7 @@ async def test_a_damaged_table_is_told_and_not_exported(site, tmp_path):
 
 async def test_a_file_that_is_no_table_changes_nothing(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         content = (await looked.tell("export")).out
         file.write_text(content.replace('"version": 1', '"version": 9'))
         assert "line 1: the table has version 9" in (await looked.tell("import", file, "--yes")).err
@@ -156,9 +158,7 @@ async def test_a_file_that_is_no_table_changes_nothing(site, tmp_path):
 
 async def test_it_asks_first(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         await looked.tell("export", "--output", file)
         await filled(looked, carol=BOB)
         await looked.proxy.control.close()
@@ -195,9 +195,7 @@ async def test_without_a_lease(site, tmp_path):
 async def test_what_the_store_refuses_leaves_the_table_as_it_was(site, tmp_path):
     """One route is larger than any transaction of this store."""
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         big = {"routespec": "/big/", "target": BOB, "data": {"x": "x" * 3_000_000}}
         small = {"routespec": "/small/", "target": BOB, "data": {}}
         head = {"format": "jhub-kvproxy table", "version": 1, "routes": 2}
