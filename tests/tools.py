@@ -42,7 +42,11 @@ class Looked:
 
     async def tell(self, *words: object, **environment: str) -> Result:
         """What the command says, with the configuration."""
-        return await told(*words, "--config", self.file, *self.site.store.readers_words, **environment)
+        return await self.change(*words, *self.site.store.readers_words, **environment)
+
+    async def change(self, *words: object, **environment: str) -> Result:
+        """The same, for what needs the hub's own account."""
+        return await told(*words, "--config", self.file, **environment)
 
 
 async def told(*words: object, **options: Any) -> Result:

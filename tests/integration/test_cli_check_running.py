@@ -10,6 +10,7 @@ import pytest
 
 from jhub_kvproxy import procfs
 from jhub_kvproxy.aio import in_thread
+from servers.programs import find
 from tests.command import ended, fill, start
 from tests.site import leave, pid_of
 from tests.stores import STORES, TRAEFIK_READS
@@ -113,7 +114,8 @@ async def test_another_traefik_than_the_one_that_runs_is_noted(site, tmp_path):
     async with looked_at(site, "push") as looked:
         await begin(looked)
         file = tmp_path / "traefik"
-        file.write_text("#!/bin/sh\necho 'Version:      3.9.99'\n")
+        lines = ["#!/bin/sh", "[ $1 = version ] && echo 'Version: 3.9.99' && exit", f'exec {find("traefik")} "$@"', ""]
+        file.write_text("\n".join(lines))
         file.chmod(0o755)
         result = await checked(looked, f"--KVProxy.traefik_cmd={file}")
         assert result.status == 0

@@ -38,14 +38,14 @@ async def test_one_that_a_hub_has_left(site, tmp_path, delivery):
         await begin(looked)
         await looked.proxy.add_route("/user/a/", await site.server("a"), {})
         pid = pid_of(looked.proxy)
-        refused = await looked.tell("stop")
+        refused = await looked.change("stop")
         assert (refused.status, refused.out) == (1, "")
         assert "The hub with process" in refused.err
         assert f"end that one first. If no hub runs, end Traefik by hand: kill {pid}\n" in refused.err
         assert await site.client.server("/user/a/") == "a"
 
         await leave(looked.proxy)
-        done = await looked.tell("stop")
+        done = await looked.change("stop")
         assert done.status == 0
         assert done.out == f"Traefik local (pid {pid}) has ended.\n"
         assert not is_alive(pid)
@@ -53,9 +53,9 @@ async def test_one_that_a_hub_has_left(site, tmp_path, delivery):
         assert not list(tmp_path.rglob("kvproxy-base.toml"))
         # The table stays.
         assert len((await looked.tell("routes", "--json")).json["routes"]) == 1
-        again = await looked.tell("stop", "--json")
+        again = await looked.change("stop", "--json")
         assert (again.status, again.json) == (0, {"directory": str(tmp_path / "run"), "ended": []})
-        assert "No Traefik of this user runs in" in (await looked.tell("stop")).out
+        assert "No Traefik of this user runs in" in (await looked.change("stop")).out
 
 
 @pytest.mark.parametrize("store", ["kubernetes"], indirect=True)
@@ -64,7 +64,7 @@ async def test_a_hub_whose_clock_is_far_behind(site, monkeypatch):
     async with looked_at(site, "push", lease_seconds=LEASE) as looked:
         await begin(looked)
         monkeypatch.setattr(_kubernetes_lease, "_CLOCKS_DIFFER", -3600.0)
-        refused = await told("stop", "--config", looked.file)
+        refused = await looked.change("stop")
         assert (refused.status, refused.out) == (1, "")
         assert "end that one first" in refused.err
         assert is_alive(pid_of(looked.proxy))
@@ -78,7 +78,7 @@ async def test_after_the_hub_was_killed(site, tmp_path):
             await hub.call("add_route", "/user/a/", await site.server("a"), {})
             await hub.kill()
             assert await comes_back(site)
-            done = await looked.tell("stop", "--json")
+            done = await looked.change("stop", "--json")
         assert done.status == 0
         assert "Waiting for up to 16 s" in done.err
         [pid] = done.json["ended"]
@@ -94,7 +94,7 @@ async def test_several(site, tmp_path):
         pids = [each._pid for each in looked.proxy.control.local.supervisors]
         await leave(looked.proxy)
         os.kill(pids[1], signal.SIGKILL)
-        done = await looked.tell("stop", "--json", "--KVProxy.local_replicas=1")
+        done = await looked.change("stop", "--json", "--KVProxy.local_replicas=1")
         assert sorted(done.json["ended"]) == sorted([pids[0], pids[2]])
         assert not any(map(is_alive, (pids[0], pids[2])))
         assert not (tmp_path / "run").exists()
@@ -133,7 +133,7 @@ async def test_one_that_a_hub_takes_over_meanwhile(site, tmp_path, monkeypatch, 
         pids = await left_pids(looked)
         monkeypatch.setattr(Left, "end", end)
         try:
-            result = await looked.tell("stop", *words)
+            result = await looked.change("stop", *words)
             assert result.status == 1
             assert "Traefik local-2: A hub has just taken over" in result.err
             if words:
@@ -172,7 +172,7 @@ async def test_one_whose_state_file_is_lost_or_tells_of_another(site, tmp_path):
         pid = pid_of(looked.proxy)
         await leave(looked.proxy)
         (tmp_path / "run" / "traefik.json").write_text(f'{{"pid": {os.getpid()}, "api_port": 1}}')
-        done = await looked.tell("stop", "--json")
+        done = await looked.change("stop", "--json")
         assert done.json["ended"] == [pid]
         assert not is_alive(pid)
         assert not (tmp_path / "run").exists()
@@ -184,7 +184,7 @@ async def test_files_of_others_stay(site, tmp_path):
         await leave(looked.proxy)
         mine = tmp_path / "run" / "mine"
         mine.write_text("")
-        assert (await looked.tell("stop")).status == 0
+        assert (await looked.change("stop")).status == 0
         assert list((tmp_path / "run").rglob("*")) == [mine]
 
 
@@ -201,14 +201,14 @@ async def test_nobody_knows_whether_a_hub_runs(site, tmp_path):
             ),
             (["--KVProxy.backend_class=etcd", "--EtcdBackend.urls=http://127.0.0.1:1"], "http://127.0.0.1:1"),
         ):
-            result = await looked.tell("stop", *options)
+            result = await looked.change("stop", *options)
             assert (result.status, result.out) == (1, "")
             assert sentence in result.err
             assert by_hand in result.err
         assert is_alive(pid)
         # With the table gone, nobody has the lease.
         (tmp_path / "table").rename(tmp_path / "gone")
-        assert (await looked.tell("stop")).status == 0
+        assert (await looked.change("stop")).status == 0
         assert not is_alive(pid)
 
 
