@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from jupyterhub import orm
 
+from jhub_kvproxy.aio import in_thread
 from jhub_kvproxy.hub.proxy import KVProxy
 from jhub_kvproxy.store.registry import find_backend
 from tests.agents import TOKEN, agent_for
@@ -42,12 +42,16 @@ class Looked:
 
     async def tell(self, *words: object, **environment: str) -> Result:
         """What the command says, with the configuration."""
-        return await told(*words, "--config", self.file, *self.site.store.readers_words, **environment)
+        return await self.change(*words, *self.site.store.readers_words, **environment)
+
+    async def change(self, *words: object, **environment: str) -> Result:
+        """The same, for what needs the hub's own account."""
+        return await told(*words, "--config", self.file, **environment)
 
 
 async def told(*words: object, **options: Any) -> Result:
     """What the command says, while the hub and the agent of this process go on."""
-    return await asyncio.to_thread(run, *words, **options)
+    return await in_thread(run, *words, **options)
 
 
 @asynccontextmanager

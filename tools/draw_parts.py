@@ -1,6 +1,6 @@
 """Draws the parts of a site, with the ways of requests and of the routing table.
 
-usage: tools/draw_parts.py > docs/explanation/parts.svg
+usage: python -m tools.draw_parts > docs/explanation/parts.svg
 
 It is narrow, so that its letters can be read on a phone.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+
+from .svg import picture
 
 WIDTH, HEIGHT = 480, 548
 ALT = (
@@ -97,17 +99,7 @@ def parts() -> Iterator[str]:
 
 
 def drawing() -> str:
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-            f'aria-label="{escape(ALT)}">',
-            f"<style>{STYLE}</style>",
-            f'<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>',
-            *parts(),
-            "</svg>",
-            "",
-        ]
-    )
+    return picture(WIDTH, HEIGHT, ALT, STYLE, parts())
 
 
 if __name__ == "__main__":

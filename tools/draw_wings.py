@@ -1,6 +1,6 @@
 """Draws the wings of the code, one above those that it imports, as contracts and imports tell them.
 
-usage: tools/draw_wings.py > docs/explanation/wings.svg
+usage: python -m tools.draw_wings > docs/explanation/wings.svg
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from pathlib import Path
 
 import grimp
 
+from .svg import picture
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "jhub_kvproxy"
 WIDTH, GAP, LINE, LETTER = 960, 12, 17, 7.0
+ALT = "The wings of the code; each imports only from those below it"
 STYLE = """
 text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1b1f24; }
 .name { font-weight: 600; font-size: 15px; }
@@ -101,17 +104,7 @@ def drawing() -> str:
         for number, (name, _, kind) in enumerate(shown):
             parts.append(box(GAP + number * (width + GAP), y, width, height, name, lines[number], kind))
         y += height + GAP
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" role="img" '
-            'aria-label="The wings of the code; each imports only from those below it">',
-            f"<style>{STYLE}</style>",
-            f'<rect class="page" width="{WIDTH}" height="{y}"/>',
-            *parts,
-            "</svg>",
-            "",
-        ]
-    )
+    return picture(WIDTH, y, ALT, STYLE, parts)
 
 
 if __name__ == "__main__":

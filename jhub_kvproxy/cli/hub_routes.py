@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..aio import in_thread
@@ -20,7 +20,15 @@ from ..errors import KVProxyError
 
 TOKEN = "JUPYTERHUB_API_TOKEN"
 _DEFAULT_DB = "sqlite:///jupyterhub.sqlite"
-_LIMIT = aiohttp.ClientTimeout(total=10)
+_SECONDS = 10
+_LIMIT = aiohttp.ClientTimeout(total=_SECONDS)
+#: What drivers of databases call the seconds for which they wait for an answer, to the connection or to a question.
+_TIME_LIMITS = {
+    **dict.fromkeys(("psycopg2", "psycopg"), ("connect_timeout",)),
+    "pg8000": ("timeout",),
+    **dict.fromkeys(("mysqldb", "pymysql"), ("connect_timeout", "read_timeout", "write_timeout")),
+    "mysqlconnector": ("connection_timeout",),
+}
 #: JupyterHub's answer in pages, each of which says where the next begins.
 _PAGES = "application/jupyterhub-pagination+json"
 _OTHER = "{} answers {}; is it JupyterHub's API?"
@@ -57,7 +65,7 @@ def _read_database(url: str) -> HubServers | None:
             if url:
                 raise KVProxyError(f"There is no database {parsed.database or url}; name JupyterHub's with --db.")
             return None  # to connect would make one
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, connect_args=time_limits(parsed))
         try:
             with engine.connect() as connection:
                 rows = [row for query in _QUERIES for row in connection.execute(text(query))]
@@ -69,6 +77,11 @@ def _read_database(url: str) -> HubServers | None:
         parsed.render_as_string(),
         {str(base): _target(str(proto), str(ip), int(port)) for proto, ip, port, base in rows},
     )
+
+
+def time_limits(url: URL) -> dict[str, int]:
+    """How long the driver of a database waits for it, as arguments that `url` does not have. Pure."""
+    return {name: _SECONDS for name in _TIME_LIMITS.get(url.get_driver_name(), ()) if name not in url.query}
 
 
 def _target(proto: str, ip: str, port: int) -> str | None:

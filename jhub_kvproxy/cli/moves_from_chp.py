@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .moves import Move, Rule, apply_rules, fixed, line, none
+from .secrets import HIDDEN
 
 SECTION = "ConfigurableHTTPProxy"
 
@@ -21,6 +22,9 @@ _TCP_ONLY = "Traefik listens on TCP only."
 _HUB_DOES = "JupyterHub does this by itself."
 _LOCATION = "Traefik does not change Location: it sends servers the host and protocol of the request."
 _CLIENT_CA = "--ssl-request-cert"
+#: By their names, headers whose values are secrets.
+_SECRET_HEADER = re.compile("auth|cookie|credential|key|pass|secret|session|signature|token", re.IGNORECASE)
+_NO_OPTION = "a word that is no option"
 
 
 def _seconds(value: Any) -> float:
@@ -59,7 +63,7 @@ def _metrics(move: Move, name: str, value: Any) -> None:
 def _header(move: Move, name: str, value: Any) -> None:
     header, _, text = str(value).partition(":")
     headers = move.options.setdefault("KVProxy.request_headers", {})
-    headers[header.strip()] = text.strip()
+    headers[header.strip()] = HIDDEN if _SECRET_HEADER.search(header) else text.strip()
 
 
 def _log_level(move: Move, name: str, value: Any) -> None:
@@ -122,6 +126,7 @@ FLAGS: dict[str, Rule] = {
     "--version": none("jhub-kvproxy --version, and traefik version."),
     "--help": none("jhub-kvproxy options."),
 }
+_NO_RULE = {_NO_OPTION: none("configurable-http-proxy takes none; are quotation marks missing?")}
 #: The others take none.
 _WITHOUT_VALUE = {
     *("--ssl-request-cert", "--ssl-reject-unauthorized", "--ssl-allow-rc4", "--api-ssl-request-cert", "--host-routing"),
@@ -177,12 +182,15 @@ def read_traits(move: Move, section: Mapping[str, Any]) -> None:
 def read_flags(move: Move, words: list[str]) -> None:
     """The words of CHP's command line, without its name."""
     settings = sorted(_parsed(words), key=lambda setting: setting[0] not in _FIRST)
-    apply_rules(move, FLAGS, ((flag, flag, value) for flag, value in settings))
+    apply_rules(move, FLAGS | _NO_RULE, ((flag, flag, value) for flag, value in settings))
 
 
 def _parsed(words: list[str]) -> Iterator[tuple[str, str]]:
     iterator = iter(words)
     for word in iterator:
+        if not word.startswith("-"):
+            yield _NO_OPTION, word  # which may be a secret
+            continue
         flag, is_assigned, value = word.partition("=")
         if not is_assigned and flag in FLAGS and flag not in _WITHOUT_VALUE:
             value = next(iterator, "")

@@ -8,15 +8,15 @@ from pathlib import Path
 from ..aio import in_thread
 from ..errors import TraefikError
 from ..hub.proxy import KVProxy
-from ..options.settings import Delivery, Settings
+from ..options.settings import Settings
 from ..routing.records import revision_in
 from ..store.contract import Backend
 from ..survey.lease import read_lease
 from ..survey.replicas import Asked, Replica, ask_replicas, find_replicas
+from ..survey.site import provider_for
 from ..survey.verdict import of_replica
 from ..traefik import descriptors
 from ..traefik.running import OfAnotherUser, home_of, running_in
-from ..traefik_routers.provider import readable_by_traefik
 from .report import Report, StepFailed
 from .store import run_to_end
 
@@ -59,9 +59,8 @@ async def try_running(
     """
     keys = (await run_to_end(table.load())).keys if table else {}
     stored = revision_in(keys) or ""
-    provider = readable_by_traefik(proxy.backend).provider if settings.delivery is Delivery.STORE else ""
     asked = [each for each in await find_replicas(settings, proxy.log) if each.api]
-    replicas = await ask_replicas(asked, stored, proxy.prefix, provider)
+    replicas = await ask_replicas(asked, stored, proxy.prefix, provider_for(settings, proxy.backend))
     for each, replica in zip(asked, replicas, strict=True):
         with suppress(StepFailed), report.step("traefik"):
             report.facts["replicas"].append(

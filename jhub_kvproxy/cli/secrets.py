@@ -12,7 +12,8 @@ from traitlets import HasTraits
 from ..options.secret_names import is_secret, variable_of
 
 _IN_URL = re.compile(r"://[^\s:/]*:(\S*)@")
-_HIDDEN = "***"
+#: Stands for a secret.
+HIDDEN = "***"
 
 
 class Secrets:
@@ -26,7 +27,7 @@ class Secrets:
         for value in sorted(self._values, key=len, reverse=True):
             before = r"(?<!\w)" if value[0].isalnum() else ""
             after = r"(?!\w)" if value[-1].isalnum() else ""
-            text = re.sub(before + re.escape(value) + after, _HIDDEN, text)
+            text = re.sub(before + re.escape(value) + after, HIDDEN, text)
         return text
 
     def hide_leaves(self, value: Any) -> Any:

@@ -145,15 +145,5 @@ def _row(replica: Replica, now: float) -> tuple[str, ...]:
         _UNKNOWN if replica.routes is None else str(replica.routes),
         str(sum(replica.requests.values())) if replica.requests else _UNKNOWN,
         _UNKNOWN if replica.connections is None else str(replica.connections),
-        _state(replica),
+        replica.state,
     )
-
-
-def _state(replica: Replica) -> str:
-    if replica.errors and replica.revision is None:
-        return "not known" if replica.url else "not found"
-    if replica.errors:
-        return "trouble"
-    if replica.is_current is None:
-        return "up"
-    return "serves the table" if replica.is_current else "has no table" if replica.revision is None else "lags"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from ..aio import in_thread
-from ..errors import BackendUnavailable, KVProxyError, TraefikError
+from ..errors import KVProxyError, TraefikError
 from ..options.chosen import provider_of
 from ..options.config_file import DEFAULT_FILE
 from ..options.settings import Delivery
-from ..survey.site import opened_reader
 from ..survey.table import missing_directory
-from ..survey.writing import until_nobody_has_it
+from ..survey.writing import only_writer
 from ..traefik.launching import files_for
 from ..traefik.left import Left
 from ..traefik.running import home_of, label_of
@@ -23,10 +23,13 @@ from .changing import changed
 from .hub_config import HubConfig, hub_config
 from .text import as_json
 
+#: It asks for the lease for so many seconds, in which Traefik may end connections by itself.
+_SECONDS = 60.0
+
 DESCRIPTION = f"""
 End the Traefik that a hub has started on this machine and left, and remove the files that were written for it in
 KVProxy.runtime_dir. Users' connections end. It leaves the Traefik of a hub that runs alone: that hub would start it
-again. The routing table stays.
+again, and takes the hub's lease meanwhile. The routing table stays.
 
 The command loads the file (by default {DEFAULT_FILE}, if it is here) as JupyterHub does. Run it as the hub's user,
 in the hub's working directory and environment.
@@ -44,18 +47,29 @@ def run(options: Namespace) -> int:
     if config.settings.delivery is Delivery.AGENT:
         raise TraefikError('With KVProxy.delivery = "agent", the agents start Traefik, and end it.')
     directory = Path(config.settings.traefik.runtime_dir).absolute()
-    ended = changed(_stop(config, directory))
-    if options.json:
-        print(as_json({"directory": str(directory), "ended": [*ended.values()]}))
-    for name, pid in () if options.json else ended.items():
-        print(f"Traefik {name} (pid {pid}) has ended.")
-    if not (ended or options.json):
-        print(f"No Traefik of this user runs in {directory} (KVProxy.runtime_dir).")
+    ended: dict[str, int] = {}
+    is_done = False
+    try:
+        changed(_stop(config, directory, ended))
+        is_done = True
+    finally:
+        if is_done or ended:
+            _tell(options, directory, ended)
     return 0
 
 
-async def _stop(config: HubConfig, directory: Path) -> dict[str, int]:
-    """The processes that have ended, by the names of their Traefiks."""
+def _tell(options: Namespace, directory: Path, ended: Mapping[str, int]) -> None:
+    if options.json:
+        print(as_json({"directory": str(directory), "ended": [*ended.values()]}))
+        return
+    for name, pid in ended.items():
+        print(f"Traefik {name} (pid {pid}) has ended.")
+    if not ended:
+        print(f"No Traefik of this user runs in {directory} (KVProxy.runtime_dir).")
+
+
+async def _stop(config: HubConfig, directory: Path, ended: dict[str, int]) -> None:
+    """End what was left, and write into `ended` the processes that have ended, by the names of their Traefiks."""
     # The first directory is the parent of the others.
     homes = [(label_of(number), home) for number, home in _homes(directory)][::-1]
     found: dict[str, Left] = {}
@@ -64,14 +78,29 @@ async def _stop(config: HubConfig, directory: Path) -> dict[str, int]:
             files = files_for(home, provider_of(config.proxy))
             found[name] = await in_thread(Left, home, config.told, files)
         if found:
-            await _check_lease(config, [left.pid for left in found.values() if left.pid])
-    except BaseException:
+            async with _only_one(config, [left.pid for left in found.values() if left.pid]):
+                await _end(found, ended)
+    finally:
         for left in found.values():
             left.leave()
-        raise
-    for left in found.values():
-        await in_thread(left.end)
-    return {name: left.pid for name, left in found.items() if left.pid}
+
+
+async def _end(found: Mapping[str, Left], ended: dict[str, int]) -> None:
+    """End all of `found`, also if one cannot be ended. Raises TraefikError then."""
+
+    def end(name: str, left: Left) -> None:
+        left.end()
+        if left.pid:
+            ended[name] = left.pid
+
+    failures = []
+    for name, left in found.items():
+        try:
+            await in_thread(end, name, left)
+        except (TraefikError, OSError) as error:
+            failures.append(f"Traefik {name}: {error}")
+    if failures:
+        raise TraefikError(" ".join(failures))
 
 
 def _homes(directory: Path) -> list[tuple[int, Path]]:
@@ -80,16 +109,17 @@ def _homes(directory: Path) -> list[tuple[int, Path]]:
     return list(itertools.takewhile(lambda each: each[1].is_dir(), numbered))
 
 
-async def _check_lease(config: HubConfig, pids: list[int]) -> None:
-    """Raise KVProxyError if a hub runs, or nobody knows whether one does."""
+@asynccontextmanager
+async def _only_one(config: HubConfig, pids: list[int]) -> AsyncIterator[None]:
+    """Keep hubs from starting. Raise KVProxyError if one runs, or nobody knows whether one does."""
     advice = f" If no hub runs, end Traefik by hand: kill {' '.join(map(str, pids))}" if pids else ""
     if not config.has_lease:
         raise KVProxyError(f"There is no lease (KVProxy.lease_seconds), so nobody knows whether a hub runs.{advice}")
-    try:
-        async with opened_reader(config.reader) as backend:
-            await until_nobody_has_it(backend, config.told)
-    except KVProxyError as error:
-        with suppress(KVProxyError):
-            if isinstance(error, BackendUnavailable) and missing_directory(config.reader()):
-                return
-        raise type(error)(f"{error}{advice}") from error
+    async with AsyncExitStack() as stack:
+        try:
+            if not missing_directory(config.reader()):  # a writer would make it
+                seconds = max(config.settings.lease_seconds, _SECONDS)
+                await stack.enter_async_context(only_writer(config.writer(), seconds, "jhub-kvproxy stop", config.told))
+        except KVProxyError as error:
+            raise type(error)(f"{error}{advice}") from error
+        yield

@@ -12,15 +12,13 @@ from urllib.parse import urlsplit
 
 import tomli_w
 from traitlets import TraitError
-from traitlets.config import Config
 
 from ..agent.options import Agent
 from ..errors import KVProxyError
 from ..files import write_atomically
 from ..hub.proxy import KVProxy
 from ..options.chosen import provider_of, traefik_settings_of
-from ..options.config_file import DEFAULT_FILE, ConfigurationError, load_for_hub
-from ..options.mistakes import silent_log
+from ..options.config_file import DEFAULT_FILE, ConfigurationError
 from ..options.settings import Delivery
 from ..traefik.dynamic import API_USERS_ENV, base_env
 from ..traefik.external import external_dynamic, external_static
@@ -28,7 +26,7 @@ from ..traefik.plugin_files import module_name, plugin_files
 from ..traefik.settings import TraefikSettings
 from ..traefik.static import address, merge
 from .arguments import add_hub_arguments
-from .configured import configured_proxy, refuse_misspelt
+from .hub_config import HubConfig, hub_config
 from .output import write_output
 from .replicas import secret_options
 from .text import as_json
@@ -89,10 +87,12 @@ def run(options: Namespace) -> int:
             options.parser.error("--plugin writes into its DIRECTORY: leave --output out.")
         _write_plugin(options, Path(options.plugin).absolute())
         return 0
+    config = hub_config(options)
     try:
-        text = _made(options)
+        text = _made(options, config)
     except (TraitError, ValueError) as error:
-        raise ConfigurationError(f"{options.config or DEFAULT_FILE}: {error}") from error
+        shown = config.secrets.hide(f"{options.config or DEFAULT_FILE}: {error}")
+        raise ConfigurationError(shown) from error
     if options.output:
         write_output(Path(options.output), f"{text}\n".encode(), is_secret=options.env or options.secrets)
     else:
@@ -100,28 +100,26 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _made(options: Namespace) -> str:
+def _made(options: Namespace, config: HubConfig) -> str:
     """What is printed, or written."""
-    _, config = load_for_hub(options.config, options.configuration)
-    proxy = configured_proxy(config)
-    refuse_misspelt(options, proxy)
-    settings = _settings(config.JupyterHub, proxy)
+    proxy = config.proxy
+    settings = _settings(config)
     if options.env:
         return _environment(options, proxy)
     if options.dynamic:
         directory, is_internal = Path(options.directory), bool(proxy.app.internal_ssl)
         dynamic = external_dynamic(settings, provider_of(proxy), directory=directory, is_internal=is_internal)
         return _rendered(options, dynamic)
-    return _static(options, proxy, settings, _api_address(options, config, proxy))
+    return _static(options, proxy, settings, _api_address(options, config))
 
 
-def _settings(hub: Config, proxy: KVProxy) -> TraefikSettings:
-    """Traefik's settings, from `proxy`, which no hub runs, and from `hub`, JupyterHub's section.
+def _settings(config: HubConfig) -> TraefikSettings:
+    """Traefik's settings.
 
     JupyterHub takes ``https`` without a certificate for ``http``; here it says that Traefik has one of its own.
     """
-    settings = traefik_settings_of(proxy, proxy.app.trusted_downstream_ips)
-    return replace(settings, public_url=str(hub.get("bind_url", settings.public_url)))
+    settings = traefik_settings_of(config.proxy, config.proxy.app.trusted_downstream_ips)
+    return replace(settings, public_url=str(config.proxy.config.JupyterHub.get("bind_url", settings.public_url)))
 
 
 def _static(options: Namespace, proxy: KVProxy, settings: TraefikSettings, api_address: str) -> str:
@@ -162,15 +160,16 @@ def _rendered(options: Namespace, config: dict[str, Any]) -> str:
     return as_json(config) if options.json else tomli_w.dumps(config).rstrip()
 
 
-def _api_address(options: Namespace, config: Config, proxy: KVProxy) -> str:
+def _api_address(options: Namespace, config: HubConfig) -> str:
     """Where Traefik's API listens: for an agent beside it on the address that the agent asks.
 
     For a hub that is on another machine, on all addresses.
     """
+    proxy = config.proxy
     if options.api_address:
         return str(options.api_address)
     if proxy.delivery == Delivery.AGENT:
-        return urlsplit(Agent(config=config, log=silent_log()).traefik_api_url).netloc
+        return urlsplit(Agent(config=proxy.config, log=config.log).traefik_api_url).netloc
     urls = [urlsplit(url) for url in proxy.traefik_api_urls]
     # All replicas have the same configuration.
     port = (urls[0].port if urls else None) or _API_PORT

@@ -16,8 +16,9 @@ from aiohttp import web
 
 from ..aio import in_thread, to_the_end
 from ..errors import BackendError, KVProxyError, RouteNotReady
+from ..routing.described import FOREIGN
 from .dates import read_time
-from .routes import FOREIGN, Routes
+from .routes import Routes
 
 ROUTES = "/api/routes"
 _MAX_BODY = 1 << 20

@@ -8,14 +8,11 @@ from typing import Any
 from ..activity.told import ToldActivity
 from ..activity.tracker import Activity
 from ..aio import in_thread
-from ..routing.described import LastUse, described, described_by_routespec, never, without_last_activity
+from ..routing.described import FOREIGN, LastUse, described, described_by_routespec, never, without_last_activity
 from ..routing.routes import Pattern, Route
 from ..store.guard import Guard
 from ..store.writer import Writer
 from .changes import RouteChanges
-
-#: In the data of a route that was added by the REST API and is none of JupyterHub's. JupyterHub does not see it.
-FOREIGN = "kvproxy_foreign"
 
 
 def is_foreign(route: Mapping[str, Any]) -> bool:

@@ -11,10 +11,13 @@ from traitlets.config import Config
 #: The classes of JupyterHub's own proxy, and of jupyterhub-traefik-proxy.
 _OTHERS = re.compile(r"ConfigurableHTTPProxy|Traefik\w*Proxy|TKvProxy")
 
+#: About a Traefik that others start, such as that of The Littlest JupyterHub: KVProxy starts its own.
+_OF_OTHERS_TRAEFIK = {"should_start", "traefik_api_username", "traefik_api_password"}
+
 
 def leftovers(config: Config, proxy: type[HasTraits]) -> Iterator[str]:
     """Sentences about each section of another proxy, where `proxy` is the one that is used."""
-    ours = proxy.class_trait_names(config=True)
+    ours = {*proxy.class_trait_names(config=True)} - _OF_OTHERS_TRAEFIK
     for section in sorted(filter(_OTHERS.fullmatch, config)):
         options = sorted(config[section])
         if not options:

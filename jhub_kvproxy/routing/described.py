@@ -10,6 +10,8 @@ from .routes import Route, copy_json
 
 #: In a route's data, as configurable-http-proxy has it. It is never stored.
 LAST_ACTIVITY = "last_activity"
+#: In the data of a route that was added by the REST API and is none of JupyterHub's. JupyterHub does not see it.
+FOREIGN = "kvproxy_foreign"
 
 #: When a route was used last (:func:`time.time`); None: not known.
 LastUse = Callable[[Route], float | None]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..errors import RouteRejected
-from ..hub.routes import FOREIGN
+from ..routing.described import FOREIGN
 from ..routing.routes import Pattern
 from .table import StoredRoute, Table
 

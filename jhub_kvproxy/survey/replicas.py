@@ -66,6 +66,17 @@ class Replica:
     #: What is wrong, sentences; empty: nothing.
     errors: tuple[str, ...] = ()
 
+    @property
+    def state(self) -> str:
+        """All of it in a word or three."""
+        if self.errors and self.revision is None:
+            return "not known" if self.url else "not found"
+        if self.errors:
+            return "trouble"
+        if self.is_current is None:
+            return "up"
+        return "serves the table" if self.is_current else "has no table" if self.revision is None else "lags"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -79,6 +90,7 @@ class Replica:
             "routes": self.routes,
             "requests": dict(self.requests),
             "connections": self.connections,
+            "state": self.state,
             "refused": dict(self.refused),
             "errors": list(self.errors),
         }

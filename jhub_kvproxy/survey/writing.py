@@ -17,7 +17,6 @@ from ..routing.routes import Route
 from ..store.contract import Backend
 from ..store.lease import Lease
 from ..store.reconciler import Reconciler
-from .lease import read_lease
 from .replacement import Replacement
 
 #: Seconds beyond the lease of another, in which it has run out unless that one renews it.
@@ -40,23 +39,6 @@ async def only_writer(backend: Backend, seconds: float, who: str, log: Any) -> A
         yield lease
     finally:
         await to_the_end(asyncio.ensure_future(backend.close()))
-
-
-async def until_nobody_has_it(backend: Backend, log: Any) -> None:
-    """Wait in the same way until nobody has the lease of the store of `backend`, which is open, and take nothing.
-
-    Raises :class:`~jhub_kvproxy.errors.LeaseHeld` then, and whatever the backend does.
-    """
-
-    async def look() -> None:
-        lease = await read_lease(backend)
-        if lease.unknown:
-            raise KVProxyError(lease.unknown)
-        if lease.holder:
-            since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
-            raise LeaseHeld(f"{lease.holder} has had the lease{since}.", seconds=lease.seconds)
-
-    await _patiently(look, log)
 
 
 async def _patiently(attempt: Callable[[], Awaitable[Any]], log: Any) -> None:

@@ -18,7 +18,7 @@ _PATIENCE = 10.0
 
 
 class Left:
-    """The Traefik in `directory`, as it is now. Its methods block, and one must be called, to its end.
+    """The Traefik in `directory`, as it is now. Its methods block; :meth:`leave` must be called at the end.
 
     A hub that takes it over later has a newer term: then it is that hub's, and is left alone.
     """
@@ -39,7 +39,7 @@ class Left:
             raise TraefikError(f"A hub has just taken over the Traefik in {self._runtime.path}: it is left alone.")
 
     def leave(self) -> None:
-        """Let it run."""
+        """Let it run, if it has not ended."""
         self._instance.leave()
 
     def _draining_seconds(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import signal
@@ -10,6 +9,8 @@ import signal
 import pytest
 
 from jhub_kvproxy import procfs
+from jhub_kvproxy.aio import in_thread
+from servers.programs import find
 from tests.command import ended, fill, start
 from tests.site import leave, pid_of
 from tests.stores import STORES, TRAEFIK_READS
@@ -18,7 +19,7 @@ from tests.tools import begin, looked_at
 
 async def checked(looked, *words):
     """What the check says, as a process of its own: it heeds signals."""
-    return await asyncio.to_thread(ended, start("check", "--config", looked.file, *words))
+    return await in_thread(ended, start("check", "--config", looked.file, *words))
 
 
 def said(result, step):
@@ -52,11 +53,17 @@ async def test_a_hub_and_its_traefik_that_are_well(site, delivery):
         assert replica["url"] == "local"
 
 
+async def begin_and_leave(looked):
+    """A hub starts its Traefik, adds a route, and ends; Traefik's process."""
+    await begin(looked)
+    await looked.proxy.add_route("/user/a/", await looked.site.server("a"), {"user": "a"})
+    await leave(looked.proxy)
+    return pid_of(looked.proxy)
+
+
 async def test_a_hub_that_has_ended_and_left_its_traefik(site):
     async with looked_at(site, "push") as looked:
-        await begin(looked)
-        await looked.proxy.add_route("/user/a/", await site.server("a"), {"user": "a"})
-        await leave(looked.proxy)
+        await begin_and_leave(looked)
         result = await checked(looked)
         assert result.status == 0
         [hub] = said(result, "hub")
@@ -66,10 +73,8 @@ async def test_a_hub_that_has_ended_and_left_its_traefik(site):
 
 async def test_a_traefik_that_serves_an_older_table(site):
     async with looked_at(site, "push") as looked:
-        await begin(looked)
-        await looked.proxy.add_route("/user/a/", await site.server("a"), {"user": "a"})
-        await leave(looked.proxy)
-        await asyncio.to_thread(fill, site.store.config, 3)
+        await begin_and_leave(looked)
+        await in_thread(fill, site.store.config, 3)
         result = await checked(looked)
         assert result.status == 1
         [failed] = [line for line in said(result, "traefik") if line.startswith("FAILED")]
@@ -78,10 +83,7 @@ async def test_a_traefik_that_serves_an_older_table(site):
 
 async def test_a_traefik_that_does_not_answer(site):
     async with looked_at(site, "push") as looked:
-        await begin(looked)
-        await looked.proxy.add_route("/user/a/", await site.server("a"), {"user": "a"})
-        await leave(looked.proxy)
-        pid = pid_of(looked.proxy)
+        pid = await begin_and_leave(looked)
         os.kill(pid, signal.SIGSTOP)
         try:
             result = await checked(looked)
@@ -112,7 +114,8 @@ async def test_another_traefik_than_the_one_that_runs_is_noted(site, tmp_path):
     async with looked_at(site, "push") as looked:
         await begin(looked)
         file = tmp_path / "traefik"
-        file.write_text("#!/bin/sh\necho 'Version:      3.9.99'\n")
+        lines = ["#!/bin/sh", "[ $1 = version ] && echo 'Version: 3.9.99' && exit", f'exec {find("traefik")} "$@"', ""]
+        file.write_text("\n".join(lines))
         file.chmod(0o755)
         result = await checked(looked, f"--KVProxy.traefik_cmd={file}")
         assert result.status == 0

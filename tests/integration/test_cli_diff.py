@@ -5,8 +5,10 @@ from __future__ import annotations
 import aiohttp
 import pytest
 from aiohttp import web
+from sqlalchemy.engine import make_url
 
 from jhub_kvproxy import Batch
+from jhub_kvproxy.cli.hub_routes import time_limits
 from jhub_kvproxy.store.registry import find_backend
 from servers.ports import free_port
 from tests.hub import Hub, until
@@ -114,6 +116,23 @@ async def test_what_cannot_be_asked(site, tmp_path):
         assert "No Traefik of this user runs" in result.json["replicas"][0]["error"]
 
 
+@pytest.mark.parametrize(
+    ("url", "limited"),
+    [
+        ("sqlite:///x", []),  # it has a limit of its own
+        ("postgresql+psycopg2://a@b/c", ["connect_timeout"]),
+        ("postgresql+psycopg://a@b/c", ["connect_timeout"]),
+        ("postgresql+psycopg://a@b/c?connect_timeout=3", []),
+        ("postgresql+pg8000://a@b/c", ["timeout"]),
+        ("mysql+pymysql://a@b/c?connect_timeout=3", ["read_timeout", "write_timeout"]),
+        ("mysql+mysqldb://a@b/c", ["connect_timeout", "read_timeout", "write_timeout"]),
+        ("mysql+mysqlconnector://a@b/c", ["connection_timeout"]),
+    ],
+)
+def test_a_database_has_little_time_to_answer(url, limited):
+    assert [*time_limits(make_url(url))] == limited
+
+
 @pytest.mark.parametrize("answer", [{"users": []}, ["alice"], [{"servers": {"": {"ready": True}}}], "alice", 1])
 async def test_another_servers_json_is_no_api(site, answer):
     async def say(request: web.Request) -> web.Response:
@@ -133,7 +152,23 @@ async def test_wrong_usage():
     assert "not allowed with argument" in result.err
 
 
+#: Answers JupyterHub, which asks whether a user's server is up, at once; JupyterLab takes seconds to start.
+SERVER = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+HTTPServer((url.hostname, url.port), Answer).serve_forever()
+"""
 CONFIG = """
+c.Spawner.cmd = [sys.executable, os.path.abspath("server.py")]
+c.Spawner.args = []
 c.JupyterHub.api_page_max_limit = 1
 c.JupyterHub.services = [{"name": "x", "url": "<SERVICE>", "api_token": "a-token-of-the-service"}]
 c.JupyterHub.services += [{"name": "y", "api_token": "a-token-of-another"}]
@@ -147,6 +182,7 @@ c.JupyterHub.load_roles = [
 
 async def test_a_real_hub_and_its_api(tmp_path):
     """With a service and a user's server. Another token has not all scopes, and a third is none."""
+    (tmp_path / "server.py").write_text(SERVER)
     async with user_server("x") as service, Hub(tmp_path, CONFIG.replace("<SERVICE>", service)) as hub:
         await hub.start()
         api, file = f"http://127.0.0.1:{hub.hub_port}/hub/api", tmp_path / "jupyterhub_config.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -22,6 +23,15 @@ LEASE = 1
 async def filled(looked, **routes):
     for name, target in (routes or {"alice": ALICE, "bob": BOB}).items():
         await looked.proxy.add_route(f"/user/{name}/", target, {"user": name})
+
+
+@asynccontextmanager
+async def written(site, delivery):
+    """A hub that has written a table, and ended."""
+    async with looked_at(site, delivery, lease_seconds=LEASE) as looked:
+        await filled(looked)
+        await looked.proxy.control.close()
+        yield looked
 
 
 async def routes_of(looked):
@@ -52,7 +62,7 @@ async def test_a_table_goes_out_and_comes_back(site, tmp_path):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
         await filled(looked, bob=ALICE, carol=BOB)
-        refused = await looked.tell("import", file, "--yes")
+        refused = await looked.change("import", file, "--yes")
         assert refused.status == 1
         assert "Waiting for up to 2 s" in refused.err
         assert "The hub with process" in refused.err
@@ -60,11 +70,11 @@ async def test_a_table_goes_out_and_comes_back(site, tmp_path):
         assert await routes_of(looked) == {"/user/alice/": ALICE, "/user/bob/": ALICE, "/user/carol/": BOB}
 
         await looked.proxy.control.close()
-        planned = await looked.tell("import", file, "--dry-run", "--json")
+        planned = await looked.change("import", file, "--dry-run", "--json")
         changes = {"added": [], "changed": ["/user/bob/"], "removed": ["/user/carol/"]}
         assert planned.json == {"file": str(file), **changes, "done": False}
         assert len(await routes_of(looked)) == 3
-        done = await looked.tell("import", file, "--yes", "--json")
+        done = await looked.change("import", file, "--yes", "--json")
         assert done.status == 0
         assert done.json == {"file": str(file), **changes, "done": True}
         assert await routes_of(looked) == {"/user/alice/": ALICE, "/user/bob/": BOB}
@@ -76,35 +86,31 @@ async def test_a_table_goes_out_and_comes_back(site, tmp_path):
 @on_all_stores
 async def test_into_a_store_without_a_table(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         await looked.tell("export", "--output", file)
         other = f"--KVProxy.prefix={site.store.prefix}-two"
         if site.store.name != "kubernetes":
             assert "There is no" in (await looked.tell("export", other)).err
-        assert (await looked.tell("import", file, "--dry-run", other)).status == 0
-        done = await looked.tell("import", file, "--yes", other)
+        assert (await looked.change("import", file, "--dry-run", other)).status == 0
+        done = await looked.change("import", file, "--yes", other)
         assert done.status == 0
         assert "has no table" in " ".join(done.out.split())
         assert "2 routes are added:\n    /user/alice/\n    /user/bob/\n" in done.out
-        assert len((await looked.tell("routes", "--json", other)).json["routes"]) == 2
-        assert (await looked.tell("purge", f"{site.store.prefix}-two", "--yes")).status == 0
+        assert len((await looked.change("routes", "--json", other)).json["routes"]) == 2
+        assert (await looked.change("purge", f"{site.store.prefix}-two", "--yes")).status == 0
 
 
 @pytest.mark.parametrize("delivery", ["agent", "store"])
 async def test_what_agents_and_traefik_read_is_written_too(site, tmp_path, delivery):
     """The table has the form that the hub of this configuration gives it."""
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, delivery, lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, delivery) as looked:
         backend = opened(site)
         await backend.open()
         before = (await backend.load()).keys
         await looked.tell("export", "--output", file)
         await backend.apply(Batch(dict.fromkeys(before)))
-        assert (await looked.tell("import", file, "--yes")).status == 0
+        assert (await looked.change("import", file, "--yes")).status == 0
         after = (await backend.load()).keys
         changing = {key for key in before if key in ("revision", "sum") or "X-Kvproxy-Revision" in key}
         assert before.keys() == after.keys()
@@ -114,9 +120,7 @@ async def test_what_agents_and_traefik_read_is_written_too(site, tmp_path, deliv
 
 async def test_a_damaged_table_is_told_and_not_exported(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         await looked.tell("export", "--output", file)
         kept = file.read_bytes()
         backend = opened(site)
@@ -129,7 +133,7 @@ async def test_a_damaged_table_is_told_and_not_exported(site, tmp_path):
             assert "The record 'routes/p.user.x' is damaged" in result.err
         assert file.read_bytes() == kept
         # To import over it repairs it.
-        done = await looked.tell("import", file, "--yes")
+        done = await looked.change("import", file, "--yes")
         assert done.status == 0
         assert "The record 'routes/p.user.x' is damaged" in " ".join(done.out.split())
         assert (await looked.tell("export")).status == 0
@@ -139,30 +143,26 @@ async def test_a_damaged_table_is_told_and_not_exported(site, tmp_path):
 
 async def test_a_file_that_is_no_table_changes_nothing(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         content = (await looked.tell("export")).out
         file.write_text(content.replace('"version": 1', '"version": 9'))
-        assert "line 1: the table has version 9" in (await looked.tell("import", file, "--yes")).err
+        assert "line 1: the table has version 9" in (await looked.change("import", file, "--yes")).err
         file.write_text(content[:-5])
-        result = await looked.tell("import", file, "--yes")
+        result = await looked.change("import", file, "--yes")
         assert (result.status, result.out) == (1, "")
         assert f"{file}, line 3: this line has no end: the file was cut off." in result.err
-        assert "cannot be read" in (await looked.tell("import", tmp_path / "none", "--yes")).err
-        assert "cannot be read: Is a directory" in (await looked.tell("import", tmp_path, "--yes")).err
+        assert "cannot be read" in (await looked.change("import", tmp_path / "none", "--yes")).err
+        assert "cannot be read: Is a directory" in (await looked.change("import", tmp_path, "--yes")).err
         assert len(await routes_of(looked)) == 2
 
 
 async def test_it_asks_first(site, tmp_path):
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         await looked.tell("export", "--output", file)
         await filled(looked, carol=BOB)
         await looked.proxy.control.close()
-        unasked = await looked.tell("import", file)
+        unasked = await looked.change("import", file)
         assert unasked.status == 1
         assert "There is no terminal to ask on, so nothing was changed; give --yes." in unasked.err
         words = ("import", str(file), "--config", str(looked.file))
@@ -183,10 +183,10 @@ async def test_without_a_lease(site, tmp_path):
         await filled(looked)
         await looked.proxy.control.close()
         await looked.tell("export", "--output", file)
-        done = await looked.tell("import", file, "--yes")
+        done = await looked.change("import", file, "--yes")
         assert done.status == 0
         assert "nobody knows whether a hub runs: make sure that none does." in " ".join(done.out.split())
-        done = await looked.tell("purge", site.store.prefix, "--yes")
+        done = await looked.change("purge", site.store.prefix, "--yes")
         assert done.status == 0
         assert "nobody knows whether a hub runs: make sure that none does." in " ".join(done.out.split())
 
@@ -195,15 +195,13 @@ async def test_without_a_lease(site, tmp_path):
 async def test_what_the_store_refuses_leaves_the_table_as_it_was(site, tmp_path):
     """One route is larger than any transaction of this store."""
     file = tmp_path / "table.jsonl"
-    async with looked_at(site, "push", lease_seconds=LEASE) as looked:
-        await filled(looked)
-        await looked.proxy.control.close()
+    async with written(site, "push") as looked:
         big = {"routespec": "/big/", "target": BOB, "data": {"x": "x" * 3_000_000}}
         small = {"routespec": "/small/", "target": BOB, "data": {}}
         head = {"format": "jhub-kvproxy table", "version": 1, "routes": 2}
         file.write_text("".join(f"{json.dumps(line)}\n" for line in (head, small, big)))
         assert len(from_file(file.read_bytes(), "")) == 2
-        result = await looked.tell("import", file, "--yes")
+        result = await looked.change("import", file, "--yes")
         assert result.status == 1
         assert "The store refuses 1 of the routes. The table is as it was." in result.err
         assert await routes_of(looked) == {"/user/alice/": ALICE, "/user/bob/": BOB}

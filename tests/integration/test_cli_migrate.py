@@ -9,7 +9,8 @@ from tests.command import run
 CHP = """
 import os
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
-c.ConfigurableHTTPProxy.command = ["configurable-http-proxy", "--timeout=1000", "--api-port=9"]
+c.ConfigurableHTTPProxy.command = ["configurable-http-proxy", "--timeout=1000", "--api-port=9",
+    "--custom-header=Authorization: Basic very-secret", "--custom-header", "X-Token:", "very-secret"]
 c.ConfigurableHTTPProxy.auth_token = "very-secret"
 c.ConfigurableHTTPProxy.extra_routes = {"/docs/": "http://127.0.0.1:9000"}
 """
@@ -40,6 +41,7 @@ TLJH = "https: {enabled: true, letsencrypt: {email: a@b, domains: [h]}}\ntraefik
             [
                 'c.JupyterHub.proxy_class = "kvproxy"',
                 "c.KVProxy.timeout = 1.0",
+                "c.KVProxy.request_headers = {'Authorization': '***', 'X-Token': '***'}",
                 "c.KVProxy.extra_routes = {'/docs/': 'http://127.0.0.1:9000'}",
             ],
         ),

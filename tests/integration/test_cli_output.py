@@ -41,7 +41,7 @@ async def test_what_changes_is_shown_without_control_characters(site, tmp_path):
         file = tmp_path / "table.jsonl"
         assert (await looked.tell("export", "--output", file)).status == 0
         file.write_text(file.read_text().replace("127.0.0.1:1", "127.0.0.1:2"))
-        shown = await looked.tell("import", file, "--dry-run")
+        shown = await looked.change("import", file, "--dry-run")
         assert shown.status == 0
         assert r"/user/\x1b[2J/" in shown.out
 

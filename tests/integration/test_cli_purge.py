@@ -50,20 +50,20 @@ async def test_nothing_is_left(site, request):
         for number in range(3):
             await looked.proxy.add_route(f"/user/{number}/", TARGET, {})
         words = ("purge", site.store.prefix)
-        refused = await looked.tell(*words, "--yes")
+        refused = await looked.change(*words, "--yes")
         assert refused.status == 1
         assert "The hub with process" in refused.err
         assert "Nothing was changed: end that one first." in refused.err
         assert len((await looked.tell("routes", "--json")).json["routes"]) == 3
         await looked.proxy.control.close()
-        assert "give --yes" in (await looked.tell(*words)).err
+        assert "give --yes" in (await looked.change(*words)).err
         assert left_in(site.store, request)
-        done = await looked.tell(*words, "--yes")
+        done = await looked.change(*words, "--yes")
         assert done.status == 0
         assert "a table with 3 routes; 4 keys of jhub-kvproxy's" in " ".join(done.out.split())
         assert done.out.endswith("Removed.\n")
         assert left_in(site.store, request) == []
-        again = await looked.tell(*words, "--yes", "--json")
+        again = await looked.change(*words, "--yes", "--json")
         assert again.status == 0
         assert (again.json["routes"], again.json["keys"], again.json["prefix"]) == (0, 0, site.store.prefix)
         assert left_in(site.store, request) == []
@@ -80,14 +80,14 @@ async def test_what_others_have_written_stays(site, has_table):
         await backend.open()
         theirs = {"mine/x": "1", "other": "2"} | ({} if has_table else {"routes/%2Fuser%2Fa": '{"target": "http://x"}'})
         await backend.apply(Batch(theirs))
-        result = await looked.tell("purge", site.store.prefix, "--yes")
+        result = await looked.change("purge", site.store.prefix, "--yes")
         assert result.status == 0
         assert (await backend.load()).keys == theirs
         if has_table:
             assert "Others have written these, which stay: 'mine/x', 'other'." in " ".join(result.out.split())
         else:
             assert "There is nothing of jhub-kvproxy's" in result.out
-        said = (await looked.tell("purge", site.store.prefix, "--yes", "--json")).json
+        said = (await looked.change("purge", site.store.prefix, "--yes", "--json")).json
         assert (said["foreign"], said["done"]) == (sorted(theirs), False)
         await backend.apply(Batch(dict.fromkeys(theirs)))
         await backend.close()
@@ -100,7 +100,7 @@ async def test_files_of_others_stay(site, tmp_path):
         directory = tmp_path / "table" / site.store.prefix
         mine = directory / "traefik" / "mine.toml"
         mine.write_text("")
-        assert (await looked.tell("purge", site.store.prefix, "--yes")).status == 0
+        assert (await looked.change("purge", site.store.prefix, "--yes")).status == 0
         assert [path for path in directory.rglob("*") if path.is_file()] == [mine]
 
 
@@ -108,7 +108,7 @@ async def test_only_this_prefix(site):
     async with looked_at(site, "push", lease_seconds=LEASE) as looked:
         await looked.proxy.add_route("/user/a/", TARGET, {})
         await looked.proxy.control.close()
-        result = await looked.tell("purge", site.store.prefix + "2", "--yes")
+        result = await looked.change("purge", site.store.prefix + "2", "--yes")
         assert (result.status, result.err) == (0, "")
         assert "There is nothing of jhub-kvproxy's" in result.out
         assert len((await looked.tell("routes", "--json")).json["routes"]) == 1
@@ -141,11 +141,11 @@ async def test_not_while_traefik_reads_it(site):
         await begin(looked)
         await looked.proxy.add_route("/user/a/", await site.server("a"), {})
         await leave(looked.proxy)
-        result = await looked.tell("purge", site.store.prefix, "--yes")
+        result = await looked.change("purge", site.store.prefix, "--yes")
         assert result.status == 1
         assert "reads its routes there. End it first: jhub-kvproxy stop." in result.err
         assert await site.client.server("/user/a/") == "a"
-        assert (await looked.tell("purge", f"{site.store.prefix}-other", "--yes")).status == 0
+        assert (await looked.change("purge", f"{site.store.prefix}-other", "--yes")).status == 0
 
 
 async def test_while_traefik_has_its_routes_from_the_hub(site):
@@ -153,7 +153,7 @@ async def test_while_traefik_has_its_routes_from_the_hub(site):
         await begin(looked)
         await looked.proxy.add_route("/user/a/", await site.server("a"), {})
         await leave(looked.proxy)
-        assert (await looked.tell("purge", site.store.prefix, "--yes")).status == 0
+        assert (await looked.change("purge", site.store.prefix, "--yes")).status == 0
         assert await site.client.server("/user/a/") == "a"
 
 
@@ -162,7 +162,7 @@ async def test_a_table_that_cannot_be_read(site):
         await looked.proxy.add_route("/user/a/", TARGET, {})
         await looked.proxy.control.close()
         looked.proxy.backend.table_file.write_text("{")
-        result = await looked.tell("purge", site.store.prefix, "--yes")
+        result = await looked.change("purge", site.store.prefix, "--yes")
         assert result.status == 1
         assert "table.json" in result.err
 

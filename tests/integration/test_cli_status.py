@@ -43,7 +43,7 @@ async def test_a_site_that_works(site, delivery):
         assert store["latency"] > 0
         assert (replica["revision"], replica["current"], replica["behind"]) == (store["revision"], True, 0)
         assert replica["version"].startswith("3.")
-        assert replica["kind"] == delivery
+        assert (replica["kind"], replica["state"]) == (delivery, "serves the table")
         assert replica["name"] == (looked.url or "local")
         if delivery != "store":
             assert replica["routes"] == 1

@@ -117,6 +117,21 @@ def test_what_cannot_be_is_said_in_a_sentence(hub, words, status, sentence):
     assert result.err.count("\n") == status
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'c.KVProxy.traefik_api_password = ["{SECRET}"]',
+        f'c.KVProxy.delivery = "agent"\nc.Agent.traefik_api_url = ["http://hub:{SECRET}@127.0.0.1:8099"]',
+    ],
+)
+def test_an_error_shows_no_secret(tmp_path, line):
+    (tmp_path / "jupyterhub_config.py").write_text(f"{USES_KVPROXY}{line}\n")
+    result = run("traefik-config", cwd=tmp_path)
+    assert (result.status, result.out) == (1, "")
+    assert "***" in result.err
+    assert SECRET not in result.err
+
+
 def test_for_an_agent_the_api_is_on_loopback_and_there_is_no_provider_but_files(tmp_path):
     config = 'c.KVProxy.should_start = False\nc.KVProxy.delivery = "agent"\nc.KVProxy.backend_class = "etcd"\n'
     (tmp_path / "jupyterhub_config.py").write_text(config)

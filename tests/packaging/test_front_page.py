@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import re
-import runpy
 from html import unescape
 
 import pytest
 
 from tests.pages import DOCS, HOW_TO, ROOT
+from tools import draw_parts
 
 PICTURE = "docs/explanation/parts.svg"
 FRONT = [ROOT / "README.md", DOCS / "index.md"]
 #: Of letters and their ground, by WCAG 2.
 CONTRAST = 4.5
-SCRIPT = runpy.run_path(str(ROOT / "tools" / "draw_parts.py"))
 
 
 def test_the_picture_is_as_its_script_draws_it():
-    assert (ROOT / PICTURE).read_text() == SCRIPT["drawing"](), (
-        f"make it anew: .venv/bin/python tools/draw_parts.py > {PICTURE}"
+    assert (ROOT / PICTURE).read_text() == draw_parts.drawing(), (
+        f"make it anew: .venv/bin/python -m tools.draw_parts > {PICTURE}"
     )
 
 
 @pytest.mark.parametrize("page", [*FRONT, DOCS / "explanation" / "architecture.md"], ids=lambda page: page.name)
 def test_who_does_not_see_the_picture_is_told(page):
     [told] = re.findall(r'parts\.svg(?:" width="480" alt="([^"]+)"|\n:alt: (.+))', page.read_text())
-    assert unescape("".join(told)) == SCRIPT["ALT"]
+    assert unescape("".join(told)) == draw_parts.ALT
 
 
 @pytest.mark.parametrize("page", FRONT, ids=lambda page: page.name)
@@ -44,7 +43,7 @@ def test_who_comes_from_another_proxy_finds_the_guide(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_picture_can_be_read(scheme):
-    light, dark = SCRIPT["STYLE"].split("@media (prefers-color-scheme: dark)")
+    light, dark = draw_parts.STYLE.split("@media (prefers-color-scheme: dark)")
     style = dark if scheme == "dark" else light
     letters = colour(style, "text")
     for ground in ("rect", ".page", ".part", ".store"):

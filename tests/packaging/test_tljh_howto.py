@@ -131,6 +131,7 @@ async def test_the_hub_takes_the_place_of_tljhs_traefik_and_upgrades_change_noth
             checked = command.ended(command.start("check", cwd=hub.directory))
             assert [step for step in checked.steps if step.startswith("FAILED")] == ["FAILED start"], checked.out
             assert "c.TraefikProxy" in checked.out
+            assert "Write c.KVProxy" not in checked.out
         await hub.start()
         pid = hub.traefik_pid
         program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tools import draw_wings
 
 ROOT = Path(__file__).parents[2]
 PICTURE = "docs/explanation/wings.svg"
@@ -15,8 +16,8 @@ PARTLY = {"jhub_kvproxy.hub", "jhub_kvproxy.cli", "jhub_kvproxy.page"}
 
 
 def test_the_picture_is_of_this_code():
-    drawing = runpy.run_path(str(ROOT / "tools" / "draw_wings.py"))["drawing"]()
-    assert (ROOT / PICTURE).read_text() == drawing, f"make it anew: .venv/bin/python tools/draw_wings.py > {PICTURE}"
+    drawing = draw_wings.drawing()
+    assert (ROOT / PICTURE).read_text() == drawing, f"make it anew: .venv/bin/python -m tools.draw_wings > {PICTURE}"
 
 
 @pytest.mark.parametrize(("contract", "key"), [("jupyterhub", "source_modules"), ("doors", "forbidden_modules")])

@@ -40,9 +40,8 @@ ROUTES = {"/docs/": "http://127.0.0.1:9000"}
                 "c.TKvProxy.kv_username has no effect: the proxy is KVProxy.",
                 "c.TraefikFileProviderProxy.dynamic_config_file, c.TraefikFileProviderProxy.extra_routes and "
                 "c.TraefikFileProviderProxy.should_start have no effect: the proxy is KVProxy. Write "
-                "c.KVProxy.extra_routes, c.KVProxy.should_start.",
-                "c.TraefikProxy.traefik_api_username has no effect: the proxy is KVProxy. Write "
-                "c.KVProxy.traefik_api_username.",
+                "c.KVProxy.extra_routes.",
+                "c.TraefikProxy.traefik_api_username has no effect: the proxy is KVProxy.",
             ],
         ),
     ],

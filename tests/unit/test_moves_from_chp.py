@@ -34,6 +34,8 @@ LINES = {
     "--no-include-prefix": ["c.KVProxy.strip_prefix = True"],
     "--change-origin": ["c.KVProxy.change_origin = True"],
     "--custom-header=X-A:b --custom-header=X-C:d:e": ["c.KVProxy.request_headers = {'X-A': 'b', 'X-C': 'd:e'}"],
+    "--custom-header=Authorization:x": ["c.KVProxy.request_headers = {'Authorization': '***'}"],
+    "--custom-header=X-Api-Key:x": ["c.KVProxy.request_headers = {'X-Api-Key': '***'}"],
     "--metrics-port=8082": ["c.KVProxy.traefik_metrics = 8082"],
     "--metrics-ip=10.0.0.1 --metrics-port=9": ['c.KVProxy.traefik_metrics = "10.0.0.1:9"'],
     "--metrics-port=9 --metrics-ip=10.0.0.1": ['c.KVProxy.traefik_metrics = "10.0.0.1:9"'],
@@ -83,6 +85,12 @@ def test_an_option_without_a_line_has_a_reason(flag):
 def test_an_unknown_option_is_named(flag):
     [(name, why)] = moved(read_flags, [flag, "--change-origin"]).left
     assert (name, why) == (flag.partition("=")[0], "jhub-kvproxy does not know this option.")
+
+
+def test_a_word_that_is_no_option_may_be_a_secret():
+    move = moved(read_flags, ["--custom-header=Authorization:", "Basic", "x"])
+    assert move.lines() == ["c.KVProxy.request_headers = {'Authorization': '***'}"]
+    assert {name for name, _ in move.left} == {"a word that is no option"}
 
 
 @pytest.mark.parametrize("flag", ["--port=x", "--timeout", "--metrics-port=", "--redirect-to=80 443"])

@@ -9,7 +9,7 @@ from jhub_kvproxy.routing.policy import Policy
 from jhub_kvproxy.routing.records import RECORDS, REVISION
 from jhub_kvproxy.routing.routes import Route
 from jhub_kvproxy.survey.matching import Request, candidates
-from jhub_kvproxy.survey.replicas import compared
+from jhub_kvproxy.survey.replicas import Replica, compared
 from jhub_kvproxy.survey.table import table_in
 from jhub_kvproxy.survey.trace import sent_to
 
@@ -87,6 +87,23 @@ def test_where_a_request_is_sent(policy, target, url):
 )
 def test_how_far_a_replica_is_behind(served, stored, told):
     assert compared(served, stored) == told
+
+
+@pytest.mark.parametrize(
+    ("state", "known"),
+    [
+        ("not found", {"url": "", "errors": ("x",)}),
+        ("not known", {"errors": ("x",)}),
+        ("trouble", {"errors": ("x",), "revision": "a-w.1"}),
+        ("up", {}),
+        ("serves the table", {"is_current": True, "revision": "a-w.1"}),
+        ("lags", {"is_current": False, "revision": "a-w.1"}),
+        ("has no table", {"is_current": False}),
+    ],
+)
+def test_the_state_of_a_replica_in_words(state, known):
+    replica = Replica(**{"name": "local", "url": "http://127.0.0.1:1", "kind": "push"} | known)
+    assert replica.state == state == replica.to_json()["state"]
 
 
 def test_a_damaged_table_is_told_in_sentences():

@@ -82,10 +82,8 @@ function holder(hub) {
 }
 
 function state(replica) {
-  if (replica.errors.length)
-    return [replica.revision ? "trouble" : replica.url ? "not known" : "not found", "bad"];
-  if (replica.current === null) return ["up", ""];
-  return replica.current ? ["serves the table", "good"] : [replica.revision ? "lags" : "has no table", "bad"];
+  const isBad = replica.errors.length || replica.current === false;
+  return [replica.state, isBad ? "bad" : replica.current ? "good" : ""];
 }
 
 function answer(route) {
