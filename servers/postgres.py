@@ -14,7 +14,7 @@ from urllib.parse import quote
 from .cluster import Cluster
 from .errors import Refused, Unavailable
 from .ports import free_port
-from .process import Process, freeze
+from .process import Process, freeze, tied
 from .programs import find
 
 #: PostgreSQL does not run as root. Who is root runs it as this user ("nobody").
@@ -239,7 +239,7 @@ def _as_nobody(command: Sequence[str]) -> list[str]:
         return list(command)
     caps = "+dac_override,+dac_read_search"
     setpriv = [find("setpriv"), f"--reuid={_UID}", f"--regid={_UID}", "--clear-groups"]
-    return [*setpriv, f"--inh-caps={caps}", f"--ambient-caps={caps}", "--", *command]
+    return [*setpriv, f"--inh-caps={caps}", f"--ambient-caps={caps}", "--", *tied(command)]
 
 
 def _parent(pid: str) -> int:
