@@ -103,8 +103,9 @@ os.kill(os.getppid(), signal.SIGINT)
 time.sleep(600)
 """
     outer = f"""
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in the background ignore it
 from matrix.children import run
 run([sys.executable, "-c", {own!r}], Path({str(tmp_path / "log")!r}))
 """
