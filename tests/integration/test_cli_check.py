@@ -56,6 +56,9 @@ def content(store: Store, request: pytest.FixtureRequest) -> Any:
         server = request.getfixturevalue(store.name)
         kinds = [server.objects(server.shared_namespace, kind) for kind in ("configmaps", "leases")]
         return [{key: each.get("data", {}).get("bases") for key, each in found.items()} for found in kinds]
+    if store.name == "postgres":
+        server, database = request.getfixturevalue(store.name), store.traits["url"].rpartition("/")[2]
+        return server.ask("SELECT * FROM kvproxy.keys ORDER BY digest; TABLE kvproxy.leases", database=database)
     found = request.getfixturevalue(store.name).read(store.prefix)
     if store.name == "consul":
         found = {key: value for key, value in found.items() if not key.endswith("/recent")}
