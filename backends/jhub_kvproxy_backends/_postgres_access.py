@@ -19,21 +19,18 @@ SELECT pg_backend_pid() AS pid, current_user AS role, current_database() AS data
     found.schema IS NOT NULL AS has_schema,
     found.schema IS NOT NULL AND has_schema_privilege(found.schema, 'USAGE') AS may_use,
     found.schema IS NOT NULL AND has_schema_privilege(found.schema, 'CREATE') AS may_make_tables,
-    coalesce(tables.count, 0) = 2 AS has_tables, tables.layout, tables.keys, coalesce(tables.lacking, '{}') AS lacking
+    coalesce(tables.count, 0) = 3 AS has_tables, tables.layout, tables.keys, coalesce(tables.lacking, '{}') AS lacking
 FROM (SELECT (SELECT oid FROM pg_namespace WHERE nspname = $1) AS schema) AS found
 CROSS JOIN LATERAL (
     SELECT count(*), max(obj_description(oid, 'pg_class')) FILTER (WHERE relname = 'keys') AS layout,
         max(oid::bigint) FILTER (WHERE relname = 'keys') AS keys,
         (SELECT array_agg(wanted || ' on ' || of.relname ORDER BY wanted, of.relname)
             FROM pg_class AS of, unnest($2::text[]) AS wanted
-            WHERE of.relnamespace = found.schema AND of.relname IN ('keys', 'leases') AND of.relkind = 'r'
+            WHERE of.relnamespace = found.schema AND of.relname IN ('keys', 'leases', 'recent') AND of.relkind = 'r'
                 AND NOT has_table_privilege(of.oid, wanted)) AS lacking
-    FROM pg_class WHERE relnamespace = found.schema AND relname IN ('keys', 'leases') AND relkind = 'r'
+    FROM pg_class WHERE relnamespace = found.schema AND relname IN ('keys', 'leases', 'recent') AND relkind = 'r'
 ) AS tables
 """
-#: $1: the schema.
-PROBE = "SELECT pg_backend_pid(), (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
-WHERE n.nspname = $1 AND c.relname = 'keys')"
 
 
 class Access:

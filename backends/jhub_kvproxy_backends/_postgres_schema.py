@@ -13,6 +13,8 @@ LAYOUT = "jhub-kvproxy layout 1"
 #: Found in an index: B-trees refuse longer texts than 2700 bytes.
 _INDEXED = 200
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+#: Whose changes a row of the table with the last changes tells.
+HUBS, OTHERS = "hubs", "others"
 WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -37,6 +39,11 @@ class Schema:
     def leases(self) -> str:
         """The table that says which hub may write."""
         return f'"{self.name}".leases'
+
+    @property
+    def recent(self) -> str:
+        """The table with the last changes."""
+        return f'"{self.name}".recent'
 
     @property
     def of_prefix(self) -> str:
@@ -79,13 +86,22 @@ CREATE TABLE {schema}.leases (
     expiry timestamptz NOT NULL
 );
 
+CREATE TABLE {schema}.recent (
+    digest bytea PRIMARY KEY GENERATED ALWAYS AS ({schema}.digest(prefix, who)) STORED,
+    prefix text NOT NULL,
+    who text NOT NULL,
+    first bigint NOT NULL,
+    number bigint NOT NULL,
+    commits text[] NOT NULL
+);
+
 CREATE FUNCTION {schema}.tell() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog
     AS $$
 DECLARE
     changed text;
 BEGIN
-    -- A hub tells by itself, and tells what it has changed.
+    -- A hub notes by itself what it has changed.
     IF current_setting('kvproxy.is_told', true) = 'yes' THEN
         RETURN NULL;
     END IF;
@@ -94,6 +110,9 @@ BEGIN
         WHEN 'UPDATE' THEN 'SELECT prefix FROM touched UNION SELECT prefix FROM before'
         ELSE 'SELECT DISTINCT prefix FROM touched'
     END LOOP
+        INSERT INTO {schema}.recent (prefix, who, first, number, commits)
+            SELECT changed, '{OTHERS}', now, now, '{{}}' FROM (SELECT pg_current_xact_id()::text::bigint) AS xact(now)
+            ON CONFLICT (digest) DO UPDATE SET number = excluded.number;
         PERFORM pg_notify('kvproxy_' || left(encode({schema}.digest(TG_TABLE_SCHEMA, changed), 'hex'), 40), '');
     END LOOP;
     RETURN NULL;

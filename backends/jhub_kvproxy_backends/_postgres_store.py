@@ -10,11 +10,13 @@ from jhub_kvproxy import BackendError, LeaseReport, Told
 
 from ._postgres_access import Access, check_no_pooler_shares
 from ._postgres_client import Client
+from ._postgres_errors import translated
 from ._postgres_lease import Lease
-from ._postgres_schema import Schema, digest, lock_of
+from ._postgres_recent import note, note_arguments
+from ._postgres_schema import HUBS, Schema, digest, lock_of
 from ._postgres_session import Ask, Session
 from ._postgres_url import Address
-from ._postgres_watch import changes, message
+from ._postgres_watch import changes
 
 #: Rows that are handled at once; the event loop stands still meanwhile.
 _CHUNK = 2000
@@ -34,7 +36,7 @@ class PostgresStore:
         self._access = Access(schema, self._client.place, read_only=read_only)
         self._lease = Lease(schema, prefix, self._client.place)
         self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
-        self._tell = "SELECT set_config('kvproxy.is_told', 'yes', true), pg_notify($1, $2)"
+        self._note = note(schema)
         # Digests as text: for an array of bytes, asyncpg would first ask the server what that is.
         self._delete = f"DELETE FROM {schema.keys} WHERE digest IN (SELECT decode(unnest($1::text[]), 'hex'))"
         self._put = f"""
@@ -43,10 +45,11 @@ class PostgresStore:
             ON CONFLICT (digest) DO UPDATE SET value = excluded.value WHERE old.value <> excluded.value
         """
         self._remove = f"DELETE FROM {schema.keys} WHERE {schema.of_prefix}"
+        self._forget = f"DELETE FROM {schema.recent} WHERE digest = $1"
         self._session = Session(
             self._client,
             self._access,
-            writes=(self._lease.check_statement, self._tell, self._delete, self._put, self._remove),
+            writes=(self._lease.check_statement, self._note, self._delete, self._put, self._remove, self._forget),
             lock=lock_of(f"{schema.name}/{prefix}"),
             timeout=timeout,
         )
@@ -71,13 +74,14 @@ class PostgresStore:
                 await client.close()
 
     async def apply(self, batch: Mapping[str, str | None]) -> None:
-        deleted = [digest(self._prefix, key).hex() for key, value in batch.items() if value is None]
         written = {key: value for key, value in batch.items() if value is not None}
-        news = message(batch)
+        with translated(self._client.place):
+            deleted = [digest(self._prefix, key).hex() for key, value in batch.items() if value is None]
+            noted = note_arguments(self._schema, self._prefix, batch)
 
         async def work(ask: Ask) -> None:
             await self._lease.check(ask)
-            await ask(self._tell, self._schema.channel(self._prefix), news)
+            await ask(self._note, *noted)
             if deleted:
                 await ask(self._delete, deleted)
             if written:
@@ -94,7 +98,11 @@ class PostgresStore:
         return keys
 
     async def remove(self) -> None:
-        await self._session.write(lambda ask: ask(self._remove, self._prefix))
+        async def work(ask: Ask) -> None:
+            await ask(self._remove, self._prefix)
+            await ask(self._forget, digest(self._prefix, HUBS))
+
+        await self._session.write(work)
 
     async def watch(self) -> AsyncGenerator[Told | None]:
         told = changes(self._watching, self._access, self._schema, self._prefix, patience=self._timeout / 2)

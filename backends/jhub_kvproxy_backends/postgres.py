@@ -36,6 +36,8 @@ class PostgresBackend(Backend):
         The keys of all hubs that use the schema, a row each.
     ``leases``
         Which hubs may write, if writers asked for that.
+    ``recent``
+        The last changes, for whoever watches the table.
     """
 
     contract = 2

@@ -98,7 +98,7 @@ async def test_an_agent_reads_only(server, role, schema, new):
         await agent.open()
     await use(hub)
     said = await refused(agent)
-    assert "lacks USAGE on the schema, SELECT on keys, SELECT on leases" in said
+    assert "lacks USAGE on the schema, SELECT on keys, SELECT on leases, SELECT on recent" in said
     server.ask(said[said.index("GRANT") :])
     # As an admin may set such a role.
     server.ask(f'ALTER ROLE "{role}" SET default_transaction_read_only = on')
@@ -109,8 +109,8 @@ async def test_an_agent_reads_only(server, role, schema, new):
     assert await keys_of(agent) == {"routes/a": "1", "routes/c": "1"}
     assert (await agent.read_lease()).holder == "hub"
     server.ask(f'ALTER ROLE "{role}" RESET ALL')
-    assert "lacks DELETE on keys, DELETE on leases, INSERT" in await refused(new(prefix=hub.prefix))
-    for table in ("keys", "leases"):
+    assert "lacks DELETE on keys, DELETE on leases, DELETE on recent, INSERT" in await refused(new(prefix=hub.prefix))
+    for table in ("keys", "leases", "recent"):
         with pytest.raises(Refused, match="permission denied"):
             server.ask(f'SET ROLE "{role}"; DELETE FROM {schema}.{table}')
 

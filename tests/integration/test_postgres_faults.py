@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 
-from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld
 from jhub_kvproxy.testing import in_time, longest_block
+from jhub_kvproxy_backends._postgres_schema import Schema
 from jhub_kvproxy_backends._postgres_session import Session
 from jhub_kvproxy_backends.postgres import PostgresBackend
+from servers.errors import Refused
 from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
 from tests.drivers import drivers, keys_of, numbered
 from tests.hub import until
@@ -37,6 +40,22 @@ async def new():
         yield opened
 
 
+#: The sessions of :func:`psql`.
+SLEEPS = "query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+
+
+@contextmanager
+def psql(server, sql):
+    """A psql that makes `sql`, which sleeps for 600 seconds, and is ended with its session."""
+    command = ["psql", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", "-c", sql]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+            server.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SLEEPS}")
+
+
 # What others change
 
 
@@ -59,12 +78,70 @@ async def test_whatever_psql_changes_is_told(server, new):
         assert await told(others) == {"routes/b": "1"}, "nothing of another hub's was told before"
 
 
+@pytest.mark.parametrize("payload", ["", '{"routes/a": "forged"}', '{"routes/a": null}', "x" * 7900])
+async def test_a_notification_that_anybody_sends_changes_nothing(server, new, payload):
+    """PostgreSQL has no rights for NOTIFY: who may connect may send any."""
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.add_role("stranger")
+    forged = f"SELECT pg_notify('{Schema('kvproxy').channel('hub')}', '{payload}')"
+    async with watching(reader) as watch:
+        for _ in range(3):
+            server.ask(forged, user="stranger")
+        await backend.apply(Batch({"routes/b": "1"}))
+        assert await told(watch) == {"routes/b": "1"}, "nothing was told before"
+        server.ask(forged, user="stranger")
+        server.ask("DELETE FROM kvproxy.keys WHERE key = 'routes/b'")
+        assert await told(watch) is None
+        await backend.apply(Batch({"routes/c": "1"}))
+        assert await told(watch) == {"routes/c": "1"}
+    for table in ("keys", "leases", "recent"):
+        with pytest.raises(Refused, match="permission denied"):
+            server.ask(f"TABLE kvproxy.{table}", user="stranger")
+
+
+async def test_a_watch_whose_rows_others_remove_has_the_table_read(server, new):
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(reader) as watch:
+        server.ask("BEGIN; TRUNCATE kvproxy.recent; TRUNCATE kvproxy.keys; TRUNCATE kvproxy.recent; COMMIT")
+        await backend.apply(Batch({"routes/b": "1"}))
+        assert await told(watch) is None
+        await backend.apply(Batch({"routes/c": "1"}))
+        while (news := await told(watch)) != {"routes/c": "1"}:
+            assert news is None
+
+
+async def test_what_is_told_stays_small(server, new):
+    backend = await new(server)
+    for number in range(300):
+        await backend.apply(Batch({f"routes/{number}": "x" * (number % 7) * 2000}))
+    assert int(server.ask("SELECT octet_length(commits::text) FROM kvproxy.recent WHERE who = 'hubs'")) < 20_000
+
+
+async def test_who_has_changed_rows_and_has_not_committed_keeps_no_hub_waiting(server, new):
+    backend = await new(server)
+    await backend.apply(Batch({"routes/a": "1"}))
+    with psql(server, "BEGIN; UPDATE kvproxy.keys SET value = '2'; SELECT pg_sleep(600)"):
+        await until(lambda: server.ask(f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}") == "1", "psql is slow")
+        await backend.apply(Batch({"routes/b": "1"}))
+    assert await keys_of(backend) == {"routes/a": "1", "routes/b": "1"}
+
+
+async def test_what_is_no_text_is_refused(server, new):
+    backend = await new(server)
+    for changes in ({"routes/x": "\ud800"}, {"routes/\ud800": "x"}, {"routes/\ud800": None}):
+        with pytest.raises(BatchRejected):
+            await backend.apply(Batch(changes))
+    await backend.apply(Batch({"routes/a": "1"}))
+
+
 async def test_tables_that_were_dropped_are_made_anew(server, new):
     backend, reader = await new(server), await new(server, read_only=True)
     await backend.apply(Batch({"routes/a": "1"}))
     async with watching(backend) as watch:
         server.ask("DROP SCHEMA kvproxy CASCADE")
-        with pytest.raises(BackendUnavailable, match="made anew"):
+        with pytest.raises(BackendUnavailable, match="makes them anew"):
             await told(watch)
     with pytest.raises(BackendUnavailable, match="tables"):
         await reader.load()
@@ -79,7 +156,10 @@ async def test_tables_that_were_dropped_are_made_anew(server, new):
 
 
 async def test_tables_of_somebody_else_are_left_alone(server, new):
-    server.ask("CREATE SCHEMA kvproxy; CREATE TABLE kvproxy.keys (mine text); CREATE TABLE kvproxy.leases ()")
+    server.ask(
+        "CREATE SCHEMA kvproxy; CREATE TABLE kvproxy.keys (mine text); CREATE TABLE kvproxy.leases (); "
+        "CREATE TABLE kvproxy.recent ()"
+    )
     with pytest.raises(BackendRejected, match=r"choose another PostgresBackend\.schema"):
         await new(server)
     server.ask("COMMENT ON TABLE kvproxy.keys IS 'jhub-kvproxy layout 2'")
@@ -107,22 +187,12 @@ async def test_a_second_hub_is_told_who_has_the_lease(server, new):
 async def test_a_lock_that_somebody_else_keeps_is_named(server, new):
     backend = await new(server, timeout=1)
     await backend.apply(Batch({"routes/a": "1"}))
-    command = ["-c", "BEGIN; LOCK TABLE kvproxy.keys IN EXCLUSIVE MODE; SELECT pg_sleep(600)"]
-    with subprocess.Popen(
-        ["psql", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", *command], stdout=subprocess.DEVNULL
-    ) as locker:
-        try:
-            locks = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'kvproxy.keys'::regclass"
-            await until(lambda: server.ask(locks) == "1", "psql locks nothing")
-            with pytest.raises(BackendUnavailable, match="pg_locks and pg_stat_activity"):
-                await backend.apply(Batch({"routes/a": "2"}))
-            assert await keys_of(backend) == {"routes/a": "1"}, "who reads waits for no lock"
-        finally:
-            locker.kill()
-    server.ask(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' "
-        "AND pid <> pg_backend_pid()"
-    )
+    with psql(server, "BEGIN; LOCK TABLE kvproxy.keys IN EXCLUSIVE MODE; SELECT pg_sleep(600)"):
+        locks = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'kvproxy.keys'::regclass"
+        await until(lambda: server.ask(locks) == "1", "psql locks nothing")
+        with pytest.raises(BackendUnavailable, match="pg_locks and pg_stat_activity"):
+            await backend.apply(Batch({"routes/a": "2"}))
+        assert await keys_of(backend) == {"routes/a": "1"}, "who reads waits for no lock"
     await backend.apply(Batch({"routes/a": "3"}))
     assert await keys_of(backend) == {"routes/a": "3"}
 

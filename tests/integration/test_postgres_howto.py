@@ -53,8 +53,13 @@ def test_the_options_of_the_page_can_be_read(tmp_path):
 async def test_the_users_of_the_page_may_do_what_they_need_and_no_more(tmp_path):
     with PostgresServer(tmp_path / "postgres", hba=HBA) as server:
         server.ask("CREATE DATABASE jupyterhub")
-        for file in ("kvproxy.sql", "hub.sql", "agent.sql"):
+        server.add_role("hub")
+        for file in ("kvproxy.sql", "hub.sql", "agent.sql", "connect.sql"):
             server.ask(statements(file), database="jupyterhub")
+        server.add_role("stranger", "PASSWORD 'STRANGERS-PASSWORD'")
+        stranger = PostgresBackend(url=server.url_of("stranger", "STRANGERS-PASSWORD", "jupyterhub"), read_only=True)
+        with pytest.raises(BackendRejected, match="permission denied for database"):
+            await stranger.open()
         url = server.url_of("kvproxy", database="jupyterhub")
         hub = PostgresBackend(url=url, password="HUBS-PASSWORD", prefix="jupyterhub")
         await hub.open()
@@ -80,7 +85,7 @@ async def test_the_users_of_the_page_may_do_what_they_need_and_no_more(tmp_path)
         assert "the route" in shown(look, server)
         await hub.close()
         shown(remove, server)
-        assert server.ask("TABLE kvproxy.keys; TABLE kvproxy.leases", database="jupyterhub") == ""
+        assert server.ask("TABLE kvproxy.keys; TABLE kvproxy.leases; TABLE kvproxy.recent", database="jupyterhub") == ""
         await agent.close()
 
 
