@@ -100,6 +100,24 @@ async def test_a_notification_that_anybody_sends_changes_nothing(server, new, pa
             server.ask(f"TABLE kvproxy.{table}", user="stranger")
 
 
+async def test_functions_that_others_make_are_not_called(server, new):
+    """Before PostgreSQL 15, who may connect may make some in the schema `public`, where each session looks."""
+    server.ask(
+        "CREATE TABLE called (name text); GRANT ALL ON called TO PUBLIC;"
+        "CREATE FUNCTION unnest(text[]) RETURNS SETOF text LANGUAGE sql AS "
+        "$$ INSERT INTO public.called VALUES ('unnest'); SELECT pg_catalog.unnest($1) $$;"
+        "CREATE FUNCTION added(text[], text) RETURNS text[] LANGUAGE sql AS "
+        "$$ INSERT INTO public.called VALUES ('||'); SELECT pg_catalog.array_append($1, $2) $$;"
+        "CREATE OPERATOR || (LEFTARG = text[], RIGHTARG = text, FUNCTION = added)"
+    )
+    backend = await new(server)
+    async with watching(backend) as watch:
+        for changes in ({"routes/a": "1"}, {"routes/a": None}):
+            await backend.apply(Batch(changes))
+            assert await told(watch) == changes
+    assert server.ask("TABLE called") == ""
+
+
 async def test_a_watch_whose_rows_others_remove_has_the_table_read(server, new):
     backend, reader = await new(server), await new(server, read_only=True)
     await backend.apply(Batch({"routes/a": "1"}))
