@@ -11,6 +11,7 @@ import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld
 from jhub_kvproxy.testing import in_time, longest_block
+from jhub_kvproxy_backends import _postgres_client
 from jhub_kvproxy_backends._postgres_schema import Schema
 from jhub_kvproxy_backends._postgres_session import Session
 from jhub_kvproxy_backends.postgres import PostgresBackend
@@ -298,6 +299,24 @@ async def test_a_frozen_server_ends_calls_and_watches_in_time(server, new):
     await until_loaded(backend)
     await backend.apply(Batch({"routes/a": "3"}))
     assert await keys_of(backend) == {"routes/a": "3"}
+
+
+async def test_a_watch_says_no_good_bye_to_a_frozen_server(server, new, monkeypatch):
+    monkeypatch.setattr(_postgres_client, "_GOODBYE", 600)
+    backend = await new(server, timeout=1)
+    async with watching(backend) as watch:
+        server.freeze()
+        with pytest.raises(BackendUnavailable):
+            await in_time(told(watch), "it ends")
+        server.thaw()
+
+
+async def test_a_notification_that_got_lost_is_made_up_for(server, new):
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(reader) as watch:
+        server.ask('UPDATE kvproxy.recent SET number = number + 1, commits = commits || \'{"routes/a":"2"}\'::text')
+        assert await told(watch) == {"routes/a": "2"}
 
 
 async def until_loaded(backend):
