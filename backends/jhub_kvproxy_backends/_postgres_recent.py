@@ -46,7 +46,8 @@ def note_arguments(schema: Schema, prefix: str, changes: Mapping[str, str | None
 def look(schema: Schema) -> str:
     """The statement whose only row :func:`seen` takes, with :func:`look_arguments`."""
     return f"""
-        SELECT pg_backend_pid() AS session, hubs.first, hubs.number, hubs.commits, others.number AS others
+        SELECT pg_backend_pid() AS session, to_regclass('{schema.keys}')::oid AS keys, hubs.first, hubs.number,
+            hubs.commits, others.number AS others
         FROM (VALUES (1)) AS always LEFT JOIN {schema.recent} AS hubs ON hubs.digest = $1
         LEFT JOIN {schema.recent} AS others ON others.digest = $2
     """

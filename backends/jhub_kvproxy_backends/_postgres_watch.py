@@ -52,10 +52,10 @@ async def changes(
             with translated(place):
                 async with asyncio.timeout(patience):
                     row = await connection.fetchrow(statement, *arguments)
-            if row["session"] != before["session"]:
+            if (row["session"], row["keys"]) != (before["session"], before["keys"]):
                 raise BackendUnavailable(
-                    f"PostgreSQL at {place} does not tell of changes on this connection: a pooler gave it another "
-                    "session."
+                    f"PostgreSQL at {place} does not tell of changes on this connection: the tables were made anew, or "
+                    "a pooler gave it another session."
                 )
             news = seen(row).since(seen(before))
             if news is None or news:

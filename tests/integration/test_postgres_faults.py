@@ -174,6 +174,15 @@ async def test_tables_that_were_dropped_are_made_anew(server, new):
     await backend.acquire_lease("hub", 60)
 
 
+async def test_a_watch_notices_that_only_the_table_of_keys_was_dropped(server, new):
+    backend = await new(server)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(backend) as watch:
+        server.ask("DROP TABLE kvproxy.keys")
+        with pytest.raises(BackendUnavailable, match="made anew"):
+            await told(watch)
+
+
 async def test_tables_of_somebody_else_are_left_alone(server, new):
     server.ask(
         "CREATE SCHEMA kvproxy; CREATE TABLE kvproxy.keys (mine text); CREATE TABLE kvproxy.leases (); "
