@@ -48,6 +48,7 @@ class Access:
     async def prepare(self, connection: asyncpg.Connection) -> None:
         """Find out whether we may do what we shall, and make the tables if there are none.
 
+        Whoever calls it drops the connection if it fails: a transaction may be open.
         Raises BackendRejected, which says what is to be granted; BackendUnavailable if who only reads must wait.
         """
         found = await self._find(connection)
@@ -74,16 +75,18 @@ class Access:
         return await connection.fetchrow(_FIND, self._schema.name, self._wanted)  # type: ignore[no-any-return]
 
     async def _make(self, connection: asyncpg.Connection) -> Mapping[str, Any]:
-        # Another hub may make them at this moment.
-        async with connection.transaction():
-            await connection.execute(
-                f"SET LOCAL search_path = pg_catalog; SELECT pg_advisory_xact_lock({self._schema.lock})"
-            )
+        # Another hub may make them at this moment. After an error, who has the connection drops it: to wait for the
+        # answer to a ROLLBACK could take for ever.
+        await connection.execute(
+            f"BEGIN; SET LOCAL search_path = pg_catalog; SELECT pg_advisory_xact_lock({self._schema.lock})"
+        )
+        found = await self._find(connection)
+        if not found["has_tables"]:
+            self._check_may_make(found)
+            await connection.execute(self._schema.makes(with_schema=not found["has_schema"]))
             found = await self._find(connection)
-            if not found["has_tables"]:
-                self._check_may_make(found)
-                await connection.execute(self._schema.makes(with_schema=not found["has_schema"]))
-            return await self._find(connection)
+        await connection.execute("COMMIT")
+        return found
 
     def _check_may_make(self, found: Mapping[str, Any]) -> None:
         name, role = self._schema.name, found["role"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld
 from jhub_kvproxy.testing import in_time, longest_block
+from jhub_kvproxy_backends._postgres_schema import Schema
 from jhub_kvproxy_backends._postgres_session import Session
 from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
@@ -87,7 +90,9 @@ async def test_tables_of_somebody_else_are_left_alone(server, new):
         await new(server)
 
 
-async def test_hubs_that_start_at_once_make_one_schema(server, new):
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+async def test_hubs_that_start_at_once_make_one_schema(server, new, isolation):
+    server.ask(f"ALTER ROLE postgres SET default_transaction_isolation = '{isolation}'")
     backends = await asyncio.gather(*(new(server, prefix=f"hub-{number}") for number in range(5)))
     for backend in backends:
         await backend.apply(Batch({"routes/a": backend.prefix}))
@@ -210,6 +215,34 @@ async def test_a_frozen_server_ends_calls_and_watches_in_time(server, new):
     await until_loaded(backend)
     await backend.apply(Batch({"routes/a": "3"}))
     assert await keys_of(backend) == {"routes/a": "3"}
+
+
+async def test_a_server_that_freezes_while_tables_are_made_ends_the_call_in_time(server, new):
+    async with locked(server, Schema("kvproxy").lock):
+        opening = asyncio.create_task(new(server, timeout=5))
+        await until(lambda: server.ask(WAITING) == "1", "the hub does not wait for who makes the tables")
+        server.freeze()
+        try:
+            with pytest.raises(BackendUnavailable):
+                await in_time(opening, "it ends")
+        finally:
+            server.thaw()
+    await new(server)
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+@asynccontextmanager
+async def locked(server, lock):
+    """A transaction of another session, which has this advisory lock, and is committed at last."""
+    connection = await asyncpg.connect(server.url)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({lock})")
+            yield connection
+    finally:
+        await connection.close()
 
 
 async def until_loaded(backend):
