@@ -112,6 +112,7 @@ def _settings(timeout: float) -> str:
         SET tcp_keepalives_idle = {_KEEPALIVE};
         SET tcp_keepalives_interval = {_KEEPALIVE};
         SET tcp_keepalives_count = 3;
+        SET default_transaction_isolation = 'read committed';
         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
     """
 

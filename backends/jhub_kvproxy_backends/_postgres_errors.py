@@ -19,7 +19,7 @@ class TablesGone(Transient):
     """The tables are not there, or no longer."""
 
 
-_PARTLY = "a part of what a hub made is gone; drop the schema with all in it, and the hub makes it anew"
+_IN_THE_WAY = "no hub has made what is there by this name; choose another PostgresBackend.schema"
 _POOLED = (
     "it is reached through a pooler that gives each transaction another session, as pgbouncer does with pool_mode = "
     "transaction; use pool_mode = session for this database and user, or connect to PostgreSQL itself"
@@ -30,6 +30,7 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "08P01": (BackendRejected, "a pooler refuses what PostgreSQL takes; its log says why"),
     "0A000": (Transient, "it is a standby, or too old: PostgreSQL 14 or newer is needed"),
     "22": (BatchRejected, "it cannot hold this text"),
+    "23505": (Transient, "another session made the same at this moment; it is tried again"),
     "25006": (Transient, "it takes no changes: it is a standby, or set to read only"),
     "25P03": (Transient, "this hub stood still for too long"),
     "26000": (BackendRejected, _POOLED),
@@ -39,10 +40,17 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "40": (Transient, "it is tried again"),
     "42501": (BackendRejected, "grant what is missing"),
     "42P01": (TablesGone, "the tables were removed; a hub makes them anew"),
-    "42710": (BackendRejected, _PARTLY),
-    "42723": (BackendRejected, _PARTLY),
+    "42703": (
+        BackendRejected,
+        "a column of the hubs' tables is gone; as their owner, drop the tables keys, leases and recent; a hub makes them",
+    ),
+    "42710": (BackendRejected, _IN_THE_WAY),
+    "42723": (BackendRejected, _IN_THE_WAY),
+    "42809": (BackendRejected, _IN_THE_WAY),
     "42P05": (BackendRejected, _POOLED),
-    "42P07": (BackendRejected, _PARTLY),
+    "42P06": (Transient, "another session made it at this moment; it is tried again"),
+    "42P07": (BackendRejected, _IN_THE_WAY),
+    "42P13": (BackendRejected, _IN_THE_WAY),
     "42883": (TablesGone, "the functions were removed; a hub makes them anew"),
     "53": (BackendUnavailable, "make room, or raise its limits"),
     "53300": (Transient, "raise its max_connections, or use a pooler"),

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 from jhub_kvproxy import BackendRejected
 
-#: Of the layout below. A later jhub-kvproxy may have another.
-LAYOUT = "jhub-kvproxy layout 1"
+#: The comment on each table and function that a hub made. A later jhub-kvproxy may have another layout.
+LAYOUTS = "jhub-kvproxy layout "
+LAYOUT = f"{LAYOUTS}1"
+TABLES = ("keys", "leases", "recent")
+#: All that a hub makes, except an index.
+PARTS = (*TABLES, "digest()", "tell()", "tell_inserts", "tell_updates", "tell_deletes", "tell_truncates")
 #: Found in an index: B-trees refuse longer texts than 2700 bytes.
 _INDEXED = 200
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -28,6 +32,11 @@ class Schema:
         if not _NAME.fullmatch(self.name):
             raise BackendRejected(
                 "PostgresBackend.schema must have lower-case letters, digits and underscores only, at most 63."
+            )
+        if self.name in ("public", "information_schema") or self.name.startswith("pg_"):
+            raise BackendRejected(
+                f"PostgresBackend.schema must not be {self.name!r}: others keep tables and functions there, and "
+                "their names may be those that a hub uses. Name a schema for hubs alone; the hub makes it."
             )
 
     @property
@@ -60,23 +69,23 @@ class Schema:
         return f"kvproxy_{digest(self.name, prefix).hex()[:40]}"
 
     def makes(self, *, with_schema: bool = True) -> str:
-        """The statements that make all of it."""
+        """The statements that make all of it; they leave the rows alone that are there."""
         schema = f'"{self.name}"'
-        first = f"CREATE SCHEMA {schema};\n\n" if with_schema else ""
+        first = f"CREATE SCHEMA IF NOT EXISTS {schema};\n\n" if with_schema else ""
         return f"""\
-{first}CREATE FUNCTION {schema}.digest(prefix text, key text) RETURNS bytea
+{first}CREATE OR REPLACE FUNCTION {schema}.digest(prefix text, key text) RETURNS bytea
     IMMUTABLE PARALLEL SAFE LANGUAGE sql
     RETURN sha256(convert_to(length(prefix) || ':' || prefix || key, 'UTF8'));
 
-CREATE TABLE {schema}.keys (
+CREATE TABLE IF NOT EXISTS {schema}.keys (
     digest bytea PRIMARY KEY GENERATED ALWAYS AS ({schema}.digest(prefix, key)) STORED,
     prefix text NOT NULL,
     key text NOT NULL,
     value text NOT NULL
 );
-CREATE INDEX ON {schema}.keys (left(prefix, {_INDEXED}));
+CREATE INDEX IF NOT EXISTS keys_of_prefix ON {schema}.keys (left(prefix, {_INDEXED}));
 
-CREATE TABLE {schema}.leases (
+CREATE TABLE IF NOT EXISTS {schema}.leases (
     digest bytea PRIMARY KEY GENERATED ALWAYS AS ({schema}.digest(prefix, '')) STORED,
     prefix text NOT NULL,
     token text NOT NULL,
@@ -86,7 +95,7 @@ CREATE TABLE {schema}.leases (
     expiry timestamptz NOT NULL
 );
 
-CREATE TABLE {schema}.recent (
+CREATE TABLE IF NOT EXISTS {schema}.recent (
     digest bytea PRIMARY KEY GENERATED ALWAYS AS ({schema}.digest(prefix, who)) STORED,
     prefix text NOT NULL,
     who text NOT NULL,
@@ -95,7 +104,7 @@ CREATE TABLE {schema}.recent (
     commits text[] NOT NULL
 );
 
-CREATE FUNCTION {schema}.tell() RETURNS trigger
+CREATE OR REPLACE FUNCTION {schema}.tell() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog
     AS $$
 DECLARE
@@ -118,26 +127,36 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER tell_inserts AFTER INSERT ON {schema}.keys
+CREATE OR REPLACE TRIGGER tell_inserts AFTER INSERT ON {schema}.keys
     REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
-CREATE TRIGGER tell_updates AFTER UPDATE ON {schema}.keys
+CREATE OR REPLACE TRIGGER tell_updates AFTER UPDATE ON {schema}.keys
     REFERENCING OLD TABLE AS before NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
-CREATE TRIGGER tell_deletes AFTER DELETE ON {schema}.keys
+CREATE OR REPLACE TRIGGER tell_deletes AFTER DELETE ON {schema}.keys
     REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
-CREATE TRIGGER tell_truncates BEFORE TRUNCATE ON {schema}.keys
+CREATE OR REPLACE TRIGGER tell_truncates BEFORE TRUNCATE ON {schema}.keys
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.tell();
 
 COMMENT ON TABLE {schema}.keys IS '{LAYOUT}';
+COMMENT ON TABLE {schema}.leases IS '{LAYOUT}';
+COMMENT ON TABLE {schema}.recent IS '{LAYOUT}';
+COMMENT ON FUNCTION {schema}.digest(text, text) IS '{LAYOUT}';
+COMMENT ON FUNCTION {schema}.tell() IS '{LAYOUT}';
 """
 
     def grants(self, role: str, *, read_only: bool) -> str:
         """The statements that give `role` what a hub needs, or an agent, which reads only."""
         rights = "SELECT" if read_only else ", ".join(WRITES)
-        to = '"' + role.replace('"', '""') + '"'
-        return (
-            f'GRANT USAGE ON SCHEMA "{self.name}" TO {to}; '
-            f'GRANT {rights} ON ALL TABLES IN SCHEMA "{self.name}" TO {to};'
-        )
+        to = quoted(role)
+        grants = [f'GRANT USAGE ON SCHEMA "{self.name}" TO {to};']
+        grants.append(f'GRANT {rights} ON ALL TABLES IN SCHEMA "{self.name}" TO {to};')
+        if not read_only:
+            grants.append(f'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "{self.name}" TO {to};')
+        return " ".join(grants)
+
+
+def quoted(name: str) -> str:
+    """`name` as it may be in a statement."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def digest(prefix: str, key: str) -> bytes:

@@ -53,7 +53,7 @@ class Session:
         self._one_at_a_time = asyncio.Lock()
         #: Whether a COMMIT of ours may be on its way still.
         self._is_in_doubt = False
-        self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({lock})"
+        self._begin = f"BEGIN; SELECT pg_advisory_xact_lock({lock})"
 
     async def one(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of a statement that is made by itself, and perhaps more than once."""

@@ -9,7 +9,7 @@ import pytest
 from traitlets.config import Config
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch
-from jhub_kvproxy_backends._postgres_schema import Schema
+from jhub_kvproxy_backends._postgres_schema import Schema, quoted
 from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.errors import Refused
 from servers.postgres import PostgresServer
@@ -145,6 +145,38 @@ async def test_a_url_that_cannot_be_used_is_not_shown(new, url, words):
 
 async def test_a_schema_that_is_no_name(new):
     assert "PostgresBackend.schema" in await refused(new(schema="a; DROP"))
+
+
+@pytest.mark.parametrize("name", ["public", "information_schema", "pg_catalog"])
+async def test_a_schema_of_others_is_refused(new, name):
+    assert "Name a schema for hubs alone" in await refused(new(schema=name))
+
+
+async def test_a_role_with_a_quote_in_its_name(server, schema):
+    name = f'a"{uuid4().hex[:8]}'
+    server.add_role(name.replace('"', '""'))
+    server.ask(f"CREATE SCHEMA {schema}; ALTER ROLE {quoted(name)} PASSWORD '{PASSWORD}'")
+    async with drivers(PostgresBackend, url=server.url_of(name, PASSWORD), schema=schema, timeout=5) as new:
+        said = await refused(new())
+        server.ask(said[said.index("GRANT") :].split(";")[0])
+        await use(new())
+
+
+async def test_functions_that_not_everybody_may_use(server, role, schema, new):
+    server.ask(f"ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC; {Schema(schema).makes()}")
+    server.ask("ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC")
+    said = await refused(new())
+    assert "EXECUTE on digest()" in said
+    server.ask(said[said.index("GRANT") :])
+    await use(new())
+    server.ask(f'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM "{role}"')
+    await new(read_only=True).open()
+
+
+async def test_a_database_that_cannot_hold_all_characters_is_refused(server, role, new):
+    server.ask("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
+    said = await refused(new(url=server.url_of(role, PASSWORD, "ascii")))
+    assert "has the encoding SQL_ASCII" in said
 
 
 async def test_where_a_password_may_be(server, role, schema, new, tmp_path, monkeypatch):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
+import asyncpg
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld
@@ -167,11 +168,31 @@ async def test_tables_that_were_dropped_are_made_anew(server, new):
     assert await keys_of(backend) == {}
     await backend.apply(Batch({"routes/b": "1"}))
     assert await keys_of(reader) == {"routes/b": "1"}
-    server.ask("DROP TABLE kvproxy.leases")
-    with pytest.raises(BackendRejected, match="drop the schema"):
-        await backend.acquire_lease("hub", 60)
-    server.ask("DROP SCHEMA kvproxy CASCADE")
+
+
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        "TABLE kvproxy.leases",
+        "TABLE kvproxy.keys",
+        "TABLE kvproxy.recent",
+        "TABLE kvproxy.keys, kvproxy.leases, kvproxy.recent",
+        "FUNCTION kvproxy.tell() CASCADE",
+        "TRIGGER tell_updates ON kvproxy.keys",
+        "TABLE kvproxy.keys, kvproxy.leases, kvproxy.recent; DROP FUNCTION kvproxy.digest(text, text)",
+    ],
+)
+async def test_a_part_that_was_dropped_is_made_anew(server, new, dropped):
+    backend = await new(server)
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.ask(f"DROP {dropped}")
+    await backend.open()
     await backend.acquire_lease("hub", 60)
+    await backend.apply(Batch({"routes/a": "2"}))
+    async with watching(backend) as watch:
+        server.ask("UPDATE kvproxy.keys SET value = '3'")
+        assert await told(watch) is None
+    assert await keys_of(backend) == {"routes/a": "3"}
 
 
 async def test_a_watch_notices_that_only_the_table_of_keys_was_dropped(server, new):
@@ -183,19 +204,60 @@ async def test_a_watch_notices_that_only_the_table_of_keys_was_dropped(server, n
             await told(watch)
 
 
-async def test_tables_of_somebody_else_are_left_alone(server, new):
-    server.ask(
-        "CREATE SCHEMA kvproxy; CREATE TABLE kvproxy.keys (mine text); CREATE TABLE kvproxy.leases (); "
-        "CREATE TABLE kvproxy.recent ()"
-    )
-    with pytest.raises(BackendRejected, match=r"choose another PostgresBackend\.schema"):
-        await new(server)
-    server.ask("COMMENT ON TABLE kvproxy.keys IS 'jhub-kvproxy layout 2'")
+async def test_a_part_that_was_dropped_is_made_anew_by_its_owner_only(server, new):
+    server.ask(Schema("kvproxy").makes())
+    server.add_role("hub")
+    server.ask(Schema("kvproxy").grants("hub", read_only=False))
+    backend = await new(server, url=server.url_of("hub"))
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.ask("DROP FUNCTION kvproxy.tell() CASCADE")
+    with pytest.raises(BackendRejected, match=r"lost tell\(\), tell_inserts, .* does not own digest\(\), keys, leases"):
+        await backend.open()
+    server.ask(Schema("kvproxy").makes())
+    await backend.open()
+    assert await keys_of(backend) == {"routes/a": "1"}
+
+
+async def test_a_column_that_was_dropped_is_named(server, new):
+    backend = await new(server)
+    server.ask("DROP FUNCTION kvproxy.digest CASCADE")
+    with pytest.raises(BackendRejected, match="drop the tables keys, leases and recent"):
+        await backend.apply(Batch({"routes/a": "1"}))
+    server.ask("DROP TABLE kvproxy.keys, kvproxy.leases, kvproxy.recent")
+    await backend.apply(Batch({"routes/a": "1"}))
+
+
+async def test_tables_of_a_later_layout_are_left_alone(server, new):
+    server.ask(Schema("kvproxy").makes().replace("layout 1", "layout 2"))
     with pytest.raises(BackendRejected, match="upgrade jhub-kvproxy"):
         await new(server)
 
 
-async def test_hubs_that_start_at_once_make_one_schema(server, new):
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        ("CREATE TABLE s.keys (mine text); CREATE TABLE s.leases ()", "keys, leases is there"),
+        ("CREATE TABLE s.keys (mine text)", "keys is there"),
+        ("CREATE VIEW s.leases AS SELECT 1", "leases is there"),
+        ("CREATE EXTENSION pgcrypto SCHEMA s", r"digest\(\) is there"),
+        ("CREATE PROCEDURE s.tell() LANGUAGE sql AS 'SELECT 1'", r"tell\(\) is there"),
+        ("CREATE TYPE s.keys AS ENUM ()", '"keys" already exists'),
+    ],
+)
+async def test_what_somebody_else_has_made_is_left_alone(server, new, made, named):
+    server.ask(f"CREATE SCHEMA s; {made}")
+    objects = (
+        "SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 's'::regnamespace"
+    )
+    before = server.ask(objects)
+    with pytest.raises(BackendRejected, match=rf"{named}.*; choose another PostgresBackend\.schema"):
+        await new(server, schema="s")
+    assert server.ask(objects) == before
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+async def test_hubs_that_start_at_once_make_one_schema(server, new, isolation):
+    server.ask(f"ALTER ROLE postgres SET default_transaction_isolation = '{isolation}'")
     backends = await asyncio.gather(*(new(server, prefix=f"hub-{number}") for number in range(5)))
     for backend in backends:
         await backend.apply(Batch({"routes/a": backend.prefix}))
@@ -326,6 +388,34 @@ async def test_a_notification_that_got_lost_is_made_up_for(server, new):
     async with watching(reader) as watch:
         server.ask('UPDATE kvproxy.recent SET number = number + 1, commits = commits || \'{"routes/a":"2"}\'::text')
         assert await told(watch) == {"routes/a": "2"}
+
+
+async def test_a_server_that_freezes_while_tables_are_made_ends_the_call_in_time(server, new):
+    async with locked(server, Schema("kvproxy").lock):
+        opening = asyncio.create_task(new(server, timeout=5))
+        await until(lambda: server.ask(WAITING) == "1", "the hub does not wait for who makes the tables")
+        server.freeze()
+        try:
+            with pytest.raises(BackendUnavailable):
+                await in_time(opening, "it ends")
+        finally:
+            server.thaw()
+    await new(server)
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+@asynccontextmanager
+async def locked(server, lock):
+    """A transaction of another session, which has this advisory lock, and is committed at last."""
+    connection = await asyncpg.connect(server.url)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT pg_advisory_xact_lock({lock})")
+            yield connection
+    finally:
+        await connection.close()
 
 
 async def until_loaded(backend):
