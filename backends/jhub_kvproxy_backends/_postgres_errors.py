@@ -74,8 +74,6 @@ def translate(error: Exception, place: str) -> BackendError | None:
             f"The TLS handshake with PostgreSQL at {place} failed ({error}); are sslcert and sslkey in "
             "PostgresBackend.url right?"
         )
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return Transient(f"PostgreSQL at {place} takes no changes now: it is a standby, or set to read only.")
     if isinstance(error, (asyncpg.ClientConfigurationError, asyncpg.UnsupportedClientFeatureError)):
         return BackendRejected(f"PostgreSQL at {place} cannot be used: {error}.")
     if isinstance(error, (asyncpg.DataError, UnicodeEncodeError)):

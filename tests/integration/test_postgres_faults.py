@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseHeld
 from jhub_kvproxy.testing import in_time, longest_block
+from jhub_kvproxy_backends._postgres_pooler import session_of
 from jhub_kvproxy_backends._postgres_session import Session
 from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
@@ -275,6 +278,30 @@ async def test_pgbouncer(server, tmp_path, new, mode):
             server.ask("UPDATE kvproxy.keys SET value = '2'")
             assert await told(watch) is None
         assert await keys_of(backend) == {"routes/a": "2", "routes/b": "2"}
+
+
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+async def test_a_pooler_that_is_refused_lends_sessions_as_they_were(server, tmp_path, new, mode):
+    with Pgbouncer(tmp_path / "pgbouncer", server, mode) as pooler:
+        with pytest.raises(BackendRejected, match="Use pool_mode = session"):
+            await new(pooler)
+        sessions = server.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'").split()
+        assert sessions, "the pooler keeps what it has opened"
+        ours = "SELECT name FROM pg_settings WHERE source = 'session' AND name NOT IN "
+        ours += "('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')"
+        left = f"{ours} UNION ALL SELECT statement FROM pg_prepared_statements"
+        async with AsyncExitStack() as stack:
+            lent = []
+            for _ in sessions if mode == "transaction" else sessions[:1]:
+                other = await asyncpg.connect(pooler.url)
+                stack.push_async_callback(other.close)
+                if mode == "transaction":
+                    await other.execute("BEGIN")
+                lent.append(str((await session_of(other)).pid))
+                # A simple query, since another would itself be prepared.
+                assert await other.execute(left) == "SELECT 0"
+            assert set(lent) <= set(sessions), "these are the sessions that the hub had"
+        assert server.ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'kvproxy'") == "0"
 
 
 # Size
