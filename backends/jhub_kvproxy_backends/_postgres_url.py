@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from jhub_kvproxy import BackendRejected
 
@@ -14,6 +15,8 @@ _FORM = "postgresql://USER@HOST:PORT/DATABASE"
 _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2")
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+#: Before the host. As SQLAlchemy takes it: a password may have anything but "@".
+_LOGIN = re.compile(r"(?P<user>[^:/?]*)(?P<has_password>:(?P<password>[^@]*))?@")
 #: Parameters that a hub's own URL may have, and that make no difference to us.
 _IGNORED = frozenset(
     {
@@ -66,25 +69,25 @@ def parse_url(url: str, environment: Mapping[str, str]) -> Address:
     if not is_postgres(url):
         raise BackendRejected(f"PostgresBackend.url is not a URL of a PostgreSQL; write it like {_FORM}.")
     try:
-        parts = urlsplit(url)
-        given = [(name, value) for name, value in parse_qsl(parts.query, strict_parsing=bool(parts.query))]
-        login, _, place = parts.netloc.rpartition("@")
+        user, password, rest = _split_login(url.partition("://")[2])
+        rest, _, text = rest.partition("?")
+        place, _, database = rest.partition("/")
+        given = parse_qsl(text, strict_parsing=bool(text))
         hosts = [*_hosts(unquote(place)), *(host for name, value in given if name == "host" for host in _hosts(value))]
     except ValueError:  # its text may contain a part of a password
         raise BackendRejected(
             f"PostgresBackend.url is not valid; write it like {_FORM}. In a user name or password, percent-encode what "
-            "has a meaning in URLs, or use PostgresBackend.password."
+            "has a meaning in URLs, and @ after the host; or use PostgresBackend.password."
         ) from None
     query = {variable: environment[name] for variable, name in _VARIABLES.items() if environment.get(name)}
     hosts = hosts or list(_hosts(query.pop("host", "")))
     query |= dict(given)
     query.pop("host", None)
-    user, has_password, password = login.partition(":")
     address = Address(
         hosts=tuple(_with_ports(hosts, query.pop("port", ""))),
-        user=query.pop("user", "") or unquote(user) or None,
-        password=query.pop("password", "") or (unquote(password) if has_password else "") or None,
-        database=query.pop("dbname", "") or unquote(parts.path.removeprefix("/")) or None,
+        user=query.pop("user", "") or user or None,
+        password=query.pop("password", "") or password or None,
+        database=query.pop("dbname", "") or unquote(database) or None,
         passfile=query.pop("passfile", "") or None,
         # asyncpg's dialect in SQLAlchemy calls it `ssl`.
         sslmode=query.pop("sslmode", "") or query.pop("ssl", "") or "prefer",
@@ -109,14 +112,29 @@ def parse_url(url: str, environment: Mapping[str, str]) -> Address:
     return address
 
 
+def _split_login(text: str) -> tuple[str, str, str]:
+    """User, password and the rest of `text`, a URL without its scheme. ValueError if the password's end is not clear."""
+    found = _LOGIN.match(text)
+    if not found:
+        return "", "", text
+    user, password, rest = found["user"], found["password"] or "", text[found.end() :]
+    if found["has_password"]:
+        # Up to here, an "@" can only be the password's.
+        more, at, _ = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")
+        password, rest = password + "@" * len(at) + more, rest[len(more + at) :]
+        if "@" in rest:
+            raise ValueError
+    return unquote(user), unquote(password), rest
+
+
 def _hosts(text: str) -> Iterator[tuple[str, str]]:
     """The hosts in `text`, a list with commas, each with its port, or without: ""."""
     for part in text.split(",") if text else ():
         if part.startswith("/"):
             yield part, ""
         elif part.startswith("["):
-            host, _, rest = part[1:].partition("]")
-            if not host or (rest and not rest.startswith(":")):
+            host, end, rest = part[1:].partition("]")
+            if not (host and end) or (rest and not rest.startswith(":")):
                 raise ValueError
             yield host, rest[1:]
         else:
