@@ -102,7 +102,7 @@ class Client:
         address = self._address
         return await asyncpg.connect(
             host=host[0] if host else None,
-            port=host[1] if host else None,
+            port=host[1] if host else address.port,
             user=address.user,
             password=address.password,
             database=address.database,

@@ -26,6 +26,7 @@ from jhub_kvproxy_backends._postgres_url import is_postgres, parse_url
         ("postgresql:///d?host=/run/postgresql", [("/run/postgresql", 5432)], "/run/postgresql:5432/d"),
         ("postgresql://%2Frun%2Fpostgresql/d", [("/run/postgresql", 5432)], "/run/postgresql:5432/d"),
         ("postgresql://", [], "this machine/"),
+        ("postgresql:///d?port=6432", [], "this machine:6432/d"),
         ("postgresql://[::1]/a#b", [("::1", 5432)], "[::1]:5432/a#b"),
     ],
 )
@@ -42,7 +43,7 @@ def test_logins_and_parameters():
     assert "p:/" not in repr(address)
     address = parse_url("postgresql://h?user=u&password=p&dbname=d", {})
     assert (address.user, address.password, address.database) == ("u", "p", "d")
-    address = parse_url("postgresql+asyncpg://h/d?ssl=verify-full", {})
+    address = parse_url("postgresql+asyncpg://h/d?ssl=verify-full", {"PGSSLMODE": "disable"})
     assert (address.user, address.password, address.sslmode) == (None, None, "verify-full")
 
 
@@ -77,6 +78,38 @@ def test_the_environment_stands_in_for_what_is_left_out():
     assert (address.hosts, address.sslmode, address.target) == ((("a", 7), ("b", 7)), "require", "any")
     address = parse_url("postgresql://h:1/d?sslmode=disable", environment)
     assert (address.hosts, address.sslmode) == ((("h", 1),), "disable")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "environment", "mode"),
+    [
+        ("", {}, "prefer"),
+        ("sslrootcert=/ca", {}, "prefer"),
+        ("sslrootcert=system", {}, "verify-full"),
+        ("sslrootcert=system&sslmode=verify-full", {}, "verify-full"),
+        ("", {"PGSSLROOTCERT": "system"}, "verify-full"),
+        ("sslmode=verify-ca&sslrootcert=/ca", {}, "verify-ca"),
+        ("gssencmode=prefer", {}, "prefer"),
+    ],
+)
+def test_modes_of_tls(parameters, environment, mode):
+    assert parse_url(f"postgresql://h/d?{parameters}", environment).sslmode == mode
+
+
+@pytest.mark.parametrize(
+    ("parameters", "environment", "words"),
+    [
+        *((f"sslrootcert=system&sslmode={mode}", {}, "verify-full") for mode in ("disable", "prefer", "require")),
+        ("sslrootcert=system&sslmode=verify-ca", {}, "verify-full"),
+        ("sslrootcert=system", {"PGSSLMODE": "require"}, "verify-full"),
+        ("sslmode=verify-ca", {}, "verify-full"),
+        ("gssencmode=require", {}, "gssencmode"),
+        ("", {"PGGSSENCMODE": "require"}, "gssencmode"),
+    ],
+)
+def test_modes_that_are_weaker_than_they_look_are_refused(parameters, environment, words):
+    with pytest.raises(BackendRejected, match=words):
+        parse_url(f"postgresql://h/d?{parameters}", environment)
 
 
 def test_which_urls_are_of_a_postgresql():
