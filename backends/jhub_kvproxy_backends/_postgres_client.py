@@ -66,7 +66,7 @@ class Client:
                     connection = await self._connect(host)
             except Transient as error:
                 failure = failure or error
-                self._hosts.append(self._hosts.pop(0))
+                self._turn_from(host)
                 continue
             if self._is_closed:
                 await drop(connection)
@@ -76,11 +76,20 @@ class Client:
             return connection
         raise failure or Transient(f"The connections to PostgreSQL at {self.place} are closed.")
 
+    def turn(self) -> None:
+        """Try another host first from now on."""
+        self._turn_from(self._hosts[0])
+
     async def close(self) -> None:
         """End all connections for good. Calling it twice is harmless."""
         self._is_closed = True
         for connection in list(self._connections):
             await end(connection)
+
+    def _turn_from(self, host: Host | None) -> None:
+        # Who connects at the same time may have done it.
+        if self._hosts[0] == host:
+            self._hosts.append(self._hosts.pop(0))
 
     async def _connect(self, host: Host | None) -> asyncpg.Connection:
         async with asyncio.timeout(self._limit / len(self._hosts)):
@@ -115,12 +124,8 @@ class Client:
         )
 
     def _check_target(self, host: Host | None, session: Session) -> None:
-        is_fit = {
-            "any": True,
-            "primary": not session.is_standby,
-            "read-write": not session.is_read_only,
-        }
-        if not is_fit[self._target]:
+        # Whatever is wanted: a standby tells of no changes, and what it tells of the table may be older than those.
+        if session.is_standby or (session.is_read_only and self._target == "read-write"):
             raise Transient(
                 f"PostgreSQL at {self._place_of(host)} takes no changes now: it is a standby, or set to read only."
             )

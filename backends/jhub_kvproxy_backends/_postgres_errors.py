@@ -15,6 +15,10 @@ class Transient(BackendUnavailable):
     """Nothing was changed. Another try, by another connection, may succeed soon."""
 
 
+class TakesNoChanges(Transient):
+    """The server reads only. Another one may not."""
+
+
 class TablesGone(Transient):
     """The tables are not there, or no longer."""
 
@@ -30,7 +34,7 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "08P01": (BackendRejected, "a pooler refuses what PostgreSQL takes; its log says why"),
     "0A000": (Transient, "it is a standby, or too old: PostgreSQL 14 or newer is needed"),
     "22": (BatchRejected, "it cannot hold this text"),
-    "25006": (Transient, "it takes no changes: it is a standby, or set to read only"),
+    "25006": (TakesNoChanges, "it takes no changes: it is a standby, or set to read only"),
     "25P03": (Transient, "this hub stood still for too long"),
     "26000": (BackendRejected, _POOLED),
     "28": (BackendRejected, "check the user and the password, and pg_hba.conf"),

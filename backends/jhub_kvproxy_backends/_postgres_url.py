@@ -15,7 +15,7 @@ _FORM = "postgresql://USER@HOST:PORT/DATABASE"
 _SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2")
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SYSTEM = "system"  # libpq's name for the authorities that the machine trusts
-_TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+_TARGETS = ("any", "primary", "read-write")
 #: Before the host. As SQLAlchemy takes it: a password may have anything but "@".
 _LOGIN = re.compile(r"(?P<user>[^:/?]*)(?P<has_password>:(?P<password>[^@]*))?@")
 #: Parameters that a hub's own URL may have, and that make no difference to us.
@@ -115,12 +115,15 @@ def parse_url(url: str, environment: Mapping[str, str]) -> Address:
             f"PostgresBackend.url has parameters that this backend does not know: {', '.join(unknown)}. "
             "If it is that of JupyterHub.db_url, set PostgresBackend.url to one without them."
         )
-    for name, value, known in (
-        ("sslmode", address.sslmode, _MODES),
-        ("target_session_attrs", address.target, _TARGETS),
-    ):
-        if value and value not in known:
-            raise BackendRejected(f"PostgresBackend.url has {name}={value}; it must be one of {', '.join(known)}.")
+    if address.sslmode not in _MODES:
+        raise BackendRejected(
+            f"PostgresBackend.url has sslmode={address.sslmode}; it must be one of {', '.join(_MODES)}."
+        )
+    if address.target and address.target not in _TARGETS:
+        raise BackendRejected(
+            f"PostgresBackend.url has target_session_attrs={address.target}; it must be one of {', '.join(_TARGETS)}: "
+            "a standby takes no changes, and tells nobody of any (LISTEN)."
+        )
     _check_verification(address)
     if bool(address.sslcert) != bool(address.sslkey):
         raise BackendRejected("PostgresBackend.url: sslcert and sslkey belong together: give both, or neither.")

@@ -257,6 +257,29 @@ async def test_a_standby_alone_takes_no_changes(tmp_path, new):
         await backend.apply(Batch({"routes/a": "1"}))
 
 
+@pytest.mark.parametrize("target", ["any", "primary", "read-write"])
+async def test_a_server_that_takes_changes_is_found_behind_one_that_does_not(tmp_path, new, target):
+    with PostgresPair(tmp_path) as pair:
+        hosts = f"127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}"
+        backend = await new(pair, url=f"postgresql://postgres@{hosts}/postgres?target_session_attrs={target}")
+        async with watching(backend) as watch:
+            await backend.apply(Batch({"routes/a": "1"}))
+            assert await told(watch) == {"routes/a": "1"}
+        assert pair.primary.ask("SELECT value FROM kvproxy.keys") == "1"
+
+
+async def test_a_primary_that_is_set_to_read_only_is_left_for_another(tmp_path, new):
+    with PostgresServer(tmp_path / "1") as first, PostgresServer(tmp_path / "2") as second:
+        hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+        backend = await new(first, url=f"postgresql://postgres@{hosts}/postgres?target_session_attrs=primary")
+        await backend.apply(Batch({"routes/a": "1"}))
+        assert first.ask("SELECT value FROM kvproxy.keys") == "1"
+        first.ask("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()")
+        await until(lambda: first.ask("SHOW transaction_read_only") == "on", "the setting is not read")
+        await backend.apply(Batch({"routes/a": "2"}))
+        assert second.ask("SELECT value FROM kvproxy.keys") == "2"
+
+
 # Poolers
 
 

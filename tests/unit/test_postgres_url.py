@@ -112,6 +112,14 @@ def test_modes_that_are_weaker_than_they_look_are_refused(parameters, environmen
         parse_url(f"postgresql://h/d?{parameters}", environment)
 
 
+def test_servers_that_tell_of_no_changes_are_not_looked_for():
+    for target in ("any", "primary", "read-write"):
+        assert parse_url("postgresql://h/d", {"PGTARGETSESSIONATTRS": target}).target == target
+    for target in ("read-only", "standby", "prefer-standby"):
+        with pytest.raises(BackendRejected, match="LISTEN"):
+            parse_url(f"postgresql://h/d?target_session_attrs={target}", {})
+
+
 def test_which_urls_are_of_a_postgresql():
     for url in ("postgresql://h/d", "postgres://h/d", "postgresql+psycopg://h/d", "postgresql+psycopg2:///d"):
         assert is_postgres(url)
