@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -328,6 +328,41 @@ async def test_a_pooler_that_is_refused_lends_sessions_as_they_were(server, tmp_
 
 
 # Size
+
+
+@asynccontextmanager
+async def slow_line(port, bits_per_second):
+    """The port of a line to the server at `port`, which carries so much to it, and answers at once."""
+    chunk = 4096
+
+    async def carry(reader, writer, pause):
+        with suppress(ConnectionError):
+            while data := await reader.read(chunk):
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(pause * len(data))
+        writer.close()
+
+    async def serve(reader, writer):
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(carry(reader, forth, 8 / bits_per_second), carry(back, writer, 0))
+
+    line = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield line.sockets[0].getsockname()[1]
+    finally:
+        line.close()  # its connections end with those of the driver
+
+
+async def test_the_largest_change_comes_through_a_slow_line(postgres, new):
+    """Before the server gives up to wait for the rest of it."""
+    async with slow_line(postgres.port, 2_000_000) as port:
+        url = postgres.url.replace(str(postgres.port), str(port))
+        backend = await new(postgres, url=url, prefix="hub-on-a-slow-line", timeout=10)
+        keys = {f"routes/{number}": "x" * 1000 for number in range(backend.max_txn_bytes // 1012)}
+        await backend.apply(Batch(keys))
+        assert await keys_of(backend) == keys
+        await backend.remove()
 
 
 async def test_forty_thousand_routes(postgres, new):
