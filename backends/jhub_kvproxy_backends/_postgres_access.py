@@ -9,7 +9,6 @@ import asyncpg
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
 
-from ._postgres_client import Client, end
 from ._postgres_schema import LAYOUT, LAYOUTS, PARTS, TABLES, WRITES, Schema, quoted
 
 #: $1: the schema, $2: the rights on the tables that we want, $3: whether we write; $4: what a comment of ours begins
@@ -148,28 +147,3 @@ class Access:
                 f'As the owner of the database: CREATE SCHEMA "{name}" AUTHORIZATION {quoted(role)}; or make the '
                 f"tables yourself {by_hand}"
             )
-
-
-async def check_no_pooler_shares(client: Client, connection: asyncpg.Connection) -> None:
-    """Raise BackendRejected if a pooler lends the server's session of `connection` to others.
-
-    Then nobody hears of changes: what listens is a session. A pooler tells clients a process of its own making.
-    """
-    if await _pid(connection) == connection.get_server_pid():
-        return
-    other = await client.connect()
-    try:
-        # One that is idle is lent to whoever comes next; another client may have been quicker.
-        pids = [await _pid(each) for each in (connection, other, connection, other)]
-    finally:
-        await end(other)
-    if pids[0] != pids[2] or pids[1] != pids[3] or pids[0] == pids[1]:
-        raise BackendRejected(
-            f"PostgreSQL at {client.place} is reached through a pooler that gives each transaction another session, as "
-            "pgbouncer does with pool_mode = transaction: nobody would hear of changes. Use pool_mode = session for "
-            "this database and role, or let PostgresBackend.url name PostgreSQL itself."
-        )
-
-
-async def _pid(connection: asyncpg.Connection) -> int:
-    return int(await connection.fetchval("SELECT pg_backend_pid()"))

@@ -12,7 +12,10 @@ import asyncpg
 from jhub_kvproxy import BackendError, BackendRejected, in_thread
 
 from ._postgres_errors import Transient, translated
+from ._postgres_pooler import Session, check_lends_none, session_of
 from ._postgres_url import Address
+
+Host = tuple[str, int]
 
 #: The parts of the time limit of a call after which the server gives up to wait for a lock, and a statement: then it
 #: says why, while we still listen.
@@ -29,16 +32,20 @@ _GOODBYE = 1.0
 class Client:
     """Opens connections to the PostgreSQL at `address`, each within `limit` seconds.
 
-    They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called.
+    They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called. To `known` it adds the
+    hosts that lend no session to others; of those in it, it does not find out again.
     """
 
-    def __init__(self, address: Address, *, limit: float, timeout: float, read_only: bool) -> None:
+    def __init__(
+        self, address: Address, *, limit: float, timeout: float, read_only: bool, known: set[Host | None]
+    ) -> None:
         self.place = address.place()
         self._address = address
         self._limit = limit
         # Who only reads may be a role that is set to read only, but must hear of changes, as no standby tells of any.
         self._target = address.target or ("primary" if read_only else "read-write")
-        self._hosts: list[tuple[str, int] | None] = [*address.hosts] or [None]
+        self._hosts: list[Host | None] = [*address.hosts] or [None]
+        self._known = known
         self._ssl: Any = None
         self._settings = _settings(timeout)
         #: Those that are open.
@@ -54,13 +61,12 @@ class Client:
         """A new connection. Whoever gets it ends it by :meth:`end`, unless :meth:`close` does."""
         failure: BackendError | None = None
         for host in list(self._hosts):
-            place = self._address.place((host,)) if host else self.place
             try:
-                with translated(place):
+                with translated(self._place_of(host)):
                     connection = await self._connect(host)
             except Transient as error:
                 failure = failure or error
-                self._hosts.append(self._hosts.pop(0))
+                self._turn_from(host)
                 continue
             if self._is_closed:
                 await drop(connection)
@@ -70,33 +76,72 @@ class Client:
             return connection
         raise failure or Transient(f"The connections to PostgreSQL at {self.place} are closed.")
 
+    def turn(self) -> None:
+        """Try another host first from now on."""
+        self._turn_from(self._hosts[0])
+
     async def close(self) -> None:
         """End all connections for good. Calling it twice is harmless."""
         self._is_closed = True
         for connection in list(self._connections):
             await end(connection)
 
-    async def _connect(self, host: tuple[str, int] | None) -> asyncpg.Connection:
-        address = self._address
+    def _turn_from(self, host: Host | None) -> None:
+        # Who connects at the same time may have done it.
+        if self._hosts[0] == host:
+            self._hosts.append(self._hosts.pop(0))
+
+    async def _connect(self, host: Host | None) -> asyncpg.Connection:
         async with asyncio.timeout(self._limit / len(self._hosts)):
-            connection = await asyncpg.connect(
-                host=host[0] if host else None,
-                port=host[1] if host else None,
-                user=address.user,
-                password=address.password,
-                database=address.database,
-                passfile=address.passfile,
-                ssl=self._ssl,
-                timeout=self._limit,
-                target_session_attrs=self._target,
-                server_settings={"application_name": "jhub-kvproxy"},
-            )
+            connection = await self._connect_only(host)
             try:
+                session = await session_of(connection)
+                self._check_target(host, session)
+                if host not in self._known:
+                    await self._check_pooler(host, connection, session)
+                    self._known.add(host)
+                # Not before: a pooler would lend a session with our settings to others.
                 await connection.execute(self._settings)
             except BaseException:
                 await drop(connection)
                 raise
             return connection
+
+    async def _connect_only(self, host: Host | None) -> asyncpg.Connection:
+        address = self._address
+        return await asyncpg.connect(
+            host=host[0] if host else None,
+            port=host[1] if host else address.port,
+            user=address.user,
+            password=address.password,
+            database=address.database,
+            passfile=address.passfile,
+            ssl=self._ssl,
+            timeout=self._limit,
+            # By itself, asyncpg would leave a prepared statement in a session that may be another's soon.
+            target_session_attrs="any",
+            server_settings={"application_name": "jhub-kvproxy"},
+        )
+
+    def _check_target(self, host: Host | None, session: Session) -> None:
+        # Whatever is wanted: a standby tells of no changes, and what it tells of the table may be older than those.
+        if session.is_standby or (session.is_read_only and self._target == "read-write"):
+            raise Transient(
+                f"PostgreSQL at {self._place_of(host)} takes no changes now: it is a standby, or set to read only."
+            )
+
+    async def _check_pooler(self, host: Host | None, connection: asyncpg.Connection, session: Session) -> None:
+        # A pooler tells clients a process of its own making.
+        if session.pid == connection.get_server_pid():
+            return
+        other = await self._connect_only(host)
+        try:
+            await check_lends_none(connection, other, self._place_of(host))
+        finally:
+            await drop(other)
+
+    def _place_of(self, host: Host | None) -> str:
+        return self._address.place((host,)) if host else self.place
 
 
 def _settings(timeout: float) -> str:

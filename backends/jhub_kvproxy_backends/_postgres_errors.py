@@ -15,6 +15,10 @@ class Transient(BackendUnavailable):
     """Nothing was changed. Another try, by another connection, may succeed soon."""
 
 
+class TakesNoChanges(Transient):
+    """The server reads only. Another one may not."""
+
+
 class TablesGone(Transient):
     """The tables are not there, or no longer."""
 
@@ -31,7 +35,7 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "0A000": (Transient, "it is a standby, or too old: PostgreSQL 14 or newer is needed"),
     "22": (BatchRejected, "it cannot hold this text"),
     "23505": (Transient, "another session made the same at this moment; it is tried again"),
-    "25006": (Transient, "it takes no changes: it is a standby, or set to read only"),
+    "25006": (TakesNoChanges, "it takes no changes: it is a standby, or set to read only"),
     "25P03": (Transient, "this hub stood still for too long"),
     "26000": (BackendRejected, _POOLED),
     "28": (BackendRejected, "check the user and the password, and pg_hba.conf"),
@@ -42,7 +46,8 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "42P01": (TablesGone, "the tables were removed; a hub makes them anew"),
     "42703": (
         BackendRejected,
-        "a column of the hubs' tables is gone; as their owner, drop the tables keys, leases and recent; a hub makes them",
+        "a column of the hubs' tables is gone; as their owner, drop the tables keys, leases and recent, which a hub "
+        "makes again",
     ),
     "42710": (BackendRejected, _IN_THE_WAY),
     "42723": (BackendRejected, _IN_THE_WAY),
@@ -82,8 +87,6 @@ def translate(error: Exception, place: str) -> BackendError | None:
             f"The TLS handshake with PostgreSQL at {place} failed ({error}); are sslcert and sslkey in "
             "PostgresBackend.url right?"
         )
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return Transient(f"PostgreSQL at {place} takes no changes now: it is a standby, or set to read only.")
     if isinstance(error, (asyncpg.ClientConfigurationError, asyncpg.UnsupportedClientFeatureError)):
         return BackendRejected(f"PostgreSQL at {place} cannot be used: {error}.")
     if isinstance(error, (asyncpg.DataError, UnicodeEncodeError)):

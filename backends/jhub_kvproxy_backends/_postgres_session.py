@@ -12,7 +12,7 @@ from jhub_kvproxy import BackendError, BackendUnavailable, Backoff
 
 from ._postgres_access import Access
 from ._postgres_client import Client, drop
-from ._postgres_errors import Transient, translated
+from ._postgres_errors import TakesNoChanges, Transient, translated
 
 T = TypeVar("T")
 
@@ -83,6 +83,8 @@ class Session:
                             return await call()
                         except Transient as error:
                             failure = error
+                            if isinstance(error, TakesNoChanges):
+                                self._client.turn()
                         await backoff.rest()
             except TimeoutError as error:
                 if failure:

@@ -8,8 +8,8 @@ from contextlib import aclosing, suppress
 
 from jhub_kvproxy import BackendError, LeaseReport, Told
 
-from ._postgres_access import Access, check_no_pooler_shares
-from ._postgres_client import Client
+from ._postgres_access import Access
+from ._postgres_client import Client, Host
 from ._postgres_errors import translated
 from ._postgres_lease import Lease
 from ._postgres_recent import note, note_arguments
@@ -29,10 +29,11 @@ class PostgresStore:
         self._prefix = prefix
         self._schema = schema
         self._timeout = timeout
+        known: set[Host | None] = set()
         # If the first of several servers is silent, there must be time left for what is to be done.
-        self._client = Client(address, limit=0.8 * timeout, timeout=timeout, read_only=read_only)
+        self._client = Client(address, limit=0.8 * timeout, timeout=timeout, read_only=read_only, known=known)
         # Of a watch, a dead connection is noticed after twice the patience, within `timeout`.
-        self._watching = Client(address, limit=timeout / 2, timeout=timeout, read_only=read_only)
+        self._watching = Client(address, limit=timeout / 2, timeout=timeout, read_only=read_only, known=known)
         self._access = Access(schema, self._client.place, read_only=read_only)
         self._lease = Lease(schema, prefix, self._client.place)
         self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
@@ -57,7 +58,7 @@ class PostgresStore:
     async def open(self) -> None:
         await self._client.prepare()
         await self._watching.prepare()
-        await self._session.open(lambda connection: check_no_pooler_shares(self._client, connection))
+        await self._session.open(self._access.prepare)
 
     async def renew(self) -> None:
         """Make again what others have removed."""

@@ -41,8 +41,9 @@ class PostgresBackend(Backend):
     """
 
     contract = 2
-    # So many bytes are packed at once, which must not take the event loop for long.
-    max_txn_bytes = 1024 * 1024
+    # They must reach the server before it gives up to wait within a transaction, after two seconds: also over a line
+    # of 2 Mbit/s. And they are packed at once, which must not take the event loop for long.
+    max_txn_bytes = 256 * 1024
 
     url = Unicode(
         config=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import asyncpg
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld
 from jhub_kvproxy.testing import in_time, longest_block
 from jhub_kvproxy_backends import _postgres_client
+from jhub_kvproxy_backends._postgres_pooler import session_of
 from jhub_kvproxy_backends._postgres_schema import Schema
 from jhub_kvproxy_backends._postgres_session import Session
 from jhub_kvproxy_backends.postgres import PostgresBackend
@@ -460,6 +461,29 @@ async def test_a_standby_alone_takes_no_changes(tmp_path, new):
         await backend.apply(Batch({"routes/a": "1"}))
 
 
+@pytest.mark.parametrize("target", ["any", "primary", "read-write"])
+async def test_a_server_that_takes_changes_is_found_behind_one_that_does_not(tmp_path, new, target):
+    with PostgresPair(tmp_path) as pair:
+        hosts = f"127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}"
+        backend = await new(pair, url=f"postgresql://postgres@{hosts}/postgres?target_session_attrs={target}")
+        async with watching(backend) as watch:
+            await backend.apply(Batch({"routes/a": "1"}))
+            assert await told(watch) == {"routes/a": "1"}
+        assert pair.primary.ask("SELECT value FROM kvproxy.keys") == "1"
+
+
+async def test_a_primary_that_is_set_to_read_only_is_left_for_another(tmp_path, new):
+    with PostgresServer(tmp_path / "1") as first, PostgresServer(tmp_path / "2") as second:
+        hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+        backend = await new(first, url=f"postgresql://postgres@{hosts}/postgres?target_session_attrs=primary")
+        await backend.apply(Batch({"routes/a": "1"}))
+        assert first.ask("SELECT value FROM kvproxy.keys") == "1"
+        first.ask("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()")
+        await until(lambda: first.ask("SHOW transaction_read_only") == "on", "the setting is not read")
+        await backend.apply(Batch({"routes/a": "2"}))
+        assert second.ask("SELECT value FROM kvproxy.keys") == "2"
+
+
 # Poolers
 
 
@@ -483,7 +507,66 @@ async def test_pgbouncer(server, tmp_path, new, mode):
         assert await keys_of(backend) == {"routes/a": "2", "routes/b": "2"}
 
 
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+async def test_a_pooler_that_is_refused_lends_sessions_as_they_were(server, tmp_path, new, mode):
+    with Pgbouncer(tmp_path / "pgbouncer", server, mode) as pooler:
+        with pytest.raises(BackendRejected, match="Use pool_mode = session"):
+            await new(pooler)
+        sessions = server.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'").split()
+        assert sessions, "the pooler keeps what it has opened"
+        ours = "SELECT name FROM pg_settings WHERE source = 'session' AND name NOT IN "
+        ours += "('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')"
+        left = f"{ours} UNION ALL SELECT statement FROM pg_prepared_statements"
+        async with AsyncExitStack() as stack:
+            lent = []
+            for _ in sessions if mode == "transaction" else sessions[:1]:
+                other = await asyncpg.connect(pooler.url)
+                stack.push_async_callback(other.close)
+                if mode == "transaction":
+                    await other.execute("BEGIN")
+                lent.append(str((await session_of(other)).pid))
+                # A simple query, since another would itself be prepared.
+                assert await other.execute(left) == "SELECT 0"
+            assert set(lent) <= set(sessions), "these are the sessions that the hub had"
+        assert server.ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'kvproxy'") == "0"
+
+
 # Size
+
+
+@asynccontextmanager
+async def slow_line(port, bits_per_second):
+    """The port of a line to the server at `port`, which carries so much to it, and answers at once."""
+    chunk = 4096
+
+    async def carry(reader, writer, pause):
+        with suppress(ConnectionError):
+            while data := await reader.read(chunk):
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(pause * len(data))
+        writer.close()
+
+    async def serve(reader, writer):
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(carry(reader, forth, 8 / bits_per_second), carry(back, writer, 0))
+
+    line = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield line.sockets[0].getsockname()[1]
+    finally:
+        line.close()  # its connections end with those of the driver
+
+
+async def test_the_largest_change_comes_through_a_slow_line(postgres, new):
+    """Before the server gives up to wait for the rest of it."""
+    async with slow_line(postgres.port, 2_000_000) as port:
+        url = postgres.url.replace(str(postgres.port), str(port))
+        backend = await new(postgres, url=url, prefix="hub-on-a-slow-line", timeout=10)
+        keys = {f"routes/{number}": "x" * 1000 for number in range(backend.max_txn_bytes // 1012)}
+        await backend.apply(Batch(keys))
+        assert await keys_of(backend) == keys
+        await backend.remove()
 
 
 async def test_forty_thousand_routes(postgres, new):
