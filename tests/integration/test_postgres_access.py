@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from uuid import uuid4
 
@@ -145,6 +146,14 @@ async def test_a_url_that_cannot_be_used_is_not_shown(new, url, words):
 
 async def test_a_schema_that_is_no_name(new):
     assert "PostgresBackend.schema" in await refused(new(schema="a; DROP"))
+
+
+async def test_who_has_no_name_is_told_to_give_one(new, monkeypatch):
+    """As a process in a container, whose user is in no list of users."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "PGUSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert "names no user" in await refused(new(url="postgresql://127.0.0.1/postgres"))
 
 
 async def test_where_a_password_may_be(server, role, schema, new, tmp_path, monkeypatch):
