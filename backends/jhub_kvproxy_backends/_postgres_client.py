@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import ssl
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
-from jhub_kvproxy import BackendError, BackendRejected, in_thread
+from jhub_kvproxy import BackendError, BackendRejected, BackendUnavailable, in_thread
 
 from ._postgres_errors import Transient, translated
 from ._postgres_pooler import Session, check_lends_none, session_of
@@ -26,13 +28,14 @@ _STANDSTILL, _LONGEST_STANDSTILL = 0.3, 2.0
 #: Seconds after which the server looks whether our machine is there still.
 _KEEPALIVE = 5
 #: Seconds for saying good-bye.
-_GOODBYE = 1.0
+GOODBYE = 1.0
 
 
 class Client:
     """Opens connections to the PostgreSQL at `address`, each within `limit` seconds.
 
-    They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called. To `known` it adds the
+    They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called, and :func:`close` ends
+    them. To `known` it adds the
     hosts that lend no session to others; of those in it, it does not find out again.
     """
 
@@ -47,19 +50,22 @@ class Client:
         self._hosts: list[Host | None] = [*address.hosts] or [None]
         self._known = known
         self._ssl: Any = None
+        self._user = ""
         self._settings = _settings(timeout)
         #: Those that are open.
         self._connections: set[asyncpg.Connection] = set()
         self._is_closed = False
 
     async def prepare(self) -> None:
-        """Read the files for TLS."""
+        """Read the files for TLS, and find out who we are."""
         # In a thread: to read all authorities of the machine takes longer than the event loop may wait.
         self._ssl = await in_thread(tls_of, self._address)
+        self._user = await in_thread(_user_of, self._address)
 
     async def connect(self) -> asyncpg.Connection:
-        """A new connection. Whoever gets it ends it by :meth:`end`, unless :meth:`close` does."""
+        """A new connection. Whoever gets it ends it by :func:`end`, unless :func:`close` does."""
         failure: BackendError | None = None
+        self._check_open()
         for host in list(self._hosts):
             try:
                 with translated(self._place_of(host)):
@@ -70,21 +76,25 @@ class Client:
                 continue
             if self._is_closed:
                 await drop(connection)
-                break
+                self._check_open()
             self._connections.add(connection)
             connection.add_termination_listener(self._connections.discard)
             return connection
-        raise failure or Transient(f"The connections to PostgreSQL at {self.place} are closed.")
+        assert failure, "there is a host"
+        raise failure
 
     def turn(self) -> None:
         """Try another host first from now on."""
         self._turn_from(self._hosts[0])
 
-    async def close(self) -> None:
-        """End all connections for good. Calling it twice is harmless."""
+    def shut(self) -> list[asyncpg.Connection]:
+        """Open no more connections; return those that are open, for :func:`close`."""
         self._is_closed = True
-        for connection in list(self._connections):
-            await end(connection)
+        return list(self._connections)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise BackendUnavailable(f"The connections to PostgreSQL at {self.place} are closed.")
 
     def _turn_from(self, host: Host | None) -> None:
         # Who connects at the same time may have done it.
@@ -112,7 +122,7 @@ class Client:
         return await asyncpg.connect(
             host=host[0] if host else None,
             port=host[1] if host else address.port,
-            user=address.user,
+            user=self._user,
             password=address.password,
             database=address.database,
             passfile=address.passfile,
@@ -162,12 +172,24 @@ def _settings(timeout: float) -> str:
     """
 
 
+async def close(*clients: Client) -> None:
+    """End all connections of `clients` for good. Calling it twice is harmless."""
+    connections = [connection for client in clients for connection in client.shut()]
+    try:
+        await asyncio.gather(*(end(connection) for connection in connections))
+    finally:
+        for connection in connections:
+            connection.terminate()
+
+
 async def end(connection: asyncpg.Connection) -> None:
     """End `connection` cleanly, or as it is possible."""
-    with suppress(Exception):
-        async with asyncio.timeout(_GOODBYE):
-            await connection.close()
-    await drop(connection)
+    try:
+        with suppress(Exception):
+            async with asyncio.timeout(GOODBYE):
+                await connection.close()
+    finally:
+        await drop(connection)
 
 
 async def drop(connection: asyncpg.Connection) -> None:
@@ -175,6 +197,16 @@ async def drop(connection: asyncpg.Connection) -> None:
     connection.terminate()
     # asyncpg has a task that asks the server to give up what was cancelled, and has cancelled it now.
     await asyncio.sleep(0)
+
+
+def _user_of(address: Address) -> str:
+    """Whom to log in as. Raises BackendRejected when nobody says."""
+    try:
+        return address.user or os.environ.get("PGUSER") or getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise BackendRejected(
+            "PostgresBackend.url names no user, PGUSER is not set, and the user of this process has no name."
+        ) from error
 
 
 def tls_of(address: Address) -> ssl.SSLContext | str | bool:

@@ -9,7 +9,8 @@ import asyncpg
 from jhub_kvproxy import BackendRejected
 
 # COPY is a simple query. Any other way to ask for a row would leave a prepared statement.
-_ASK = "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only')"
+_ASK = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), \
+pg_catalog.current_setting('transaction_read_only')"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from jhub_kvproxy import BackendError, LeaseReport, Told
 
 from ._postgres_access import Access
-from ._postgres_client import Client, Host
+from ._postgres_client import GOODBYE, Client, Host, close
 from ._postgres_errors import translated
 from ._postgres_lease import Lease
 from ._postgres_recent import note, note_arguments
@@ -67,12 +67,13 @@ class PostgresStore:
     async def close(self) -> None:
         """Release the lease, if that is possible, and end all connections. Calling it twice is harmless."""
         try:
-            with suppress(BackendError):  # the lease then expires by itself
-                await self.release_lease()
+            with suppress(BackendError, TimeoutError):  # the lease then expires by itself
+                # Another call may be before it, and there are the good-byes to say.
+                async with asyncio.timeout(max(self._timeout - GOODBYE, self._timeout / 2)):
+                    await self.release_lease()
         finally:
             self._lease.forget()
-            for client in (self._watching, self._client):
-                await client.close()
+            await close(self._watching, self._client)
 
     async def apply(self, batch: Mapping[str, str | None]) -> None:
         written = {key: value for key, value in batch.items() if value is not None}

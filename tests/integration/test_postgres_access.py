@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from uuid import uuid4
 
@@ -177,6 +178,14 @@ async def test_a_database_that_cannot_hold_all_characters_is_refused(server, rol
     server.ask("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
     said = await refused(new(url=server.url_of(role, PASSWORD, "ascii")))
     assert "has the encoding SQL_ASCII" in said
+
+
+async def test_who_has_no_name_is_told_to_give_one(new, monkeypatch):
+    """As a process in a container, whose user is in no list of users."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "PGUSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert "names no user" in await refused(new(url="postgresql://127.0.0.1/postgres"))
 
 
 async def test_where_a_password_may_be(server, role, schema, new, tmp_path, monkeypatch):

@@ -23,6 +23,8 @@ from tests.drivers import drivers, keys_of, numbered
 from tests.hub import until
 from tests.watches import told, watching
 
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'"
+
 
 @pytest.fixture
 def server(tmp_path):
@@ -305,10 +307,9 @@ async def test_a_commit_is_durable_though_the_database_says_otherwise(server, ne
 async def test_a_server_that_ends_idle_sessions_is_no_trouble(server, new):
     server.ask("ALTER SYSTEM SET idle_session_timeout = 200; SELECT pg_reload_conf()")
     backend = await new(server)
-    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'"
     for number in range(3):
         await backend.apply(Batch({"routes/a": str(number)}))
-        await until(lambda: server.ask(sessions) == "0", "PostgreSQL ends no session")
+        await until(lambda: server.ask(SESSIONS) == "0", "PostgreSQL ends no session")
     assert await keys_of(backend) == {"routes/a": "2"}
 
 
@@ -374,7 +375,7 @@ async def test_a_frozen_server_ends_calls_and_watches_in_time(server, new):
 
 
 async def test_a_watch_says_no_good_bye_to_a_frozen_server(server, new, monkeypatch):
-    monkeypatch.setattr(_postgres_client, "_GOODBYE", 600)
+    monkeypatch.setattr(_postgres_client, "GOODBYE", 600)
     backend = await new(server, timeout=1)
     async with watching(backend) as watch:
         server.freeze()
@@ -417,6 +418,48 @@ async def locked(server, lock):
             yield connection
     finally:
         await connection.close()
+
+
+async def test_a_good_bye_that_is_cancelled_leaves_no_session(server, new):
+    backend = await new(server)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(backend):
+        server.freeze()
+        closing = asyncio.create_task(backend.close())
+        await asyncio.sleep(0.2)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        server.thaw()
+        await until(lambda: server.ask(SESSIONS) == "0", "a session is left")
+
+
+async def test_a_frozen_server_does_not_keep_a_hub_from_closing(server, new):
+    """Though another call is before the release of the lease."""
+    backend = await new(server, timeout=5)
+    await backend.acquire_lease("hub", 600)
+    async with watching(backend):
+        server.freeze()
+        applying = asyncio.create_task(backend.apply(Batch({"routes/a": "1"})))
+        await asyncio.sleep(0.2)
+        closing = asyncio.create_task(backend.close())
+        with pytest.raises(BackendUnavailable):
+            await in_time(applying, "it ends")
+        await in_time(closing, "it ends")
+        server.thaw()
+    await until(lambda: server.ask(SESSIONS) == "0", "a session is left")
+
+
+async def test_a_call_in_flight_ends_with_the_driver(server, new):
+    backend = await new(server, timeout=60)
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.stop()
+    applying = asyncio.create_task(backend.apply(Batch({"routes/a": "2"})))
+    await asyncio.sleep(0.5)
+    assert not applying.done()
+    await backend.close()
+    with pytest.raises(BackendUnavailable, match=r"closed\.$"):
+        await in_time(applying, "it ends")
 
 
 async def until_loaded(backend):
