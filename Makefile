@@ -11,12 +11,13 @@ BIN := $(VENV)/bin
 # Says what a step does, and at its end how long it took.
 step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
-.PHONY: help demo test lint types plugin tests fuzz suite bench bench-agents drill soak cluster-test matrix audit supply-chain docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
+.PHONY: help demo test lint types plugin tests slow fuzz suite bench bench-agents drill soak cluster-test matrix audit supply-chain docs image image-lock is-release chart publish-image publish-chart publish-notes release-check release-notes clean clean-all
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
 	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
+	@echo 'make slow              the tests that make test leaves out: of the benchmarks, the drill, upgrades and the like'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
 	@echo 'make bench-agents      what the way by agents costs, with ten of them, in 3 minutes'
@@ -73,7 +74,11 @@ plugin:
 # Tests mostly wait, so there are more processes than the two cores of CI. In the order of testpaths: large files first,
 # and at the end small ones, which keep all processes busy.
 tests: $(VENV)/.has-test
-	$(call step,pytest) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(call step,pytest) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
+
+# What is about benchmarks, upgrades and the like: each week, before a release, and by those who change that.
+slow: $(VENV)/.has-test
+	$(call step,pytest) $(BIN)/python -m pytest -m slow -n 3 --dist loadfile
 
 # Seconds, for all tests together.
 FUZZ = 300

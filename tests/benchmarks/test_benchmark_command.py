@@ -22,6 +22,8 @@ from benchmarks.wrk import Load, parse
 from servers.programs import find
 from tests.hub import heed_signals
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 PAGES = [ROOT / "docs" / "how-to" / "benchmarks.md", ROOT / "CONTRIBUTING.md"]

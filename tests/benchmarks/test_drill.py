@@ -24,6 +24,8 @@ from benchmarks.processes import descendants
 from servers.programs import find
 from tests.hub import heed_signals
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "drill.md"
 SMALLEST = ["--minutes", "0.01", "--users", "5", "--rate", "40"]

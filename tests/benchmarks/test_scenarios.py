@@ -19,6 +19,8 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.variants import Variant, find_variants, own
 from servers.programs import find
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TINY = {name: scenario.SCALES["tiny"] for name, scenario in SCENARIOS.items()}
 

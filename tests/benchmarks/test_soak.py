@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from servers.programs import find
 from tests.hub import heed_signals
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,6 +20,8 @@ from tests.hub import Hub, browsing
 from tests.servers import user_server
 from tests.shell import run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 #: Stands for the release before, until there is one.
 OLDER = "4d8c9b4"
