@@ -57,7 +57,7 @@ class Access:
     def __init__(self, schema: Schema, place: str, *, read_only: bool) -> None:
         self._schema = schema
         self._place = place
-        self._read_only = read_only
+        self.read_only = read_only
         self._wanted = ("SELECT",) if read_only else WRITES
 
     async def prepare(self, connection: asyncpg.Connection) -> None:
@@ -69,7 +69,7 @@ class Access:
         found = await self._find(connection)
         if not self._missing(found):
             self._check_is_ours(found)
-        elif not self._read_only:
+        elif not self.read_only:
             found = await self._make(connection)
         if self._missing(found):
             raise BackendUnavailable(
@@ -80,17 +80,17 @@ class Access:
             lacking = [*([] if found["may_use"] else ["USAGE on the schema"]), *found["lacking"]]
             raise BackendRejected(
                 f"PostgreSQL at {self._place}: the role {found['role']!r} lacks {', '.join(lacking)}. As the owner of "
-                f"the tables: {self._schema.grants(found['role'], read_only=self._read_only)}"
+                f"the tables: {self._schema.grants(found['role'], read_only=self.read_only)}"
             )
 
     async def _find(self, connection: asyncpg.Connection) -> Mapping[str, Any]:
         return await connection.fetchrow(  # type: ignore[no-any-return]
-            _FIND, self._schema.name, self._wanted, not self._read_only, LAYOUTS
+            _FIND, self._schema.name, self._wanted, not self.read_only, LAYOUTS
         )
 
     def _missing(self, found: Mapping[str, Any]) -> list[str]:
         """What we need of what a hub makes, and is not there."""
-        return [part for part in (TABLES if self._read_only else PARTS) if part not in found["parts"]]
+        return [part for part in (TABLES if self.read_only else PARTS) if part not in found["parts"]]
 
     def _check_is_ours(self, found: Mapping[str, Any]) -> None:
         name = self._schema.name

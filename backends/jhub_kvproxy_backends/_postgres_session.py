@@ -51,13 +51,17 @@ class Session:
         self._prepared: dict[str, asyncpg.prepared_stmt.PreparedStatement] = {}
         self._writes = writes
         self._one_at_a_time = asyncio.Lock()
-        #: Whether a COMMIT of ours may be on its way still.
-        self._is_in_doubt = False
+        #: Whether a COMMIT of ours may be on its way still, also one from before: of a process that ended, say.
+        self._is_in_doubt = not access.read_only
         self._begin = f"BEGIN; SELECT pg_advisory_xact_lock({lock})"
 
     async def one(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of a statement that is made by itself, and perhaps more than once."""
-        return await self._run(lambda: self._one(statement, arguments))
+        return await self._run(lambda: self._one(statement, *arguments))
+
+    async def each(self, work: Work[T]) -> T:
+        """What `work` returns, which makes each statement by itself, and perhaps more than once."""
+        return await self._run(lambda: work(self._one))
 
     async def write(self, work: Work[T]) -> T:
         """What `work` returns, which is made in a transaction. It may be called again, if nothing was changed.
@@ -71,25 +75,24 @@ class Session:
         await self._run(lambda: self._open(check))
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of `call`, which is repeated after a passing error until `timeout` is over."""
+        """The result of `call`, which is repeated after a passing error; all within `timeout`, with the wait."""
         backoff = Backoff(0.02, 1.0, spread=0.5)
         failure: Transient | None = None
         tried = f"Tried for {self._timeout:g} s (PostgresBackend.timeout)."
-        async with self._one_at_a_time:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    while True:
-                        try:
-                            return await call()
-                        except Transient as error:
-                            failure = error
-                            if isinstance(error, TakesNoChanges):
-                                self._client.turn()
-                        await backoff.rest()
-            except TimeoutError as error:
-                if failure:
-                    raise BackendUnavailable(f"{failure} {tried}") from failure.__cause__
-                raise BackendUnavailable(f"PostgreSQL at {self._client.place} did not answer. {tried}") from error
+        try:
+            async with asyncio.timeout(self._timeout), self._one_at_a_time:
+                while True:
+                    try:
+                        return await call()
+                    except Transient as error:
+                        failure = error
+                        if isinstance(error, TakesNoChanges):
+                            self._client.turn()
+                    await backoff.rest()
+        except TimeoutError as error:
+            if failure:
+                raise BackendUnavailable(f"{failure} {tried}") from failure.__cause__
+            raise BackendUnavailable(f"PostgreSQL at {self._client.place} did not answer. {tried}") from error
 
     async def _open(self, check: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
         connection = await self._connected()
@@ -100,7 +103,7 @@ class Session:
             await self._drop()
             raise
 
-    async def _one(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
+    async def _one(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         connection = await self._connected()
         try:
             with translated(self._client.place):
@@ -124,12 +127,8 @@ class Session:
                 result = await work(self._ask)
                 await self._commit(connection)
                 return result
-        except BackendError as error:
-            if error.__cause__ is None and await self._is_rolled_back(connection):
-                raise
-            await self._drop()
-            raise
         except BaseException:
+            # To wait for the answer to a ROLLBACK could take too long.
             await self._drop()
             raise
 
@@ -152,14 +151,6 @@ class Session:
             self._is_in_doubt = False
             raise
         self._is_in_doubt = False
-
-    async def _is_rolled_back(self, connection: asyncpg.Connection) -> bool:
-        """Roll back what one of our own refusals has ended; whether that worked."""
-        try:
-            await connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            return False
-        return True
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

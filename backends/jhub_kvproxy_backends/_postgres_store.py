@@ -113,7 +113,7 @@ class PostgresStore:
                 yield news
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
-        await self._lease.acquire(self._session.one, holder, ttl)
+        await self._session.each(lambda ask: self._lease.acquire(ask, holder, ttl))
 
     async def release_lease(self) -> None:
         if self._lease.is_wanted:

@@ -10,14 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 import asyncpg
 import pytest
 
-from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld
+from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld, LeaseLost
 from jhub_kvproxy.testing import in_time, longest_block
 from jhub_kvproxy_backends import _postgres_client
+from jhub_kvproxy_backends._postgres_client import Client, close
 from jhub_kvproxy_backends._postgres_pooler import session_of
-from jhub_kvproxy_backends._postgres_schema import Schema
+from jhub_kvproxy_backends._postgres_schema import Schema, lock_of
 from jhub_kvproxy_backends._postgres_session import Session
+from jhub_kvproxy_backends._postgres_url import parse_url
 from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.errors import Refused
+from servers.ports import free_port
 from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
 from tests.drivers import drivers, keys_of, numbered
 from tests.hub import until
@@ -290,6 +293,47 @@ async def test_a_lock_that_somebody_else_keeps_is_named(server, new):
     assert await keys_of(backend) == {"routes/a": "3"}
 
 
+async def test_a_hub_that_starts_waits_for_what_it_committed_before(server, new):
+    """Its COMMIT may be on its way still: it was cancelled, say, and the hub closed its store, or was started anew."""
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.close()
+    async with locked(server, lock_of("kvproxy/hub")) as session:
+        await session.execute("INSERT INTO kvproxy.keys (prefix, key, value) VALUES ('hub', 'routes/a', '1')")
+        await backend.open()
+        loading = asyncio.create_task(keys_of(backend))
+        await until(lambda: server.ask(WAITING) == "1", "the hub does not wait")
+        assert await keys_of(reader) == {}, "who only reads has committed nothing"
+    assert await loading == {"routes/a": "1"}
+
+
+async def test_a_call_that_waits_for_its_turn_ends_in_time(server, new):
+    backend = await new(server, timeout=1)
+    async with backend._store._session._one_at_a_time:
+        with pytest.raises(BackendUnavailable, match="Tried for 1 s"):
+            await in_time(backend.load(), "it ends")
+
+
+async def test_a_lease_that_nobody_gets_is_tried_for_in_time(server, new):
+    backend = await new(server, timeout=1)
+    never = "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    server.ask(f"{never}; CREATE TRIGGER never BEFORE INSERT ON kvproxy.leases FOR EACH ROW EXECUTE FUNCTION never()")
+    with pytest.raises(BackendUnavailable, match="Tried for 1 s"):
+        await in_time(backend.acquire_lease("hub", 60), "it ends")
+
+
+async def test_a_change_that_is_refused_leaves_no_transaction(server, new):
+    backend, thief = await new(server), await new(server)
+    await backend.acquire_lease("hub", 60)
+    server.ask("DELETE FROM kvproxy.leases")
+    await thief.acquire_lease("thief", 60)
+    with pytest.raises(LeaseLost):
+        await backend.apply(Batch({"routes/a": "1"}))
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+    await until(lambda: server.ask(idle) == "0", "a transaction is left")
+    await thief.apply(Batch({"routes/a": "2"}))
+    assert await keys_of(backend) == {"routes/a": "2"}
+
+
 # What servers do
 
 
@@ -513,6 +557,17 @@ async def test_a_server_that_takes_changes_is_found_behind_one_that_does_not(tmp
             await backend.apply(Batch({"routes/a": "1"}))
             assert await told(watch) == {"routes/a": "1"}
         assert pair.primary.ask("SELECT value FROM kvproxy.keys") == "1"
+
+
+async def test_connections_that_are_made_at_once_leave_the_same_host_behind(postgres):
+    address = parse_url(f"postgresql://postgres@127.0.0.1:{free_port()},127.0.0.1:{postgres.port}/postgres", {})
+    client = Client(address, limit=10, timeout=10, read_only=False, known=set())
+    await client.prepare()
+    try:
+        await asyncio.gather(client.connect(), client.connect())
+        assert client._hosts[0] == ("127.0.0.1", postgres.port)
+    finally:
+        await close(client)
 
 
 async def test_a_primary_that_is_set_to_read_only_is_left_for_another(tmp_path, new):
