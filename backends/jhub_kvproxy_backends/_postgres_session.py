@@ -70,9 +70,9 @@ class Session:
         """
         return await self._run(lambda: self._write(work))
 
-    async def open(self, check: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
-        """Connect, if there is no connection, and `check` it. A new one is prepared: there are tables, or it fails."""
-        await self._run(lambda: self._open(check))
+    async def open(self) -> None:
+        """Connect, or if there is a connection, make again what others have removed."""
+        await self._run(self._open)
 
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call`, which is repeated after a passing error; all within `timeout`, with the wait."""
@@ -94,11 +94,14 @@ class Session:
                 raise BackendUnavailable(f"{failure} {tried}") from failure.__cause__
             raise BackendUnavailable(f"PostgreSQL at {self._client.place} did not answer. {tried}") from error
 
-    async def _open(self, check: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+    async def _open(self) -> None:
+        is_new = self._connection is None or self._connection.is_closed()
         connection = await self._connected()
+        if is_new:  # and prepared
+            return
         try:
             with translated(self._client.place):
-                await check(connection)
+                await self._access.prepare(connection)
         except BaseException:
             await self._drop()
             raise

@@ -58,11 +58,11 @@ class PostgresStore:
     async def open(self) -> None:
         await self._client.prepare()
         await self._watching.prepare()
-        await self._session.open(self._access.prepare)
+        await self._session.open()
 
     async def renew(self) -> None:
         """Make again what others have removed."""
-        await self._session.open(self._access.prepare)
+        await self._session.open()
 
     async def close(self) -> None:
         """Release the lease, if that is possible, and end all connections. Calling it twice is harmless."""

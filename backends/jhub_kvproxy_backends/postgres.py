@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import AsyncGenerator
 from dataclasses import replace
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from traitlets import Float, Unicode, default
 
-from jhub_kvproxy import (
-    Backend,
-    BackendRejected,
-    BackendUnavailable,
-    Batch,
-    LeaseReport,
-    Snapshot,
-    Told,
-    in_thread,
-)
+from jhub_kvproxy import BackendRejected
 
+from ._library import LibraryBackend, load_module
 from ._postgres_schema import Schema
 from ._postgres_url import Address, is_postgres, parse_url
 
@@ -29,7 +18,7 @@ if TYPE_CHECKING:
     from ._postgres_store import PostgresStore
 
 
-class PostgresBackend(Backend):
+class PostgresBackend(LibraryBackend["PostgresStore"]):
     """Keeps the table in a schema of its own in a PostgreSQL 14 or newer.
 
     ``keys``
@@ -77,8 +66,6 @@ class PostgresBackend(Backend):
     )
     timeout = Float(10.0, config=True, help="Seconds that one call to the store may take, retries included.")
 
-    _store: PostgresStore | None = None
-
     @default("url")
     def _default_url(self) -> str:
         url = self.config.get("JupyterHub", {}).get("db_url", "")
@@ -88,58 +75,23 @@ class PostgresBackend(Backend):
     def _default_password(self) -> str:
         return os.environ.get("KVPROXY_POSTGRES_PASSWORD", "")
 
-    async def open(self) -> None:
-        if self._store:
-            await self._store.renew()
-            return
+    async def new_store(self) -> PostgresStore:
         address, schema = self._address(), Schema(self.schema)
-        # In a thread: to load the library takes long.
-        module = await in_thread(_load)
+        module = await load_module("_postgres_store", "PostgreSQL", "postgres")
         store: PostgresStore = module.PostgresStore(
             address, schema, self.prefix, timeout=self.timeout, read_only=self.read_only
         )
-        try:
-            await store.open()
-        except BaseException:
-            await store.close()
-            raise
-        self._store = store
+        return store
 
-    async def close(self) -> None:
-        store, self._store = self._store, None
-        if store:
-            await store.close()
-
-    async def apply(self, batch: Batch) -> None:
-        self.check_writable()
-        await self._opened.apply(batch.changes)
-
-    async def load(self) -> Snapshot:
-        return Snapshot(await self._opened.load())
+    async def open(self) -> None:
+        if self._store:
+            await self._store.renew()
+        else:
+            await super().open()
 
     async def remove(self) -> None:
         self.check_writable()
-        await self._opened.remove()
-
-    def watch(self) -> AsyncGenerator[Told | None]:
-        return self._opened.watch()
-
-    async def acquire_lease(self, holder: str, ttl: float) -> None:
-        self.check_writable()
-        await self._opened.acquire_lease(holder, ttl)
-
-    async def release_lease(self) -> None:
-        if self._store:
-            await self._store.release_lease()
-
-    async def read_lease(self) -> LeaseReport | None:
-        return await self._opened.read_lease()
-
-    @property
-    def _opened(self) -> PostgresStore:
-        if self._store is None:
-            raise BackendUnavailable("PostgresBackend is not open.")
-        return self._store
+        await self.opened.remove()
 
     def _address(self) -> Address:
         if not self.url:
@@ -149,12 +101,3 @@ class PostgresBackend(Backend):
             )
         address = parse_url(self.url, os.environ)
         return replace(address, password=self.password or address.password)
-
-
-def _load() -> ModuleType:
-    try:
-        return importlib.import_module("._postgres_store", __package__)
-    except ImportError as error:
-        raise BackendRejected(
-            'The PostgreSQL backend needs a library that is missing; install it: pip install "jhub-kvproxy[postgres]"'
-        ) from error

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import AsyncGenerator
 from dataclasses import replace
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from traitlets import List, Unicode, default
 
-from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, LeaseReport, Snapshot, Told, in_thread
+from jhub_kvproxy import BackendRejected
 
+from ._library import LibraryBackend, load_module
 from ._network import NetworkBackend
 from ._redis_url import Address, parse_sentinel, parse_url
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from ._redis_store import RedisStore
 
 
-class RedisBackend(NetworkBackend):
+class RedisBackend(LibraryBackend["RedisStore"], NetworkBackend):
     """Keeps the table in a database of a Redis. Sentinels may watch it. A Cluster cannot be used."""
 
     contract = 2
@@ -75,64 +73,27 @@ class RedisBackend(NetworkBackend):
     def _default_sentinel_password(self) -> str:
         return os.environ.get("KVPROXY_REDIS_SENTINEL_PASSWORD", "")
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._store: RedisStore | None = None
-
-    async def open(self) -> None:
-        if self._store is None:
-            address = self._address()
-            sentinels = self._sentinels(address)
-            tls = await self.tls_context() if address.tls else None
-            # In a thread: to load the library takes long.
-            module = await in_thread(_load)
-            store: RedisStore = module.RedisStore(
-                address,
-                sentinels,
-                self.sentinel_master,
-                root=self.root,
-                tls=tls,
-                timeout=self.timeout,
-                read_only=self.read_only,
-                log=self.log,
-            )
-            try:
-                await store.open()
-            except BaseException:
-                await store.close()
-                raise
-            self._store = store
-
-    async def close(self) -> None:
-        store, self._store = self._store, None
-        if store:
-            await store.close()
-
-    async def apply(self, batch: Batch) -> None:
-        self.check_writable()
-        await self._opened.apply(batch.changes)
-
-    async def load(self) -> Snapshot:
-        return Snapshot(await self._opened.load())
+    async def new_store(self) -> RedisStore:
+        address = self._address()
+        sentinels = self._sentinels(address)
+        tls = await self.tls_context() if address.tls else None
+        module = await load_module("_redis_store", "Redis", "redis")
+        store: RedisStore = module.RedisStore(
+            address,
+            sentinels,
+            self.sentinel_master,
+            root=self.root,
+            tls=tls,
+            timeout=self.timeout,
+            read_only=self.read_only,
+            log=self.log,
+        )
+        return store
 
     async def remove(self) -> None:
         self.check_writable()
         await super().remove()
-        await self._opened.remove()
-
-    def watch(self) -> AsyncGenerator[Told | None]:
-        return self._opened.watch()
-
-    async def acquire_lease(self, holder: str, ttl: float) -> None:
-        self.check_writable()
-        await self._opened.acquire_lease(holder, ttl)
-
-    async def release_lease(self) -> None:
-        if self._store:
-            await self._store.release_lease()
-
-    async def read_lease(self) -> LeaseReport | None:
-        return await self._opened.read_lease()
+        await self.opened.remove()
 
     def traefik_provider_config(self) -> dict[str, Any]:
         address = self._address()
@@ -155,12 +116,6 @@ class RedisBackend(NetworkBackend):
             secrets |= {"sentinel": login} if (login := _login(sentinel)) else {}
         return {"redis": secrets} if secrets else {}
 
-    @property
-    def _opened(self) -> RedisStore:
-        if self._store is None:
-            raise BackendUnavailable("RedisBackend is not open.")
-        return self._store
-
     def _address(self) -> Address:
         address = parse_url(self.url)
         return replace(address, username=self.username or address.username, password=self.password or address.password)
@@ -174,15 +129,6 @@ class RedisBackend(NetworkBackend):
             )
             for text in self.sentinels
         ]
-
-
-def _load() -> ModuleType:
-    try:
-        return importlib.import_module("._redis_store", __package__)
-    except ImportError as error:
-        raise BackendRejected(
-            'The Redis backend needs a library that is missing; install it: pip install "jhub-kvproxy[redis]"'
-        ) from error
 
 
 def _login(address: Address) -> dict[str, str]:

@@ -19,12 +19,13 @@ def changed(work: Coroutine[Any, Any, T]) -> T:
     Raises :class:`~jhub_kvproxy.errors.KVProxyError` then.
     """
     try:
-        return asyncio.run(_cancelled_by_signals(work))
+        return asyncio.run(cancelled_by_signals(work))
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise KVProxyError("The command was interrupted. What it had begun to change is done, or undone.") from error
 
 
-async def _cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
+async def cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to, the rest of this task. SIGTERM and SIGHUP cancel it."""
     task = asyncio.current_task()
     assert task
     if threading.current_thread() is threading.main_thread():  # signals go to no other

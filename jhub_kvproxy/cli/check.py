@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from ..store.contract import Backend, SupportsTraefik
 from ..store.registry import installed_backends
 from .agent_needs import agent_needs
 from .arguments import add_hub_arguments
+from .changing import cancelled_by_signals
 from .configured import configured_proxy
 from .proxy_class import chosen_proxy
 from .replicas import Needs, try_replicas
@@ -61,7 +61,7 @@ def run(options: Namespace) -> int:
     report = Report(_silent if options.json else partial(print, flush=True), Secrets(), debug=options.debug)
     report.facts = {"backend": None, "prefix": None, "routes": None, "traefik": None, "replicas": []}
     try:
-        asyncio.run(_check(options, report))
+        asyncio.run(cancelled_by_signals(_check(options, report)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         is_clean = all(step.step != "cleanup" for step in report.steps)
         report.failed("check", "The check was interrupted" + (", and has removed what it wrote." if is_clean else "."))
@@ -76,10 +76,6 @@ def _silent(text: str) -> None:
 
 
 async def _check(options: Namespace, report: Report) -> None:
-    task = asyncio.current_task()
-    assert task
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as asyncio does it for Ctrl-C
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with suppress(StepFailed):
         with report.step("config"):
             proxy = _configured(options, report)
