@@ -35,8 +35,7 @@ class Client:
     """Opens connections to the PostgreSQL at `address`, each within `limit` seconds.
 
     They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called, and :func:`close` ends
-    them. To `known` it adds the
-    hosts that lend no session to others; of those in it, it does not find out again.
+    them. It adds to `known` the hosts that lend no session to others, and does not find out again of those in it.
     """
 
     def __init__(

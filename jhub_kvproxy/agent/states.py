@@ -11,6 +11,7 @@ from typing import Any
 
 from ..agents.protocol import LONGEST_WAIT, State
 from ..aio import rest
+from ..words import counted
 from .follower import Follower
 from .merged import Merged
 from .traefik_feed import TraefikFeed
@@ -80,7 +81,7 @@ class States:
         if is_kept:
             line = f"{traefik} keeps what an earlier agent or hub has given it."
         elif is_served:
-            routes = f"{state.routes} route{'' if state.routes == 1 else 's'}"
+            routes = counted(state.routes, "route")
             line = f"{traefik} serves revision {revision} of {hub!r}: {routes}{refused}."
         elif self._feed.trouble:
             line = f"{hub!r} is not served. {self._feed.trouble}"

@@ -19,6 +19,7 @@ from ..routing.records import RECORDS, revision_in
 from ..store.contract import Backend, SupportsWatch
 from ..traefik.api import TraefikAPI
 from ..traefik.binary import check_version, find_traefik, installed_version
+from ..words import counted
 from .report import Report, StepFailed
 from .secrets import Secrets
 
@@ -68,7 +69,7 @@ async def _try_store(backend: Backend, report: Report) -> None:
             keys = (await backend.load()).keys
             routes = sum(key.startswith(RECORDS) for key in keys)
             if revision_in(keys):
-                report.ok("table", f"{backend.prefix!r} holds {routes} route{'' if routes == 1 else 's'}.")
+                report.ok("table", f"{backend.prefix!r} holds {counted(routes, 'route')}.")
             else:
                 report.note("table", f"{backend.prefix!r} holds no table yet; its hub makes it when it starts.")
         if isinstance(backend, SupportsWatch):

@@ -15,6 +15,7 @@ from ..survey.replicas import Asked, find_replicas
 from ..survey.served import served_by
 from ..survey.site import read_site_table
 from ..survey.table import Table
+from ..words import counted
 from .arguments import add_hub_arguments
 from .hub_config import HubConfig, hub_config
 from .hub_routes import TOKEN, HubServers, from_api, from_database
@@ -115,8 +116,7 @@ def _lines(compared: Compared) -> Iterator[str]:
     replicas, routes = len(compared.replicas), len(compared.table.routes)
     hub = f"JupyterHub ({compared.hub})" if compared.hub else "not JupyterHub, whose database is not here"
     yield from wrapped(
-        f"The store has {routes} route{'' if routes == 1 else 's'}. Compared with it: {replicas} "
-        f"replica{'' if replicas == 1 else 's'}, and {hub}."
+        f"The store has {counted(routes, 'route')}. Compared with it: {counted(replicas, 'replica')}, and {hub}."
     )
     yield ""
     if compared.differences:

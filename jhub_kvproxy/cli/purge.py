@@ -15,6 +15,7 @@ from ..survey.purging import Remains, purge, remains_in
 from ..survey.site import opened_reader
 from ..survey.table import missing_directory
 from ..traefik.running import home_of, reads_from
+from ..words import counted
 from .arguments import add_hub_arguments
 from .asking import NO_LEASE, add_asking_argument, is_confirmed
 from .changing import changed
@@ -87,8 +88,8 @@ async def _look(config: HubConfig) -> Remains | None:
 
 def _lines(found: Remains, config: HubConfig) -> Iterator[str]:
     where = f"{config.proxy.backend_class.__name__}, prefix {config.proxy.prefix!r}"
-    table = f"a table with {found.routes} route{'' if found.routes == 1 else 's'}" if found.revision else "no table"
-    keys = f"{len(found.ours)} key{'' if len(found.ours) == 1 else 's'}"
+    table = f"a table with {counted(found.routes, 'route')}" if found.revision else "no table"
+    keys = counted(len(found.ours), "key")
     yield from wrapped(f"{where}: {table}; {keys} of jhub-kvproxy's, and what keeps them, will be removed.")
     if found.foreign:
         names = ", ".join(map(repr, sorted(found.foreign)[:_SHOWN]))

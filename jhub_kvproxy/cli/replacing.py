@@ -9,6 +9,7 @@ from typing import Any
 
 from ..survey.replacement import Replacement
 from ..survey.table import Table
+from ..words import counted
 from .asking import NO_LEASE, add_asking_argument, is_confirmed
 from .hub_config import HubConfig
 from .text import as_json, visible, wrapped
@@ -40,13 +41,17 @@ def told(found: Replacement, options: Namespace, facts: dict[str, Any], *, is_do
 
 def _lines(before: Table, found: Replacement, config: HubConfig) -> Iterator[str]:
     where = f"{config.proxy.backend_class.__name__}, prefix {config.proxy.prefix!r}"
-    there = f"has {_routes(len(before.routes))} at revision {before.revision}" if before.revision else "has no table"
+    there = (
+        f"has {counted(len(before.routes), 'route')} at revision {before.revision}"
+        if before.revision
+        else "has no table"
+    )
     yield from wrapped(f"{where}, {there}.")
     for sentence in before.damage:
         yield from wrapped(f"There: {sentence}", hanging="  ")
     for verb, routespecs in (("added", found.added), ("changed", found.changed), ("removed", found.removed)):
         if routespecs:
-            yield f"{_routes(len(routespecs))} {'is' if len(routespecs) == 1 else 'are'} {verb}:"
+            yield f"{counted(len(routespecs), 'route')} {'is' if len(routespecs) == 1 else 'are'} {verb}:"
             yield from (f"    {visible(routespec)}" for routespec in routespecs[:_SHOWN])
             if len(routespecs) > _SHOWN:
                 yield f"    ... and {len(routespecs) - _SHOWN} more"
@@ -54,7 +59,3 @@ def _lines(before: Table, found: Replacement, config: HubConfig) -> Iterator[str
         yield "No route changes."
     if not config.has_lease:
         yield from wrapped(NO_LEASE)
-
-
-def _routes(count: int) -> str:
-    return f"{count} route{'' if count == 1 else 's'}"

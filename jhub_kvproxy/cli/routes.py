@@ -15,6 +15,7 @@ from ..survey.replicas import chosen_replica, find_replicas
 from ..survey.served import last_used, served_by, with_last_used
 from ..survey.site import read_site_table
 from ..survey.table import StoredRoute, Table
+from ..words import counted
 from .arguments import add_hub_arguments
 from .hub_config import HubConfig, hub_config
 from .text import aligned, as_json, wrapped
@@ -119,7 +120,7 @@ def _lines(
     if revision is None:
         lines = wrapped(f"{where} no table.")
     else:
-        which = f"{total} route{'' if total == 1 else 's'}"
+        which = counted(total, "route")
         shown = "" if len(routes) == total else f"; {len(routes)} of them {'is' if len(routes) == 1 else 'are'} shown"
         lines = wrapped(f"{where} {which} at revision {revision}{shown}.")
     if routes:

@@ -15,6 +15,7 @@ from ..survey.lease import HubLease
 from ..survey.replicas import Replica, find_replicas
 from ..survey.site import Site, Store, look
 from ..survey.verdict import problems, verdict
+from ..words import counted
 from .arguments import add_hub_arguments
 from .hub_config import HubConfig, hub_config
 from .text import ago, aligned, as_json, painted, utc, wrapped
@@ -99,7 +100,7 @@ def lines_of(site: Site, now: float) -> Iterator[str]:
     wrong = problems(site)
     for problem in wrong:
         yield from _line("trouble", problem)
-    sentence = verdict(site) if not wrong else f"{len(wrong)} thing{'' if len(wrong) == 1 else 's'} to look at."
+    sentence = verdict(site) if not wrong else f"{counted(len(wrong), 'thing')} to look at."
     first, *more = _line("verdict", sentence)
     yield painted(first, "red" if wrong else "green")
     yield from more
@@ -131,7 +132,7 @@ def _store_in_words(store: Store) -> str:
         return f"{name}: {store.error}"
     routes = len(store.table.routes)
     table = f"revision {store.table.revision}" if store.table.revision else "no revision"
-    return f"{name}: {table}, {routes} route{'' if routes == 1 else 's'}, read in {store.latency * 1000:.0f} ms."
+    return f"{name}: {table}, {counted(routes, 'route')}, read in {store.latency * 1000:.0f} ms."
 
 
 def _row(replica: Replica, now: float) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from ..routing.routes import Route
 from ..store.contract import Backend, Batch, SupportsLease, SupportsWatch
 from ..survey.table import missing_directory
 from ..traefik_routers.table import Routing, RoutingTable
+from ..words import counted
 from .report import Report, StepFailed, in_words
 from .secrets import unset
 from .text import limits_in_words
@@ -80,7 +81,7 @@ async def open_table(backend: Backend, report: Report) -> Table:
 def _describe(prefix: str, routes: int | None) -> str:
     if routes is None:
         return f"{prefix!r} holds no table yet; the hub makes it when it starts."
-    return f"{prefix!r} holds {routes} route{'' if routes == 1 else 's'}, and may be changed."
+    return f"{prefix!r} holds {counted(routes, 'route')}, and may be changed."
 
 
 async def _has_table(backend: Backend) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..words import counted
 from .changes import Changes
 from .records import RECORDS
 
@@ -25,4 +26,4 @@ def in_words(drift: Changes, stored: Mapping[str, str]) -> str:
 def _routes(keys: list[str]) -> str:
     names = [key.removeprefix(RECORDS) for key in keys[:_NAMED]]
     more = ", ..." if len(keys) > _NAMED else ""
-    return f"{len(keys)} route{'' if len(keys) == 1 else 's'} ({', '.join(names)}{more})"
+    return f"{counted(len(keys), 'route')} ({', '.join(names)}{more})"

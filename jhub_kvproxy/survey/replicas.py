@@ -28,6 +28,7 @@ from ..traefik.discovery import Discovery
 from ..traefik.endpoint import Endpoint
 from ..traefik.entry import entry_address
 from ..traefik.running import home_of, label_of, running_in
+from ..words import counted
 
 _LIMIT = 3.0
 _LOOPBACK = "127.0.0.1"
@@ -277,4 +278,4 @@ def _refusals(refused: Mapping[str, str], what: str) -> tuple[str, ...]:
         return ()
     shown = [f"{name}: {why.rstrip('.')}" for name, why in sorted(refused.items())[:_SHOWN]]
     more = "; ..." if len(refused) > _SHOWN else ""
-    return (f"It does not serve {len(refused)} {what}{'' if len(refused) == 1 else 's'}. {'; '.join(shown)}{more}.",)
+    return (f"It does not serve {counted(len(refused), what)}. {'; '.join(shown)}{more}.",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..words import counted
 from .replicas import Replica
 from .site import Site
 
@@ -18,11 +19,11 @@ def verdict(site: Site) -> str:
     wrong = problems(site)
     if wrong:
         others = len(wrong) - 1
-        more = f" And {others} more problem{'' if others == 1 else 's'}." if others else ""
+        more = f" And {counted(others, 'more problem')}." if others else ""
         return f"{wrong[0]}{more}"
     routes, replicas = len(site.store.table.routes), len(site.replicas)
     who = "The only replica serves" if replicas == 1 else f"All {replicas} replicas serve"
-    return f"{who} all of the table: {routes} route{'' if routes == 1 else 's'}."
+    return f"{who} all of the table: {counted(routes, 'route')}."
 
 
 def _problems(site: Site) -> Iterator[str]:
@@ -55,7 +56,7 @@ def _lag(replica: Replica) -> str:
     if replica.revision is None:
         return "has no table" + _WHY_NONE[replica.kind]
     if replica.behind:
-        commits = f"{replica.behind} commit{'' if replica.behind == 1 else 's'}"
+        commits = counted(replica.behind, "commit")
         return f"lags: it serves revision {replica.revision}, which is {commits} behind. {_WHY_BEHIND[replica.kind]}"
     return (
         f"serves revision {replica.revision}, which is of another hub or store, or of an earlier hub. "

@@ -72,8 +72,8 @@ func (p *awayPage) answer(w http.ResponseWriter, failed *http.Request, retryAfte
 	return true
 }
 
-// isProgram is whether a script of a page asks, or somebody for a websocket, neither of whom shows a page. Browsers send the header
-// Sec-Fetch-Mode to hosts with TLS and to their own machine, and libraries of scripts often X-Requested-With.
+// isProgram is whether a script of a page asks, or somebody for a websocket, neither of whom shows a page. Browsers send
+// the header Sec-Fetch-Mode to hosts with TLS and to their own machine, and libraries of scripts often X-Requested-With.
 func isProgram(header http.Header) bool {
 	mode := header["Sec-Fetch-Mode"]
 	return len(header["Upgrade"]) > 0 || len(header["X-Requested-With"]) > 0 || (len(mode) > 0 && mode[0] != "navigate")
