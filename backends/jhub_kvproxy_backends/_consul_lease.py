@@ -50,6 +50,8 @@ class ConsulLease:
         self._is_wanted = False
         self._session = ""
         self._session_ttl = 0.0
+        #: The session that we were about to end when Consul went away.
+        self._ended = ""
         #: When our lease runs out, by our clock.
         self._deadline = 0.0
         #: The key's index, and when we first saw it.
@@ -68,7 +70,7 @@ class ConsulLease:
         for _ in range(_ATTEMPTS):
             found = await self._read()
             deadline = time.monotonic() + ttl
-            is_ours = found is not None and found.session != "" and found.session == self._session
+            is_ours = found is not None and found.session != "" and found.session in (self._session, self._ended)
             if found and found.session and not is_ours and not self._has_expired(found):
                 raise LeaseHeld(
                     f"{found.holder} holds the lease {self._key} in Consul since {found.since}.", seconds=found.ttl
@@ -90,10 +92,12 @@ class ConsulLease:
         raise BackendUnavailable(f"The lease {self._key} in Consul changes too fast: {reason}.")
 
     async def release(self) -> None:
-        if self._session:
+        # The next lease has another session: if Consul gets this request late, it ends only the old one.
+        self._ended, self._session, self._deadline = self._session or self._ended, "", 0.0
+        if self._ended:
             # The session deletes what it has locked.
-            await self._api.ask("PUT", f"/v1/session/destroy/{self._session}")
-        self._session, self._is_wanted, self._deadline = "", False, 0.0
+            await self._api.ask("PUT", f"/v1/session/destroy/{self._ended}")
+        self._ended, self._is_wanted = "", False
 
     async def report(self) -> LeaseReport | None:
         """Who has the lease; None: nobody."""

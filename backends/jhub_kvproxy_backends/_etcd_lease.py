@@ -33,6 +33,8 @@ class EtcdLease:
         self._is_wanted = False
         #: The etcd lease, and the seconds for which it was granted.
         self._id, self._ttl = "", 0
+        #: The etcd lease that we were about to end when etcd went away.
+        self._ended = ""
         #: The revision in which we made the key; 0 if we have not.
         self._revision = 0
         self._since = ""
@@ -56,7 +58,7 @@ class EtcdLease:
         self._is_wanted = True
         deadline = self._client.deadline()
         ttl = max(math.ceil(ttl), 1)
-        old, began = self._id, time.monotonic()
+        old, began = self._id or self._ended, time.monotonic()
         if not (ttl == self._ttl and await self._is_kept_alive(deadline)):
             answer = await self._client.ask("/v3/lease/grant", {"TTL": ttl}, again=True, deadline=deadline)
             self._id, self._ttl = str(answer["ID"]), ttl
@@ -75,9 +77,11 @@ class EtcdLease:
 
     async def release(self) -> None:
         """Give the lease up, so that another writer can have it at once."""
-        if self._id:
-            await self._revoke(self._id, self._client.deadline())
-        self._is_wanted, self._id, self._ttl, self._revision = False, "", 0, 0
+        # The next lease is another one of etcd's: if etcd gets this request late, it ends only the old one.
+        self._ended, self._id, self._ttl = self._id or self._ended, "", 0
+        if self._ended:
+            await self._revoke(self._ended, self._client.deadline())
+        self._is_wanted, self._ended, self._revision = False, "", 0
 
     async def _is_kept_alive(self, deadline: float) -> bool:
         message = {"ID": self._id}
@@ -85,7 +89,7 @@ class EtcdLease:
         return int(answer.get("result", {}).get("TTL", 0)) > 0
 
     async def _make_key(self, holder: str, deadline: float) -> bool:
-        """Make the key, or renew it if it is still ours. False if it was ours and is gone. Raises LeaseHeld."""
+        """Make the key, or renew it if it is ours. False if it must be tried again with what is known now. Raises LeaseHeld."""
         if not self._revision:
             self._since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         value = encoded(json.dumps({"holder": holder, "since": self._since, "ttl": self._ttl}))
@@ -102,10 +106,10 @@ class EtcdLease:
         if not kvs:
             self._revision = 0
             return False
-        if kvs[0].get("lease") == self._id:
+        if kvs[0].get("lease") in (self._id, self._ended):
             # We made it, but the answer got lost.
             self._revision = int(kvs[0]["create_revision"])
-            return True
+            return bool(kvs[0]["lease"] == self._id)
         self._revision = 0
         await self._revoke(self._id, deadline)
         self._id, self._ttl = "", 0

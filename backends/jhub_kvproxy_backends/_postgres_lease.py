@@ -25,8 +25,7 @@ class Lease:
             SELECT token, holder, since, seconds FROM {schema.leases}
             WHERE digest = $1 AND expiry > clock_timestamp()
         """
-        #: The statement that a transaction makes before it changes anything.
-        self.check_statement = f"{self._find} FOR UPDATE"
+        self._check = f"{self._find} FOR UPDATE"
         self._acquire = f"""
             INSERT INTO {schema.leases} AS old (prefix, token, holder, since, seconds, expiry)
             SELECT $1, $2, $3, now, $4, now + $4 * interval '1 second' FROM clock_timestamp() AS now
@@ -38,6 +37,8 @@ class Lease:
             RETURNING token
         """
         self._release = f"DELETE FROM {schema.leases} WHERE digest = $1 AND token = $2"
+        #: What is made in a transaction.
+        self.writes = self._check, self._release
 
     @property
     def is_wanted(self) -> bool:
@@ -48,7 +49,7 @@ class Lease:
         """Raise LeaseLost if the lease is wanted and not ours; else it stays ours until the transaction ends."""
         if not self._token:
             return
-        rows = await ask(self.check_statement, self._digest)
+        rows = await ask(self._check, self._digest)
         if not rows or rows[0]["token"] != self._token:
             now = f"{_holder(rows[0])} has it now" if rows else "it has expired"
             raise LeaseLost(f"{self._name[0].upper()}{self._name[1:]} is no longer ours, {now}; nothing was changed.")
@@ -64,7 +65,7 @@ class Lease:
                 )
 
     async def release(self, ask: Ask) -> None:
-        """Give the lease up, so that another writer can have it at once."""
+        """Give the lease up, so that another writer can have it at once. In a transaction: none is made late."""
         await ask(self._release, self._digest, self._token)
 
     def forget(self) -> None:

@@ -50,7 +50,7 @@ class PostgresStore:
         self._session = Session(
             self._client,
             self._access,
-            writes=(self._lease.check_statement, self._note, self._delete, self._put, self._remove, self._forget),
+            writes=(*self._lease.writes, self._note, self._delete, self._put, self._remove, self._forget),
             lock=lock_of(f"{schema.name}/{prefix}"),
             timeout=timeout,
         )
@@ -117,7 +117,7 @@ class PostgresStore:
 
     async def release_lease(self) -> None:
         if self._lease.is_wanted:
-            await self._lease.release(self._session.one)
+            await self._session.write(self._lease.release)
             self._lease.forget()
 
     async def read_lease(self) -> LeaseReport | None:

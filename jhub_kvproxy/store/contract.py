@@ -201,6 +201,7 @@ class SupportsLease(Protocol):
     async def release_lease(self) -> None:
         """Release the lease, so that another writer gets it at once. Without a lease, change nothing.
 
+        A release that failed and reaches the store late does not end a lease that this object has acquired since.
         :meth:`~Backend.close` releases it too.
         """
 

@@ -131,6 +131,39 @@ class BrokenCallTests(FarSuite):
         await together(*map(scene, steps))
 
     @asynchronous
+    async def test_a_release_that_comes_late(self, outages: Outages) -> None:
+        """It does not end the lease that the same object has acquired since."""
+        if not isinstance(outages.kit.backend, SupportsLease):
+            pytest.skip(f"{type(outages.kit.backend).__name__} has no acquire_lease()")
+
+        async def scene(number: int) -> None:
+            async with outages.far(f"release-{number}") as far:
+                await outages.repeated(partial(_acquired, far), "acquire_lease()")
+                far.line.hold_request(number)
+                calling = asyncio.create_task(_released(far))
+                is_late = await is_held(far.line, calling)
+                await outages.outcome(calling, "release_lease()")
+                await outages.repeated(partial(_acquired, far), "acquire_lease() after a release that failed")
+                if is_late:
+                    await outages.within(far.line.deliver(), "What is delivered late")
+                try:
+                    await outages.repeated(partial(_apply, far), "apply()")
+                except LeaseLost as error:
+                    raise AssertionError(
+                        "A release that comes late must not end a lease that was acquired after it."
+                    ) from error
+
+        async def counted(far: Far) -> None:
+            await _acquired(far)
+            number = far.line.requests
+            await _released(far)
+            steps[:] = range(1, far.line.requests - number + 1)
+
+        steps: list[int] = []
+        await outages.steps("release", counted)
+        await together(*map(scene, steps))
+
+    @asynchronous
     async def test_other_calls_whose_connection_breaks(self, outages: Outages) -> None:
         """`load` returns the whole table or fails; `acquire_lease` and `open` can be made again."""
 
@@ -209,3 +242,8 @@ async def _apply(far: Far) -> None:
 async def _acquired(far: Far, ttl: float = _LONG) -> None:
     assert isinstance(far.backend, SupportsLease)
     await far.backend.acquire_lease("far", ttl)
+
+
+async def _released(far: Far) -> None:
+    assert isinstance(far.backend, SupportsLease)
+    await far.backend.release_lease()

@@ -129,6 +129,16 @@ class ForgetsTheLeaseInAnOutage(NetworkedBackend):
             raise
 
 
+class ReleasesLate(NetworkedBackend):
+    """By the token alone, which the next lease has too."""
+
+    async def release_lease(self):
+        if self._token and self._connection:
+            self._epoch = (await self.ask(do="epoch", is_next=False))["epoch"]
+            await self.ask(do="release", token=self._token, epoch=self._epoch)
+        self._token = ""
+
+
 class _KeepsIt(Connection):
     def failed(self, error):
         if not isinstance(error, asyncio.CancelledError):

@@ -38,6 +38,7 @@ ON_A_NETWORK = {
     broken_networks.LetsLateChangesIn: ("a_change_that_comes_late", "must not be made later"),
     broken_networks.ChecksTheLeaseBefore: ("a_lease_that_runs_out_within_a_change", "in the transaction"),
     broken_networks.ChecksTheLeaseByItsClock: ("a_lease_that_runs_out_within_a_change", "in the transaction"),
+    broken_networks.ReleasesLate: ("a_release_that_comes_late", "acquired after it"),
     broken_networks.ForgetsTheLeaseInAnOutage: ("other_calls_whose_connection_breaks", "LeaseHeld"),
     broken_networks.KeepsTheConnectionOfACancelledCall: ("a_call_that_is_cancelled_while_its_answer_comes", "KeyError"),
     broken_networks.IsNotUsableAgain: ("a_request_that_gets_lost", "the driver must be usable"),

@@ -89,7 +89,9 @@ class Store:
     def check(self, table: Table, token: str) -> dict[str, Any]:
         return {"is_held": table.token == token and table.expiry > time.monotonic()}
 
-    def release(self, table: Table, token: str) -> dict[str, Any]:
+    def release(self, table: Table, token: str, epoch: int) -> dict[str, Any]:
+        if epoch != table.epoch:
+            return {"epoch": table.epoch}
         if table.token == token:
             table.expiry = 0.0
         return {}
@@ -210,19 +212,23 @@ class NetworkedBackend(Backend):
     async def apply(self, batch: Batch) -> None:
         self.check_writable()
         await self.settle()
-        while "epoch" in (answer := await self.send(batch)):
-            self._epoch = answer["epoch"]
+        answer = await self.send(batch)
         if "is_lost" in answer:
             raise LeaseLost("This writer no longer has the lease.")
 
     async def send(self, batch: Batch) -> dict[str, Any]:
+        return await self.fenced(do="apply", changes=dict(batch.changes), token=self._token)
+
+    async def fenced(self, **question: Any) -> dict[str, Any]:
+        """The answer to a question that the store no longer takes once we have settled."""
         self._is_in_doubt = True
-        answer = await self.ask(do="apply", changes=dict(batch.changes), token=self._token, epoch=self._epoch)
+        while "epoch" in (answer := await self.ask(**question, epoch=self._epoch)):
+            self._epoch = answer["epoch"]
         self._is_in_doubt = False
         return answer
 
     async def settle(self) -> None:
-        """See to it that no change of ours that is on its way will be made."""
+        """See to it that no change or release of ours that is on its way will be made."""
         if self._is_in_doubt:
             self._epoch = (await self.ask(do="epoch", is_next=True))["epoch"]
             self._is_in_doubt = False
@@ -249,6 +255,7 @@ class NetworkedBackend(Backend):
 
     async def acquire_lease(self, holder: str, ttl: float) -> None:
         self.check_writable()
+        await self.settle()
         self._token = self._token or secrets.token_hex(8)
         answer = await self.ask(do="acquire", token=self._token, holder=holder, ttl=ttl)
         if "holder" in answer:
@@ -256,7 +263,8 @@ class NetworkedBackend(Backend):
 
     async def release_lease(self) -> None:
         if self._token and self._connection:
-            await self.ask(do="release", token=self._token)
+            await self.settle()
+            await self.fenced(do="release", token=self._token)
         self._token = ""
 
     def connect(self) -> Connection:
