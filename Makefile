@@ -17,7 +17,7 @@ step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
 	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
-	@echo 'make slow              the tests that make test leaves out: of the benchmarks, the drill, upgrades and the like'
+	@echo 'make slow              the tests that make test leaves out: benchmarks, upgrades, more stores, and the like'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
 	@echo 'make bench-agents      what the way by agents costs, with ten of them, in 3 minutes'
@@ -74,11 +74,12 @@ plugin:
 # Tests mostly wait, so there are more processes than the two cores of CI. In the order of testpaths: large files first,
 # and at the end small ones, which keep all processes busy.
 tests: $(VENV)/.has-test
-	$(call step,pytest) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
+	$(call step,pytest) $(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile --no-loadscope-reorder
 
-# What is about benchmarks, upgrades and the like: each week, before a release, and by those who change that.
+# Benchmarks, upgrades, installing, hubs and commands on more stores: each week, before a release, and by those who
+# change that.
 slow: $(VENV)/.has-test
-	$(call step,pytest) $(BIN)/python -m pytest -m slow -n 3 --dist loadfile
+	$(call step,pytest) $(BIN)/python -m pytest -m slow -n 4 --dist loadfile
 
 # Seconds, for all tests together.
 FUZZ = 300

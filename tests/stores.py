@@ -63,8 +63,17 @@ def find_store(name: str, request: pytest.FixtureRequest, directory: Path) -> St
 
 TRAEFIK_READS = ("toml", "etcd", "consul", "redis")
 STORES = (*TRAEFIK_READS, "kubernetes", "postgres")
+# What a hub or a command does, it does with these as with etcd: the drivers have passed the same kit.
+_SLOW = ("consul", "redis")
+
+
+def on(store: str, *more: Any) -> Any:
+    """A case of a test that runs on several stores: on some at each commit, on the others in ``make slow``."""
+    return pytest.param(store, *more, marks=[pytest.mark.slow] if store in _SLOW else [])
+
+
 #: Runs a test that uses the fixture `store`, directly or by `site`, once for each store that Traefik can read;
 #: otherwise it is TOML.
-on_every_store = pytest.mark.parametrize("store", TRAEFIK_READS, indirect=True)
+on_every_store = pytest.mark.parametrize("store", [on(store) for store in TRAEFIK_READS], indirect=True)
 #: The same with Kubernetes and PostgreSQL, which Traefik cannot read.
-on_all_stores = pytest.mark.parametrize("store", STORES, indirect=True)
+on_all_stores = pytest.mark.parametrize("store", [on(store) for store in STORES], indirect=True)

@@ -18,13 +18,18 @@ from tests.agents import TOKEN, agent_for
 from tests.command import USES_KVPROXY, Result, run
 from tests.others_traefik import PASSWORD, others_traefik
 from tests.site import Site
-from tests.stores import STORES, TRAEFIK_READS
+from tests.stores import STORES, TRAEFIK_READS, on
 
 DELIVERIES = ("push", "agent", "store")
 #: Runs a test that uses `site` and `delivery` once for each store and each way that the table gets from it to Traefik.
 on_all_stores_and_deliveries = pytest.mark.parametrize(
     ("store", "delivery"),
-    [(store, delivery) for store in STORES for delivery in DELIVERIES if delivery != "store" or store in TRAEFIK_READS],
+    [
+        on(store, delivery)
+        for store in STORES
+        for delivery in DELIVERIES
+        if delivery != "store" or store in TRAEFIK_READS
+    ],
     indirect=["store"],
 )
 

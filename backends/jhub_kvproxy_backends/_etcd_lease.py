@@ -89,7 +89,7 @@ class EtcdLease:
         return int(answer.get("result", {}).get("TTL", 0)) > 0
 
     async def _make_key(self, holder: str, deadline: float) -> bool:
-        """Make the key, or renew it if it is ours. False if it must be tried again with what is known now. Raises LeaseHeld."""
+        """Make the key, or renew it if it is ours. False: try again, with what is known now. Raises LeaseHeld."""
         if not self._revision:
             self._since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         value = encoded(json.dumps({"holder": holder, "since": self._since, "ttl": self._ttl}))

@@ -5,6 +5,7 @@ import pytest
 from tests.conformance.test_kubernetes import KubernetesSuite
 
 
+@pytest.mark.slow
 class TestOldestKubernetes(KubernetesSuite):
     @pytest.fixture
     def server(self, oldest_kubernetes):

@@ -222,7 +222,7 @@ async def test_a_traefik_without_a_table_waits_for_no_hub(site, others, backends
 
 async def test_an_agent_takes_over_from_another_that_has_gone(site, others, backends, monkeypatch):
     monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._REFUSED_PAUSE", 0.2)
-    monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._SILENCE", 1.0)
+    monkeypatch.setattr("jhub_kvproxy.agent.traefik_feed._SILENCE", 2.0)
     hub = await writing(site, backends)
     prefix = hub.backend.prefix
     await hub.put({"/user/a/": await site.server("a")})
@@ -232,7 +232,7 @@ async def test_an_agent_takes_over_from_another_that_has_gone(site, others, back
         async with agent_for({prefix: reading(site)}, others.api_url, PASSWORD) as (_, rival):
             await until(lambda: _is_refused(asking), "both count as served")
             await rival.until(await hub.put({"/user/b/": await site.server("b")}))
-            await asyncio.sleep(2)  # who lives, and has what is new, is left alone
+            await asyncio.sleep(3)  # who lives, and has what is new, is left alone
             assert (await rival.state()).revision == hub.revision
             assert await _is_refused(asking)
         await asking.until(await hub.put({"/user/c/": await site.server("c")}))

@@ -91,6 +91,7 @@ async def test_one_replica_lags(site, etcd, tmp_path):
                 await proxy.control.open()
                 for name in ("a", "b"):
                     await proxy.add_route(f"/user/{name}/", await site.server(name), {"user": name})
+                await until(lambda: _is_well(file), "One of the agents is not up to date")
                 await line.refuse()
                 adding = asyncio.create_task(proxy.add_route("/user/c/", await site.server("c"), {"user": "c"}))
                 await until(lambda: _says_trouble(file), "The agent does not say that the store is away")

@@ -13,7 +13,7 @@ from jhub_kvproxy.aio import in_thread
 from servers.programs import find
 from tests.command import ended, fill, start
 from tests.site import leave, pid_of
-from tests.stores import STORES, TRAEFIK_READS
+from tests.stores import STORES, TRAEFIK_READS, on
 from tests.tools import begin, looked_at
 
 
@@ -28,7 +28,7 @@ def said(result, step):
 
 @pytest.mark.parametrize(
     ("store", "delivery"),
-    [*((store, "push") for store in STORES), *((store, "store") for store in TRAEFIK_READS)],
+    [*(on(store, "push") for store in STORES), *(on(store, "store") for store in TRAEFIK_READS)],
     indirect=["store"],
 )
 async def test_a_hub_and_its_traefik_that_are_well(site, delivery):

@@ -72,9 +72,10 @@ def files_of(pid: int) -> int:
 async def test_silent_clients_lock_nobody_out_for_longer_than_the_limit(
     site, crowd, limit, is_impatient, monkeypatch, caplog, capfd
 ):
-    # So that it has no open connection when they come.
-    monkeypatch.setattr(supervisor, "_WATCH_INTERVAL", 1.0)
-    proxy = await site.started(traefik_cmd=with_files(FEW, FEW), **limit)
+    with monkeypatch.context() as at_first:
+        # So that it has no open connection when they come.
+        at_first.setattr(supervisor, "_WATCH_INTERVAL", 5.0)
+        proxy = await site.started(traefik_cmd=with_files(FEW, FEW), **limit)
     await proxy.add_route("/user/a/", await site.server("a"), {})
     pid = pid_of(proxy)
     await crowd(MANY)
@@ -117,9 +118,10 @@ async def test_a_traefik_that_has_none_left_and_does_nothing_is_replaced(site, c
 
 
 async def test_a_hub_that_has_none_left_ends_no_traefik(site, is_impatient, monkeypatch, caplog):
-    # So that the hub has no open connection when it first asks.
-    monkeypatch.setattr(supervisor, "_WATCH_INTERVAL", 1.0)
-    proxy = await site.started()
+    with monkeypatch.context() as at_first:
+        # So that the hub has no open connection when it first asks.
+        at_first.setattr(supervisor, "_WATCH_INTERVAL", 5.0)
+        proxy = await site.started()
     pid = pid_of(proxy)
     with no_more_files():
         said = f"The hub cannot ask whether Traefik (pid {pid}) still works, because of an error of its own: Too many"

@@ -30,6 +30,7 @@ from servers.etcd import EtcdServer
 from servers.redis import RedisServer
 from tests.command import ended, run, start
 from tests.hub import Hub, answers, browsing, until
+from tests.stores import on
 from tests.wire import exchange, request
 
 ACCESS_LOG = Path(__file__).parents[2] / "docs" / "how-to" / "extra-configuration.md"
@@ -157,7 +158,7 @@ async def ask(hub, method, path, *, token=TOKEN):
 
 
 @pytest.mark.parametrize(
-    ("name", "delivery"), [("toml", "push"), ("etcd", "store"), ("consul", "store"), ("redis", "store")]
+    ("name", "delivery"), [on("toml", "push"), on("etcd", "store"), on("consul", "store"), on("redis", "store")]
 )
 async def test_a_run_leaves_no_secret_behind(name, delivery, tmp_path, monkeypatch):
     home, elsewhere = tmp_path / "hub", tmp_path / "elsewhere"

@@ -49,6 +49,7 @@ def environment(python):
     return {**os.environ, "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(python, example):
     # A test that hangs ends the run, with its name and where it waits.
     limits = ["-v", "-o", "faulthandler_timeout=300", "-o", "faulthandler_exit_on_timeout=true"]

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from servers.ports import free_port
 from servers.programs import find
 from tests import command
@@ -20,6 +22,7 @@ def chp_command() -> list[str]:
     return [find("configurable-http-proxy"), "--timeout=1800000"]
 
 
+@pytest.mark.slow
 async def test_from_configurable_http_proxy_and_back(tmp_path):
     need("jupyterlab")
     text = f"""

@@ -45,6 +45,7 @@ async def test_a_plain_pip_install_of_the_wheel_makes_a_hub_that_serves(wheel, c
     await assert_installs_and_serves(f"file://{wheel}", clean_python, tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_plain_pip_install_from_git_makes_a_hub_that_serves(clean_python, tmp_path):
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", ROOT, clone)
