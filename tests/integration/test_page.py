@@ -13,10 +13,7 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
-from aiohttp.web import Response
-from jupyterhub.services.auth import HubOAuth
 from playwright.async_api import expect
-from yarl import URL
 
 from jhub_kvproxy.aio import cancel
 from jhub_kvproxy.cli.hub_config import hub_config
@@ -31,13 +28,8 @@ from tests.command import USES_KVPROXY, ended, start
 from tests.hub import Hub, browsing, until
 from tests.live_page import TOKEN, hub_with_page, opened, page_of, served_here
 from tests.pages import HOW_TO, texts
-from tests.servers import serving
 from tests.stores import on_all_stores
 from tests.tools import begin, looked_at
-from tests.unit.page_sites import site_of
-
-#: As long as the table of 100,000 users: 16 MB.
-LONG = site_of({f"/user/{number}/": ("http://127.0.0.1:1", {"user": "x" * 8000}) for number in range(2000)})
 
 
 async def test_an_admin_sees_the_site_live(tmp_path):
@@ -209,68 +201,6 @@ def pages(hub: Hub) -> list[int]:
     return [pid for pid, command in hub.processes().items() if "jhub_kvproxy page" in command]
 
 
-async def test_closed_tabs_leave_nothing_behind(monkeypatch, tmp_path):
-    async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
-        assert (await ada.get(page_of(hub)))[0] == 200
-        tabs = [await ada._session.get(f"{page_of(hub)}events") for _ in range(20)]
-        for tab in tabs:
-            assert await tab.content.readline() == b"event: site\n"
-        assert lookout.viewers == 20
-        for tab in tabs:
-            tab.close()
-        await until(lambda: lookout.viewers == 0, "viewers stay")
-
-
-async def cookie_of(user, hub):
-    """What a request of `user` to the page itself has in its header Cookie."""
-    assert (await user.get(page_of(hub)))[0] == 200
-    cookies = user._session.cookie_jar.filter_cookies(URL(page_of(hub)))
-    return "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
-
-
-def asks_for_events(cookie):
-    return f"GET /services/kvproxy/events HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode()
-
-
-async def test_a_viewer_who_takes_nothing_is_given_up(monkeypatch, tmp_path):
-    monkeypatch.setattr(web, "_PATIENCE", 1.0)
-    async with served_here(monkeypatch, tmp_path, site=LONG) as (hub, port, lookout):
-        async with browsing(hub.url, "ada") as ada:
-            cookie = await cookie_of(ada, hub)
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect(("127.0.0.1", port))
-            slow.sendall(asks_for_events(cookie))
-            await until(lambda: lookout.viewers == 1, "the viewer is not there")
-            await until(lambda: lookout.viewers == 0, "the viewer stays")
-
-
-async def test_a_viewer_who_is_slow_gets_all_of_a_long_table(monkeypatch, tmp_path):
-    monkeypatch.setattr(web, "_PATIENCE", 2.5)
-    async with served_here(monkeypatch, tmp_path, site=LONG) as (hub, port, _):
-        async with browsing(hub.url, "ada") as ada:
-            cookie = await cookie_of(ada, hub)
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            slow.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(slow, ("127.0.0.1", port))
-            await loop.sock_sendall(slow, asks_for_events(cookie))
-            taken = bytearray()
-
-            async def take():
-                part = await loop.sock_recv(slow, 1 << 16)
-                assert part, "the viewer is given up"
-                taken.extend(part)
-
-            for size in (0, 2 << 20, 4 << 20, 6 << 20):
-                while len(taken) < size:
-                    await take()
-                await asyncio.sleep(1)
-            while b'"/user/1999/"' not in taken[-20_000:]:
-                await take()
-
-
 async def test_who_logs_out_sees_no_more_and_who_looks_on_while_the_hub_is_away_does(monkeypatch, tmp_path):
     monkeypatch.setattr(web, "_RECHECK", 0.2)
     async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
@@ -289,55 +219,6 @@ async def test_who_logs_out_sees_no_more_and_who_looks_on_while_the_hub_is_away_
             await until(lambda: lookout._view.number > seen + 20, "nobody looks on")
             assert lookout.viewers == 1
         await hub.start()
-
-
-@pytest.mark.parametrize(("status", "stays"), [(404, False), (503, True)])
-async def test_a_hub_that_refuses_is_not_taken_for_one_that_is_away(monkeypatch, tmp_path, status, stays):
-    asked = []
-
-    async def fake_hub(_):
-        asked.append(status)
-        return Response(status=status)
-
-    async with (
-        served_here(monkeypatch, tmp_path) as (hub, _, lookout),
-        browsing(hub.url, "ada") as ada,
-        serving(fake_hub) as fake,
-    ):
-        assert (await ada.get(page_of(hub)))[0] == 200
-        async with ada._session.get(f"{page_of(hub)}events") as events:
-            await events.content.readline()
-            monkeypatch.setattr(HubOAuth.instance(), "api_url", fake)
-            monkeypatch.setattr(web, "_RECHECK", 0.1)
-            if stays:
-                await until(lambda: len(asked) > 3, "the hub is not asked")
-                assert lookout.viewers == 1
-            else:
-                async with asyncio.timeout(60):
-                    await events.content.read()
-
-
-async def test_a_browser_tells_that_the_connection_is_lost_and_finds_it_again(monkeypatch, tmp_path):
-    async with (
-        served_here(monkeypatch, tmp_path, site=LONG) as (hub, _, _),
-        browser(tmp_path / "browser") as chromium,
-    ):
-        page, _ = await opened(chromium, hub)
-        await expect(page.locator("#count")).to_have_text("2000 routes; the first 200 are shown.")
-        monkeypatch.setattr(web._Events, "_may_look_on", nobody_may)
-        await page.route("**/events", lambda route: route.abort())
-        monkeypatch.setattr(web, "_RECHECK", 0)
-        await expect(page.locator("#connection")).to_contain_text("The connection is lost")
-        monkeypatch.setattr(web, "_RECHECK", 3600)
-        await page.unroute("**/events")
-        await expect(page.locator("#connection")).to_have_text("")
-        await page.route("**/events", lambda route: route.fulfill(status=403, body=""))
-        monkeypatch.setattr(web, "_RECHECK", 0)
-        await expect(page.locator("#connection")).to_contain_text("Log in again")
-
-
-async def nobody_may(handler):
-    return False
 
 
 def test_outside_of_jupyterhub_it_says_what_to_do(tmp_path):
