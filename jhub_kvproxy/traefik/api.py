@@ -120,7 +120,9 @@ class TraefikAPI(Endpoint):
                 return None
             self._check_credential(answer)
             if answer.status != 200:
-                raise TraefikError(f"{self._place}{path} answers {answer.status}; is it Traefik's API?")
+                # Traefik answers so, too, from when it listens until it has made its own routers.
+                why = "it is just starting, or is not Traefik's API" if answer.status == 404 else "is it Traefik's API?"
+                raise TraefikError(f"{self._place}{path} answers {answer.status}; {why}")
             return await answer.read()
 
     def _strange(self, path: str, answer: Any) -> TraefikError:

@@ -76,6 +76,14 @@ async def test_answers_of_traefik():
         assert await api.errors(session) == {"a@file": "bad rule; no service", "b@file": ""}
 
 
+async def test_a_traefik_that_is_just_starting_is_said_to_be():
+    async with server({}) as (api, session):
+        with pytest.raises(
+            TraefikError, match="/api/version answers 404; it is just starting, or is not Traefik's API"
+        ):
+            await api.version(session)
+
+
 @pytest.mark.parametrize(
     "body",
     [
