@@ -64,7 +64,7 @@ def trial(cell: Cell) -> Result:
 
 def check_lines(cell: Cell, version: str, python: str) -> None:
     """Raises Unavailable if what is here is of another line than the cell is about: packages and PATH change."""
-    found = f"{version}, Python {python}"
+    found = version + (f", Python {python}" if cell.environment.python else "")
     for line in re.findall(r"\d+(?:\.\d+)?", cell.title):
         if not re.search(rf"(?<![\d.]){re.escape(line)}\.", found):
             raise Unavailable(f"what is here is {found}")
