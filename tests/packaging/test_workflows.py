@@ -86,6 +86,12 @@ def test_a_job_may_do_no_more_than_it_must_and_ends(path):
                 assert step["with"]["fetch-depth"] == 0
 
 
+@pytest.mark.parametrize(("workflow", "job"), [("ci", "test"), ("weekly", "weekly")])
+def test_tests_may_do_what_they_do_as_root_elsewhere(workflow, job):
+    container = jobs(FORGE / "workflows" / f"{workflow}.yml")[job]["container"]
+    assert container["options"] == "--privileged --init --shm-size=1g"
+
+
 def test_nothing_of_a_release_goes_out_after_what_has_failed():
     release = jobs(FORGE / "workflows" / "release.yml")
     order = ["check", "image", "pypi", "chart"]
