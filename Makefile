@@ -168,7 +168,8 @@ publish-chart: chart
 	@helm push dist/chart/jhub-kvproxy-*.tgz 'oci://$(dir $(IMAGE))charts'
 
 publish-notes: chart
-	@$(PYTHON) -m tools.changelog '$(RELEASE)' | gh release create 'v$(RELEASE)' --verify-tag --notes-file - \
+	@notes=$$($(PYTHON) -m tools.changelog '$(RELEASE)') && \
+	    gh release create 'v$(RELEASE)' --verify-tag --notes "$$notes" \
 	    $(if $(shell echo '$(RELEASE)' | grep '[abc]'),--prerelease) \
 	    dist/packages/* dist/chart/* dist/jhub-kvproxy.cdx.json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,8 +141,8 @@ def with_makefile(checkout):
     return checkout
 
 
-def make(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *words], cwd=directory, capture_output=True, text=True, check=False)
+def make(directory: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *words], cwd=directory, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.mark.parametrize(("tag", "is_one"), [("v1.2.3", True), ("v1.2.3rc1", True), ("v1.2", False), ("v1.2-3", False)])
@@ -167,6 +169,24 @@ def test_a_candidate_is_not_shown_as_the_newest_release(tag, is_candidate, with_
     git(with_makefile, "tag", tag)
     said = make(with_makefile, "--dry-run", "publish-notes", "IMAGE=x").stdout
     assert ("--prerelease" in said) is is_candidate
+
+
+def test_a_release_without_its_section_gets_no_page(with_makefile, tmp_path):
+    git(with_makefile, "tag", "v1.2.3")
+    for name in ("gh", "helm"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+        (tmp_path / name).chmod(0o755)
+    shutil.copytree(ROOT / "tools", with_makefile / "tools")
+    shutil.copytree(ROOT / "charts", with_makefile / "charts")
+    changelog_file = with_makefile / "CHANGELOG.md"
+    changelog_file.write_text("## [Unreleased]\n\n- x\n")
+    words = ("publish-notes", "IMAGE=x", f"PYTHON={sys.executable}")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert make(with_makefile, *words, env=environment).returncode == 2
+    assert "release create" not in (tmp_path / "asked").read_text()
+    changelog_file.write_text("## [1.2.3] - 2026-01-31\n\n- x\n")
+    assert make(with_makefile, *words, env=environment).returncode == 0
+    assert "release create v1.2.3 --verify-tag --notes - x" in (tmp_path / "asked").read_text()
 
 
 def packed(files: dict[str, str], mtime: int, order: int = 1) -> bytes:
