@@ -16,7 +16,7 @@ step = @echo "==> $(1)"; trap 'echo "==> $(1): took $$SECONDS s"' EXIT;
 
 help:
 	@echo 'make demo [PORT=8001]  a JupyterHub with JupyterLab behind Traefik on this machine; Ctrl-C stops it'
-	@echo 'make test              everything that CI runs: lint, types, plugin, tests, suite (each also a target of its own)'
+	@echo 'make test              all checks of a commit: lint, types, plugin, tests, suite (each also a target of its own)'
 	@echo 'make slow              the tests that make test leaves out: benchmarks, upgrades, more stores, and the like'
 	@echo 'make bench             compares the backends, and the proxies beside them, in 20 minutes'
 	@echo '                       (make bench BENCH=--quick: in 3; BENCH=--docs: into the documentation; BENCH=--help: more)'
@@ -31,7 +31,7 @@ help:
 	@echo '                       may be interrupted (make matrix MATRIX="etcd traefik-oldest"; MATRIX=--help: more)'
 	@echo 'make fuzz              more hostile requests, routes and messages, new ones each time, in 5 minutes'
 	@echo '                       (make fuzz FUZZ=60; SEED=1234 repeats those that a failure named)'
-	@echo 'make audit             asks the public databases whether anything installed has known holes'
+	@echo 'make audit             asks the public databases whether anything installed, or in the image, has known holes'
 	@echo 'make supply-chain      writes into the documentation which packages a hub imports'
 	@echo 'make docs              the documentation, into docs/_build/html'
 	@echo 'make image             the image of the agent, with podman, buildah or docker, whichever is here'
@@ -125,9 +125,12 @@ cluster-test: $(VENV)/.has-bench
 matrix: $(VENV)/.has-test
 	@nice $(BIN)/python -m matrix $(MATRIX)
 
+# What is installed, and what the image has.
 audit: $(VENV)/.has-audit
-	$(call step,pip-audit) $(BIN)/pip freeze --exclude-editable | \
-	    $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement /dev/stdin
+	$(call step,pip-audit) set -o pipefail; \
+	    $(BIN)/pip freeze --exclude-editable | \
+	        $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement /dev/stdin && \
+	    $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement charts/image/requirements.lock
 
 supply-chain: $(VENV)/.has-test
 	@$(BIN)/python -m tools.supply_chain
@@ -139,14 +142,17 @@ IMAGE =
 image:
 	@tools/image $(IMAGE)
 
-# Of the tag v1.2.3 that is checked out.
-RELEASE = $(patsubst v%,%,$(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null))
+# Of the tag v1.2.3 or v1.2.3rc1 that is checked out. Whatever else a tag is named does not reach a shell.
+RELEASE = $(patsubst v%,%,$(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null | \
+    grep -xE 'v[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?'))
 is-release:
 	@test -n '$(RELEASE)' || { echo 'No tag such as v1.2.3 is checked out.' >&2; exit 1; }
+	@test -z "$$(git status --porcelain --untracked-files=no)" || \
+	    { echo 'There are changes that are not committed, so this is not v$(RELEASE).' >&2; exit 1; }
 	@test -n '$(IMAGE)' || { echo 'Name the image: IMAGE=registry.example.org/jhub-kvproxy' >&2; exit 1; }
 
 chart: is-release
-	@mkdir -p dist/chart && tools/chart '$(RELEASE)' '$(IMAGE)' dist/chart
+	@rm -rf dist/chart && mkdir -p dist/chart && tools/chart '$(RELEASE)' '$(IMAGE)' dist/chart
 
 release-check: $(VENV)/.has-release
 	@$(BIN)/python -m tools.release_check
@@ -162,7 +168,9 @@ publish-chart: chart
 	@helm push dist/chart/jhub-kvproxy-*.tgz 'oci://$(dir $(IMAGE))charts'
 
 publish-notes: chart
-	@$(PYTHON) -m tools.changelog '$(RELEASE)' | gh release create 'v$(RELEASE)' --verify-tag --notes-file - \
+	@notes=$$($(PYTHON) -m tools.changelog '$(RELEASE)') && \
+	    gh release create 'v$(RELEASE)' --verify-tag --notes "$$notes" \
+	    $(if $(shell echo '$(RELEASE)' | grep '[abc]'),--prerelease) \
 	    dist/packages/* dist/chart/* dist/jhub-kvproxy.cdx.json
 
 image-lock: $(VENV)/.has-test

@@ -11,6 +11,7 @@ from benchmarks.progress import Progress
 
 from . import code, page, results
 from .cells import CELLS, Cell, choose
+from .store import alone
 from .trial import trial
 
 
@@ -40,23 +41,22 @@ def main() -> int:
 
 
 def _matrix(cells: list[Cell], *, again: bool, docs: bool) -> int:
-    names = [cell.name for cell in cells]
-    due = names if again else results.missing(names, results.read(), code.state())
-    progress = Progress(len(due))
-    try:
-        for cell in cells:
-            if cell.name in due:
+    with alone():
+        due = cells if again else results.missing(cells, results.read(), code.state())
+        progress = Progress(len(due))
+        try:
+            for cell in due:
                 progress.step(f"{cell.title} ({cell.name})")
                 result = trial(cell)
                 results.write(cell.name, result)
                 progress.say(f"{cell.title} {result.version}: {page.outcome(result)}")
-    finally:
-        progress.end()
-    seen = results.read()
-    print(page.table(cells, seen))
-    if docs:
-        page.write(CELLS, seen)
-    return int(any(seen[name].failed for name in names))
+        finally:
+            progress.end()
+        seen = results.read()
+        print(page.table(cells, seen))
+        if docs:
+            page.write(CELLS, seen)
+    return int(any(seen[cell.name].failed for cell in cells))
 
 
 if __name__ == "__main__":

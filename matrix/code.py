@@ -9,6 +9,8 @@ from pathlib import Path
 
 from servers.programs import ROOT
 
+from .cells import Cell
+
 _FOLDERS = ("jhub_kvproxy", "backends")
 _ENDINGS = {".py", ".go", ".html", ".js", ".css", ".mod", ".yml"}
 
@@ -19,6 +21,11 @@ def state(root: Path = ROOT) -> str:
     for path in sorted(_files(root)):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def of(cell: Cell, state: str) -> str:
+    """A checksum of that and of what is tested with it: the version, where it is from, and the tests."""
+    return hashlib.sha256(f"{state}\0{cell}".encode()).hexdigest()[:16]
 
 
 def _files(root: Path) -> Iterable[Path]:

@@ -13,7 +13,7 @@ from servers.programs import ROOT
 from .cells import Environment
 from .children import reason, run
 from .programs import find_python
-from .store import home, locked, remove
+from .store import home, remove
 
 #: What the tests of the cells need besides.
 _TESTS = ["pytest-timeout", "jupyterlab>=4"]
@@ -34,15 +34,14 @@ def prepare(environment: Environment) -> Path:
     packages = [f"{ROOT}[{_EXTRAS}]", environment.hub, environment.traefik, *_TESTS]
     made_from = "\n".join([*packages, hashlib.sha256((ROOT / "setup.cfg").read_bytes()).hexdigest()])
     stamp = directory / "made-from"
-    with locked(directory.name):
-        if not stamp.exists() or stamp.read_text() != made_from:
-            original = find_python(environment.python) if environment.python else sys.executable
-            remove(directory)
-            _run([original, "-m", "venv", "--without-pip", str(directory)], directory)
-            # By the pip of the Python that runs this: not each Python has one.
-            pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--editable"]
-            _run([*pip, *packages], directory)
-            stamp.write_text(made_from)
+    if not stamp.exists() or stamp.read_text() != made_from:
+        original = find_python(environment.python) if environment.python else sys.executable
+        remove(directory)
+        _run([original, "-m", "venv", "--without-pip", str(directory)], directory)
+        # By the pip of the Python that runs this: not each Python has one.
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--editable"]
+        _run([*pip, *packages], directory)
+        stamp.write_text(made_from)
     return python
 
 

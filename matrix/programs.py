@@ -10,7 +10,7 @@ from servers.errors import Unavailable
 
 from .cells import Built, Debian, Here, NotToBeHad
 from .children import reason, run
-from .store import home, locked, remove
+from .store import home, remove
 
 #: Debian's packages of Pythons that are not here. No release of Debian has Python 3.12.
 _PYTHONS = {"3.11": "bookworm", "3.13": "trixie", "3.14": "sid"}
@@ -25,10 +25,10 @@ def provide(name: str, source: Debian | Built | Here | NotToBeHad | None) -> str
         raise Unavailable(source.reason)
     if not isinstance(source, Debian | Built):
         return ""
-    made = home() / name
-    with locked(name):
-        if not made.exists():
-            _make(source.words, home() / f".{name}.building", made)
+    # Another version in the list of cells is another program; what Debian has changes by itself.
+    made = home() / (f"{source.what}-{source.version}" if isinstance(source, Built) else name)
+    if not made.exists():
+        _make(source.words, home() / f".{name}.building", made)
     return str(made / "bin")
 
 

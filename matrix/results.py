@@ -1,4 +1,4 @@
-"""What was seen: a result for each cell, in a file that several runs may write."""
+"""What was seen: a result for each cell, in a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .store import home, locked
+from . import code
+from .cells import Cell
+from .store import home
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Result:
     version: str = ""
     beside: dict[str, str] = field(default_factory=dict)
     date: str = ""
-    #: The state of our code; see :mod:`.code`.
+    #: The state of our code, and of the cell; see :mod:`.code`.
     code: str = ""
     commit: str = ""
 
@@ -47,13 +49,14 @@ def read() -> dict[str, Result]:
 
 def write(name: str, result: Result) -> None:
     """Keep `result` instead of what was seen of that cell before."""
-    with locked("results"):
-        results = {name: asdict(other) for name, other in (read() | {name: result}).items()}
-        new = _file().with_suffix(".new")
-        new.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-        os.replace(new, _file())
+    results = {name: asdict(other) for name, other in (read() | {name: result}).items()}
+    new = _file().with_suffix(".new")
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    os.replace(new, _file())
 
 
-def missing(names: Sequence[str], results: dict[str, Result], code: str) -> list[str]:
-    """Those of the cells `names` that are still to be tested: all that did not pass with this state of our code."""
-    return [name for name in names if name not in results or not results[name].is_good or results[name].code != code]
+def missing(cells: Sequence[Cell], results: dict[str, Result], state: str) -> list[Cell]:
+    """Those that are still to be tested: all that did not pass as they are, with this state of our code."""
+    seen = {name: result.code for name, result in results.items() if result.is_good}
+    return [cell for cell in cells if seen.get(cell.name) != code.of(cell, state)]

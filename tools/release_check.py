@@ -33,6 +33,10 @@ _SPEC = SchemaVersion.V1_6
 def main() -> None:
     begin = time.monotonic()
     out = ROOT / "dist"
+    # If this fails, nothing is there that could be taken for what passed.
+    shutil.rmtree(out, ignore_errors=True)
+    # The wheel has the modes of files as they are here.
+    os.umask(0o022)
     try:
         with tempfile.TemporaryDirectory() as directory:
             Release(Path(directory), out).check()
@@ -49,7 +53,7 @@ class Release:
         #: As others get it: what is not committed is not in it.
         self._tree, self._packages, self._env = work / "tree", work / "packages", work / "env"
         self._sbom = work / "jhub-kvproxy.cdx.json"
-        self._version = ""
+        self._tag = self._version = ""
 
     def check(self) -> None:
         for title, step in (
@@ -77,18 +81,21 @@ class Release:
         return f"{described}, {len(self._tracked)} files{left_out}"
 
     def _changelog(self) -> str:
-        tag = _run("git", "tag", "--points-at", "HEAD", "--list", "v[0-9]*", cwd=self._tree).split()
-        name = tag[0].removeprefix("v") if tag else changelog.UNRELEASED
+        tags = _run("git", "tag", "--points-at", "HEAD", "--list", "v[0-9]*", cwd=self._tree).split()
+        self._tag = check_dist.tag(tags)
+        name = self._tag.removeprefix("v") or changelog.UNRELEASED
         try:
             found = changelog.section((self._tree / "CHANGELOG.md").read_text(encoding="utf-8"), name)
         except LookupError as error:
             raise Wrong(str(error)) from None
         lines = sum(line.startswith("- ") for line in found.text.splitlines())
-        return f"[{name}] has {lines} lines" + ("" if tag else "; this commit has no tag, so it is no release")
+        return f"[{name}] has {lines} lines" + ("" if self._tag else "; this commit has no tag, so it is no release")
 
     def _build(self) -> str:
         self._first = self._built(self._tree, self._packages)
         self._version = self._wheel.name.split("-")[1]
+        if self._tag and self._tag != f"v{self._version}":
+            raise Wrong(f"the tag is {self._tag}, but the wheel is {self._version}")
         return f"{self._version}: {', '.join(self._first)}"
 
     def _build_again(self) -> str:
@@ -149,7 +156,6 @@ class Release:
         return f"CycloneDX {_SPEC.to_version()}, valid, {len(json.loads(text)['components'])} components"
 
     def _keep(self) -> str:
-        shutil.rmtree(self._out, ignore_errors=True)
         shutil.copytree(self._packages, self._out / "packages")
         shutil.copy(self._sbom, self._out)
         return ", ".join(sorted(str(path.relative_to(ROOT)) for path in self._out.rglob("*") if path.is_file()))

@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from servers.errors import Missing
 from tests.hub import Hub, browsing
 from tests.servers import user_server
 from tests.shell import run
@@ -42,7 +43,7 @@ def older(tmp_path_factory) -> Path:
     """What pip installs of the older release, without what that needs."""
     asked = ("git", "cat-file", "-e", f"{OLDER}^{{commit}}")
     if subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode:
-        pytest.skip(f"this checkout's history does not reach back to {OLDER}: git fetch --unshallow")
+        raise Missing(f"this checkout's history does not reach back to {OLDER}: git fetch --unshallow")
     directory = tmp_path_factory.mktemp("older")
     archive, tree, library = directory / "older.tar", directory / "tree", directory / "library"
     tree.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -101,15 +102,18 @@ def test_no_user_of_the_image_is_root():
     assert not re.findall(r"^RUN", last, re.MULTILINE), "the base need not have a shell"
 
 
-def with_engine(tmp_path: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Runs tools/image where the only engine is `name` (empty: none), one that only says what it is asked for."""
+def with_engine(tmp_path: Path, name: str, *words: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs tools/image of the checkout `root` where the only engine is `name`, one that only says what it is asked for.
+
+    There is none if `name` is empty.
+    """
     for tool in ("git", "dirname", "bash", "env"):
         (tmp_path / tool).symlink_to(run("bash", "-c", f"type -P {tool}").strip())
     if name:
         (tmp_path / name).write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
         (tmp_path / name).chmod(0o755)
     return subprocess.run(
-        [ROOT / "tools" / "image", *words],
+        [root / "tools" / "image", *words],
         env=os.environ | {"PATH": str(tmp_path), "PUSH": "yes"},
         capture_output=True,
         text=True,
@@ -128,9 +132,27 @@ def test_each_engine_gets_the_date_of_the_commit(tmp_path, name):
     assert asked[-3:] == ["Built here/ours:mine", "push", "here/ours:mine"]
 
 
-def test_its_name_is_that_of_the_tag_and_otherwise_dev(tmp_path):
-    tag = run("git", "tag", "--points-at", "HEAD", "--list", "v[0-9]*", cwd=ROOT).strip()
-    assert f"Built jhub-kvproxy:{tag.removeprefix('v') or 'dev'}" in with_engine(tmp_path, "podman").stdout.splitlines()
+@pytest.mark.parametrize(
+    ("tag", "changed", "version"), [("v1.2.3", "", "1.2.3"), ("", "", ""), ("v1.2.3", "setup.cfg", "")]
+)
+def test_its_version_is_the_tag_of_a_checkout_without_changes(tag, changed, version, tmp_path):
+    checkout, programs = tmp_path / "checkout", tmp_path / "programs"
+    (checkout / "tools").mkdir(parents=True)
+    programs.mkdir()
+    shutil.copy(ROOT / "tools" / "image", checkout / "tools")
+    for words in (
+        ["init", "--quiet"],
+        ["add", "."],
+        ["commit", "--quiet", "-m", "x"],
+        *([["tag", tag]] if tag else []),
+    ):
+        run("git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words, cwd=checkout)
+    if changed:
+        (checkout / changed).touch()
+    asked = with_engine(programs, "podman", root=checkout).stdout.splitlines()
+    assert f"Built jhub-kvproxy:{version or 'dev'}" in asked
+    assert f"VERSION={version or '0.0.dev0'}" in asked
+    assert any(word.endswith("-changed") for word in asked) is bool(changed)
 
 
 def test_without_an_engine_it_says_which_there_are(tmp_path):

@@ -59,6 +59,17 @@ def test_helm_finds_nothing_wrong_with_it(major):
     assert result.returncode == 0, result.stdout
 
 
+@on_every_helm
+def test_it_asks_for_the_kubernetes_that_the_pages_name(major):
+    for page in (CHART / "README.md", ROOT / "docs" / "how-to" / "kubernetes.md"):
+        assert "needs Kubernetes 1.27 or newer" in page.read_text()
+    for version, is_enough in (("1.27.0", True), ("1.26.15", False)):
+        words = ("template", "jhub-kvproxy", CHART, "--kube-version", version, "--set", "z2jh.release=jupyterhub")
+        done = helm(major, *words)
+        assert (done.returncode == 0) is is_enough, done.stderr
+    assert "kubeVersion" in done.stderr
+
+
 def test_in_a_checkout_all_name_the_image_that_make_image_makes_there():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == "dev"

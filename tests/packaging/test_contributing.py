@@ -31,6 +31,16 @@ def test_each_place_in_the_code_that_it_names_is_there():
         assert (ROOT / name).exists(), name
 
 
+def test_the_table_of_places_has_each_wing_and_each_file_beside_them():
+    package = ROOT / "jhub_kvproxy"
+    table = CONTRIBUTING.partition("## Where things are")[2].partition("\n## ")[0]
+    rows, _, others = table.partition("| `jhub_kvproxy/*.py` |")
+    wings = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `([a-z_]+)/` \|", rows, re.MULTILINE)) == wings
+    files = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py", "_version.py"}
+    assert set(re.findall(r"`([a-z_]+\.py)`", others.partition("\n")[0])) == files
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/how-to/release.md", "docs/explanation/supply-chain.md"])
 def test_each_target_that_a_page_names_is_there(page):
     targets = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -33,9 +33,19 @@ def left() -> list[str]:
 
 
 def test_what_is_here_is_not_made_again(monkeypatch):
-    (home() / "etcd-3.6" / "bin").mkdir(parents=True)
+    for name in ("etcd-3.6.16", "redis-8"):
+        (home() / name / "bin").mkdir(parents=True)
     monkeypatch.setattr(programs, "run", None)
-    assert provide("etcd-3.6", ETCD) == str(home() / "etcd-3.6" / "bin")
+    assert provide("etcd-3.6", ETCD) == str(home() / "etcd-3.6.16" / "bin")
+    assert provide("redis-8", Debian("sid", "redis-server", {})) == str(home() / "redis-8" / "bin")
+
+
+def test_a_version_that_is_new_in_the_list_of_cells_is_built(monkeypatch):
+    find("go")
+    monkeypatch.setenv("GOPROXY", "off")
+    (home() / "etcd-3.6.15" / "bin").mkdir(parents=True)
+    with pytest.raises(Unavailable, match="GOPROXY=off"):
+        provide("etcd-3.6", ETCD)
 
 
 def test_what_the_tests_find_anyway_needs_no_directory():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,83 @@ def test_make_prints_what_is_to_come():
         text=True,
         check=True,
     ).stdout.startswith("### Added")
+
+
+@pytest.mark.parametrize(
+    ("names", "tag"),
+    [([], ""), (["v1.2.3"], "v1.2.3"), (["v1.2.3rc1"], "v1.2.3rc1")],
+)
+def test_a_commit_has_one_tag_or_none(names, tag):
+    assert check_dist.tag(names) == tag
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["v1.2.3", "v1.2.3rc1"], "has the tags v1.2.3, v1.2.3rc1"),
+        (["v1.2"], "not v1.2"),
+        (["v1.2.3-rc1"], "not v1.2.3-rc1"),
+    ],
+)
+def test_a_tag_that_not_all_read_alike_is_refused(names, sentence):
+    with pytest.raises(check_dist.Wrong, match=re.escape(sentence)):
+        check_dist.tag(names)
+
+
+@pytest.fixture
+def with_makefile(checkout):
+    shutil.copy(ROOT / "Makefile", checkout)
+    git(checkout, "add", "Makefile")
+    git(checkout, "commit", "--quiet", "--message=y")
+    return checkout
+
+
+def make(directory: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *words], cwd=directory, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize(("tag", "is_one"), [("v1.2.3", True), ("v1.2.3rc1", True), ("v1.2", False), ("v1.2-3", False)])
+def test_make_publishes_tags_of_releases_only(tag, is_one, with_makefile):
+    git(with_makefile, "tag", tag)
+    assert (make(with_makefile, "is-release", "IMAGE=x").returncode == 0) is is_one
+
+
+def test_no_name_of_a_tag_is_run_by_a_shell(with_makefile):
+    git(with_makefile, "tag", "v1.2.3';touch${IFS}seen;'")
+    assert "No tag such as v1.2.3" in make(with_makefile, "is-release", "IMAGE=x").stderr
+    assert not (with_makefile / "seen").exists()
+
+
+def test_what_is_not_committed_is_not_published(with_makefile):
+    git(with_makefile, "tag", "v1.2.3")
+    (with_makefile / "pyproject.toml").write_text("")
+    done = make(with_makefile, "is-release", "IMAGE=x")
+    assert (done.returncode, "not committed" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("tag", "is_candidate"), [("v1.2.3", False), ("v1.2.3rc1", True)])
+def test_a_candidate_is_not_shown_as_the_newest_release(tag, is_candidate, with_makefile):
+    git(with_makefile, "tag", tag)
+    said = make(with_makefile, "--dry-run", "publish-notes", "IMAGE=x").stdout
+    assert ("--prerelease" in said) is is_candidate
+
+
+def test_a_release_without_its_section_gets_no_page(with_makefile, tmp_path):
+    git(with_makefile, "tag", "v1.2.3")
+    for name in ("gh", "helm"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+        (tmp_path / name).chmod(0o755)
+    shutil.copytree(ROOT / "tools", with_makefile / "tools")
+    shutil.copytree(ROOT / "charts", with_makefile / "charts")
+    changelog_file = with_makefile / "CHANGELOG.md"
+    changelog_file.write_text("## [Unreleased]\n\n- x\n")
+    words = ("publish-notes", "IMAGE=x", f"PYTHON={sys.executable}")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert make(with_makefile, *words, env=environment).returncode == 2
+    assert "release create" not in (tmp_path / "asked").read_text()
+    changelog_file.write_text("## [1.2.3] - 2026-01-31\n\n- x\n")
+    assert make(with_makefile, *words, env=environment).returncode == 0
+    assert "release create v1.2.3 --verify-tag --notes - x" in (tmp_path / "asked").read_text()
 
 
 def packed(files: dict[str, str], mtime: int, order: int = 1) -> bytes:

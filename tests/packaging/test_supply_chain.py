@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 
 import pytest
 
-from tools import supply_chain
+from tools import lock_image, supply_chain
 
 #: What somebody may use, change and pass on in any program, closed ones too. Of those that only change how the package
 #: itself is passed on, the MPL.
@@ -54,6 +55,15 @@ def test_all_that_we_work_with_has_a_licence_that_is_allowed_or_explained():
     refused = {name for name, stated in found.items() if not is_allowed(stated)}
     assert refused <= EXPLAINED.keys(), {name: found[name] for name in refused}
     assert not EXPLAINED.keys() & supply_chain.needed(RUNTIME).keys()
+
+
+def test_known_holes_are_looked_for_in_the_packages_of_all_drivers():
+    """make audit installs the extra audit, and looks at what that brings."""
+    setup = configparser.ConfigParser()
+    setup.read(lock_image.ROOT / "setup.cfg", encoding="utf-8")
+    extras = setup["options.extras_require"]
+    audited = {*setup["options"]["install_requires"].split(), *extras["audit"].split(), *extras["traefik"].split()}
+    assert {str(each) for each in lock_image.runtime_requirements()} <= audited
 
 
 def test_a_process_imports_no_package_that_the_page_does_not_name():

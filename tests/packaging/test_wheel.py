@@ -28,6 +28,12 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(tree, wheel
     assert {name for name in names if ".dist-info/" not in name} == expected
 
 
+def test_the_wheel_states_its_licence_as_an_expression(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        assert "\nLicense-Expression: BSD-3-Clause\n" in archive.read(name).decode()
+
+
 def test_the_sdist_holds_what_building_needs(dist):
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def jobs(path: Path):
 
 
 def steps(path: Path):
-    return [step for job in jobs(path).values() for step in job["steps"]]
+    return [step for job in jobs(path).values() for step in job.get("steps", [])]
 
 
 @pytest.mark.parametrize(
@@ -58,11 +59,16 @@ def test_they_call_targets_of_make_and_nothing_else(path):
 
 
 @of_each_workflow
-def test_each_action_has_a_version(path):
-    """By its tag: the digests of these cannot be looked up here. docs/how-to/release.md says how to pin them."""
-    for step in steps(path):
-        if "uses" in step:
-            assert re.fullmatch(r"[\w./-]+@(v\d+(\.\d+)*|[0-9a-f]{40})", step["uses"]), step["uses"]
+def test_each_action_has_a_digest_and_says_which_version_that_is(path):
+    used = re.findall(r"uses: (?!\./)(.+)", path.read_text())
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_an_action_is_the_same_everywhere():
+    used = {action for path in WORKFLOWS for action in re.findall(r"uses: (?!\./)(.+)", path.read_text())}
+    assert len(used) == len({action.partition("@")[0] for action in used})
 
 
 @of_each_workflow
@@ -70,10 +76,30 @@ def test_a_job_may_do_no_more_than_it_must_and_ends(path):
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
+        if job.get("uses") == "./.github/workflows/ci.yml":
+            continue  # It is looked at itself.
         assert job["timeout-minutes"] <= 90
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/checkout"):
                 assert step["with"]["persist-credentials"] is False
+                # Without the tags, the version is another, and the test of upgrades has no older release.
+                assert step["with"]["fetch-depth"] == 0
+
+
+@pytest.mark.parametrize(("workflow", "job"), [("ci", "test"), ("weekly", "weekly")])
+def test_tests_may_do_what_they_do_as_root_elsewhere(workflow, job):
+    container = jobs(FORGE / "workflows" / f"{workflow}.yml")[job]["container"]
+    assert container["options"] == "--privileged --init --shm-size=1g"
+
+
+def test_nothing_of_a_release_goes_out_after_what_has_failed():
+    release = jobs(FORGE / "workflows" / "release.yml")
+    order = ["check", "image", "pypi", "chart"]
+    assert [name for name in release if name in order] == order
+    for before, after in pairwise(order):
+        assert before in release[after]["needs"]
+    assert release["test"]["uses"] == "./.github/workflows/ci.yml"
+    assert "test" in release["image"]["needs"]
 
 
 def test_no_password_for_the_package_index_is_kept():

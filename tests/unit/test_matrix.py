@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from matrix import code, page, results
-from matrix.cells import CELLS, Cell, Environment, NotToBeHad, choose
+from matrix.cells import CELLS, Built, Cell, Environment, NotToBeHad, choose
 from matrix.environments import name_of
 from matrix.results import Result
-from matrix.trial import counted
+from matrix.store import alone
+from matrix.trial import check_lines, counted, unproved
+from servers.errors import Unavailable
 from servers.programs import ROOT, find
 from tests.shell import run
 
-GOOD = Result(passed=3, version="1.2.3", date="2026-11-26", code="same", commit="abc")
 A_CELL = Cell("thing-1", "Thing 1", NotToBeHad("no"), ("thing", "--version"), ["tests"])
+GOOD = Result(passed=3, version="1.2.3", date="2026-11-26", code=code.of(A_CELL, "same"), commit="abc")
 
 
 def names(*words: str) -> list[str]:
@@ -68,8 +71,24 @@ def test_a_word_that_names_nothing_is_refused(word):
     ],
 )
 def test_only_what_has_passed_with_this_code_is_not_tested_again(result, is_due):
-    seen = {"a": result} if result else {}
-    assert results.missing(["a"], seen, "same") == (["a"] if is_due else [])
+    seen = {A_CELL.name: result} if result else {}
+    assert results.missing([A_CELL], seen, "same") == ([A_CELL] if is_due else [])
+
+
+@pytest.mark.parametrize(
+    "change", [{"tests": ["tests", "more"]}, {"source": Built("thing", "1.2.4")}, {"user": "root"}]
+)
+def test_a_cell_that_is_another_now_is_tested_again(change):
+    other = replace(A_CELL, **change)
+    assert results.missing([other], {A_CELL.name: GOOD}, "same") == [other]
+
+
+def test_one_run_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with alone(), pytest.raises(Unavailable, match="another run is under way"), alone():
+        pass
+    with alone():
+        pass
 
 
 def test_results_are_kept_over_runs(tmp_path, monkeypatch):
@@ -126,7 +145,46 @@ def test_a_report_is_counted(tmp_path):
         <testcase classname="tests.b" name="test_4"><skipped message="x"/></testcase>
         </testsuite></testsuites>"""
     )
-    assert counted(report) == (1, 1, ["TestX::test_2", "b::test_3"])
+    assert counted(report) == (["tests.a.TestX::test_1[a]"], 1, ["TestX::test_2", "b::test_3"])
+
+
+@pytest.mark.parametrize(
+    ("test", "is_proved"),
+    [
+        ("tests/a.py", True),
+        ("tests/b/test_c.py", True),
+        ("tests/b", True),
+        ("tests/b/test_c.py::test_1[x]", True),
+        ("--deselect=tests/d.py::test_1", True),
+        ("tests/b/test_c.py::test_1[y]", False),
+        ("tests/b/test_d.py", False),
+        ("tests/b/test", False),
+    ],
+)
+def test_what_was_skipped_as_a_whole_has_not_passed(test, is_proved):
+    passed = ["tests.a.TestX::test_1", "tests.b.test_c::test_1[x]"]
+    assert unproved([test], passed) == ([] if is_proved else [test])
+
+
+@pytest.mark.parametrize(
+    ("title", "version", "is_right"),
+    [
+        ("Redis 8", "8.0.6", True),
+        ("Redis 8", "18.0.6", False),
+        ("Redis 8", "9.8.1", False),
+        ("Redis 8", "", False),
+        ("etcd 3.6", "3.6.16", True),
+        ("etcd 3.6", "3.60.1", False),
+        ("JupyterHub 6 on Python 3.14", "6.1.1", True),
+        ("JupyterHub 6 on Python 3.13", "6.1.1", False),
+        ("Traefik, newest", "3.7.15", True),
+    ],
+)
+def test_a_cell_is_about_its_own_line_only(title, version, is_right):
+    expected = nullcontext() if is_right else pytest.raises(Unavailable, match=f"what is here is {version}")
+    cell = replace(A_CELL, title=title, environment=Environment("3" if "Python" in title else ""))
+    with expected:
+        check_lines(cell, version, "3.14.1")
 
 
 @pytest.mark.parametrize(
