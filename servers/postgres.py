@@ -237,7 +237,7 @@ def _as_nobody(command: Sequence[str]) -> list[str]:
     """`command` for a user that is not root, but may go through root's directories as we may."""
     if os.geteuid() != 0:
         return list(command)
-    caps = "+dac_override,+dac_read_search"
+    caps = "+dac_override"
     setpriv = [find("setpriv"), f"--reuid={_UID}", f"--regid={_UID}", "--clear-groups"]
     return [*setpriv, f"--inh-caps={caps}", f"--ambient-caps={caps}", "--", *tied(command)]
 
