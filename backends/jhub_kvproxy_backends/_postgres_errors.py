@@ -20,7 +20,7 @@ class TakesNoChanges(Transient):
 
 
 class TablesGone(Transient):
-    """The tables are not there, or no longer."""
+    """The tables are not there, or no longer, or not as a hub makes them."""
 
 
 _IN_THE_WAY = "no hub has made what is there by this name; choose another PostgresBackend.schema"
@@ -44,14 +44,14 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "40": (Transient, "it is tried again"),
     "42501": (BackendRejected, "grant what is missing"),
     "42P01": (TablesGone, "the tables were removed; a hub makes them anew"),
-    "42703": (
-        BackendRejected,
-        "a column of the hubs' tables is gone; as their owner, drop the tables keys, leases and recent, which a hub "
-        "makes again",
-    ),
+    "42703": (TablesGone, "the tables are not as a hub makes them"),
     "42710": (BackendRejected, _IN_THE_WAY),
     "42723": (BackendRejected, _IN_THE_WAY),
     "42809": (BackendRejected, _IN_THE_WAY),
+    "42P10": (
+        BackendRejected,
+        "an index of the hubs' tables is gone; as their owner, drop keys, leases and recent, which the hub makes again",
+    ),
     "42P05": (BackendRejected, _POOLED),
     "42P06": (Transient, "another session made it at this moment; it is tried again"),
     "42P07": (BackendRejected, _IN_THE_WAY),

@@ -29,6 +29,10 @@ from tests.watches import told, watching
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'"
 
 
+#: The columns that go with the function `digest`.
+DIGESTS = ["keys.digest", "leases.digest", "recent.digest"]
+
+
 @pytest.fixture
 def server(tmp_path):
     """One that a test may kill, or whose settings it may change."""
@@ -224,10 +228,64 @@ async def test_a_part_that_was_dropped_is_made_anew_by_its_owner_only(server, ne
     assert await keys_of(backend) == {"routes/a": "1"}
 
 
-async def test_a_column_that_was_dropped_is_named(server, new):
+def columns(server):
+    names = "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'kvproxy'"
+    return server.ask(f"{names} ORDER BY 1").split()
+
+
+async def test_columns_that_were_dropped_are_named(server, new):
+    server.ask(Schema("kvproxy").makes())
+    for column in columns(server):
+        table, _, name = column.partition(".")
+        server.ask(f"ALTER TABLE kvproxy.{table} DROP COLUMN {name} CASCADE")
+        for read_only in (False, True):
+            with pytest.raises(BackendRejected, match=rf"gone: .*\b{table}\.{name}\b.*: DROP TABLE .*\.{table};"):
+                await new(server, read_only=read_only)
+        server.ask(f"DROP TABLE kvproxy.{table}")
+        await new(server)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "lost"),
+    [
+        ("TABLE kvproxy.keys DROP COLUMN value", ["keys.value"]),
+        ("TABLE kvproxy.keys DROP COLUMN digest", ["keys.digest"]),
+        ("TABLE kvproxy.recent DROP COLUMN digest", ["recent.digest"]),
+        ("TABLE kvproxy.recent DROP COLUMN number", ["recent.number"]),
+        ("TABLE kvproxy.leases DROP COLUMN digest, DROP COLUMN token", ["leases.digest", "leases.token"]),
+        ("FUNCTION kvproxy.digest RENAME TO other; DROP FUNCTION kvproxy.other CASCADE", DIGESTS),
+    ],
+)
+async def test_a_hub_that_runs_is_told_which_columns_were_dropped(server, new, dropped, lost):
     backend = await new(server)
-    server.ask("DROP FUNCTION kvproxy.digest CASCADE")
-    with pytest.raises(BackendRejected, match="drop the tables keys, leases and recent"):
+    await backend.acquire_lease("hub", 60)
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.ask(f"ALTER {dropped}")
+    words = rf"columns are gone: {', '.join(lost)}\. As .*; the hub then makes and fills them again"
+    with pytest.raises(BackendRejected, match=words) as error:
+        await backend.apply(Batch({"routes/a": "2"}))
+    server.ask(str(error.value).partition("As the owner of the tables: ")[2].partition(";")[0])
+    await backend.acquire_lease("hub", 60)
+    await backend.apply(Batch({"routes/a": "3"}))
+    assert (await keys_of(backend))["routes/a"] == "3"
+
+
+async def test_an_agent_that_watches_is_told_which_column_was_dropped(server, new):
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(reader) as watch:
+        server.ask("ALTER TABLE kvproxy.recent DROP COLUMN commits")
+        with pytest.raises(BackendUnavailable, match="column"):
+            await told(watch)
+    with pytest.raises(BackendRejected, match=r"columns are gone: recent\.commits"):
+        async with watching(reader):
+            pass
+
+
+async def test_an_index_that_was_dropped_is_named(server, new):
+    backend = await new(server)
+    server.ask("ALTER TABLE kvproxy.keys DROP CONSTRAINT keys_pkey")
+    with pytest.raises(BackendRejected, match="an index of the hubs' tables is gone"):
         await backend.apply(Batch({"routes/a": "1"}))
     server.ask("DROP TABLE kvproxy.keys, kvproxy.leases, kvproxy.recent")
     await backend.apply(Batch({"routes/a": "1"}))
