@@ -19,6 +19,10 @@ class TakesNoChanges(Transient):
     """The server reads only. Another one may not."""
 
 
+class Locked(BackendUnavailable):
+    """Another session has a lock, and kept it for too long. Nothing was changed."""
+
+
 class TablesGone(Transient):
     """The tables are not there, or no longer, or not as a hub makes them."""
 
@@ -60,7 +64,11 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "53": (BackendUnavailable, "make room, or raise its limits"),
     "53300": (Transient, "raise its max_connections, or use a pooler"),
     "54": (BatchRejected, "the text is longer than it takes"),
-    "55P03": (BackendUnavailable, "another session keeps the table locked; pg_locks and pg_stat_activity say which"),
+    "55P03": (
+        Locked,
+        "another session has locked rows or a table, and not ended its transaction; pg_locks and pg_stat_activity say "
+        "which",
+    ),
     "55": (BackendUnavailable, "another session is in the way; pg_stat_activity says which"),
     "57014": (BackendUnavailable, "it is too slow, or another session keeps a lock; see pg_stat_activity"),
     "57": (Transient, "it is being stopped or started"),
