@@ -680,6 +680,13 @@ async def test_a_server_that_takes_changes_is_found_behind_one_that_does_not(tmp
         assert pair.primary.ask("SELECT value FROM kvproxy.keys") == "1"
 
 
+async def test_the_files_for_tls_are_read_once(postgres, new, monkeypatch):
+    read, tls_of = [], _postgres_client.tls_of
+    monkeypatch.setattr(_postgres_client, "tls_of", lambda address: read.append(address) or tls_of(address))
+    async with watching(await new(postgres)):
+        assert len(read) == 1
+
+
 async def test_connections_that_are_made_at_once_leave_the_same_host_behind(postgres):
     address = parse_url(f"postgresql://postgres@127.0.0.1:{free_port()},127.0.0.1:{postgres.port}/postgres", {})
     client = Client(address, read_only=False)
