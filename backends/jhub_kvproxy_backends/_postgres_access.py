@@ -9,10 +9,10 @@ import asyncpg
 
 from jhub_kvproxy import BackendRejected, BackendUnavailable
 
-from ._postgres_schema import LAYOUT, LAYOUTS, PARTS, TABLES, WRITES, Schema, quoted
+from ._postgres_schema import COLUMNS, LAYOUT, LAYOUTS, PARTS, TABLES, WRITES, Schema, quoted
 
 #: $1: the schema, $2: the rights on the tables that we want, $3: whether we write; $4: what a comment of ours begins
-#: with. All this may be read without any right.
+#: with; $5: the columns that our tables have, each after that of the table. All this may be read without any right.
 _FIND = """
 WITH found AS (SELECT (SELECT oid FROM pg_namespace WHERE nspname = $1) AS schema),
 parts AS (
@@ -45,10 +45,19 @@ SELECT pg_backend_pid() AS pid, current_user AS role, current_database() AS data
     ARRAY(SELECT name FROM ours UNION ALL SELECT name FROM triggers) AS parts,
     ARRAY(SELECT name FROM parts EXCEPT SELECT name FROM ours ORDER BY name) AS in_the_way,
     ARRAY(SELECT DISTINCT comment FROM ours) AS layouts,
+    ARRAY(
+        SELECT wanted FROM unnest($5::text[]) WITH ORDINALITY AS each(wanted, place)
+        JOIN ours ON is_table AND name = split_part(wanted, '.', 1)
+        WHERE NOT EXISTS (
+            SELECT FROM pg_attribute
+            WHERE attrelid = oid AND attname = split_part(wanted, '.', 2) AND attnum > 0 AND NOT attisdropped
+        ) ORDER BY place
+    ) AS lost,
     ARRAY(SELECT name FROM ours WHERE NOT pg_has_role(owner, 'USAGE') ORDER BY name) AS of_others,
     ARRAY(SELECT words FROM lacking ORDER BY words) AS lacking
 FROM found
 """
+_OUR_COLUMNS = [f"{table}.{name}" for table, names in COLUMNS.items() for name in names]
 
 
 class Access:
@@ -85,7 +94,7 @@ class Access:
 
     async def _find(self, connection: asyncpg.Connection) -> Mapping[str, Any]:
         return await connection.fetchrow(  # type: ignore[no-any-return]
-            _FIND, self._schema.name, self._wanted, not self.read_only, LAYOUTS
+            _FIND, self._schema.name, self._wanted, not self.read_only, LAYOUTS, _OUR_COLUMNS
         )
 
     def _missing(self, found: Mapping[str, Any]) -> list[str]:
@@ -109,6 +118,12 @@ class Access:
             raise BackendRejected(
                 f"PostgreSQL at {self._place}: in the schema {name!r}, {', '.join(found['in_the_way'])} is there, "
                 "which no hub has made; choose another PostgresBackend.schema."
+            )
+        if lost := found["lost"]:
+            tables = [f'"{name}".{table}' for table in dict.fromkeys(column.partition(".")[0] for column in lost)]
+            raise BackendRejected(
+                f"PostgreSQL at {self._place}: in the schema {name!r}, columns are gone: {', '.join(lost)}. As the "
+                f"owner of the tables: DROP TABLE {', '.join(tables)}; the hub then makes and fills them again."
             )
 
     async def _make(self, connection: asyncpg.Connection) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Connects to a PostgreSQL: to the first of several that takes changes."""
+"""Connects to a PostgreSQL: to the first of several that takes changes, by all connections to the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from ._postgres_url import Address
 
 Host = tuple[str, int]
 
-#: The parts of the time limit of a call after which the server gives up to wait for a lock, and a statement: then it
+#: The part of the time limit of a call in which it may connect: if the first of several servers is silent, there must
+#: be time left for what is to be done.
+_CONNECT = 0.8
+#: The parts of it after which the server gives up to wait for a lock, and a statement: then it
 #: says why, while we still listen.
 _LOCK, _STATEMENT = 0.7, 0.8
 #: The part of it for which a transaction may stand still, and the most seconds. The server then ends it, and frees its
@@ -32,27 +35,24 @@ GOODBYE = 1.0
 
 
 class Client:
-    """Opens connections to the PostgreSQL at `address`, each within `limit` seconds.
+    """Opens connections to the PostgreSQL at `address`. :meth:`prepare` must have been called; :meth:`close` ends them.
 
-    They are for calls that end within `timeout` seconds. :meth:`prepare` must have been called, and :func:`close` ends
-    them. It adds to `known` the hosts that lend no session to others, and does not find out again of those in it.
+    All that are open are to one server, since two may take changes for a while: an old primary, and a standby that was
+    promoted. Whoever watches the one would not hear of changes to the other.
     """
 
-    def __init__(
-        self, address: Address, *, limit: float, timeout: float, read_only: bool, known: set[Host | None]
-    ) -> None:
+    def __init__(self, address: Address, *, read_only: bool) -> None:
         self.place = address.place()
         self._address = address
-        self._limit = limit
         # Who only reads may be a role that is set to read only, but must hear of changes, as no standby tells of any.
         self._target = address.target or ("primary" if read_only else "read-write")
         self._hosts: list[Host | None] = [*address.hosts] or [None]
-        self._known = known
+        #: Those that lend no session to others, as far as we know.
+        self._known: set[Host | None] = set()
         self._ssl: Any = None
         self._user = ""
-        self._settings = _settings(timeout)
-        #: Those that are open.
-        self._connections: set[asyncpg.Connection] = set()
+        #: Those that are open, and the server of each.
+        self._connections: dict[asyncpg.Connection, str] = {}
         self._is_closed = False
 
     async def prepare(self) -> None:
@@ -61,14 +61,17 @@ class Client:
         self._ssl = await in_thread(tls_of, self._address)
         self._user = await in_thread(_user_of, self._address)
 
-    async def connect(self) -> asyncpg.Connection:
-        """A new connection. Whoever gets it ends it by :func:`end`, unless :func:`close` does."""
+    async def connect(self, timeout: float) -> asyncpg.Connection:
+        """A new connection, for calls that end within `timeout` seconds, as this one does.
+
+        Whoever gets it ends it by :func:`end`, unless :meth:`close` does.
+        """
         failure: BackendError | None = None
         self._check_open()
         for host in list(self._hosts):
             try:
                 with translated(self._place_of(host)):
-                    connection = await self._connect(host)
+                    connection, server = await self._connect(host, timeout)
             except Transient as error:
                 failure = failure or error
                 self._turn_from(host)
@@ -76,8 +79,9 @@ class Client:
             if self._is_closed:
                 await drop(connection)
                 self._check_open()
-            self._connections.add(connection)
-            connection.add_termination_listener(self._connections.discard)
+            self._leave_others(server)
+            self._connections[connection] = server
+            connection.add_termination_listener(self._forget)
             return connection
         assert failure, "there is a host"
         raise failure
@@ -86,10 +90,23 @@ class Client:
         """Try another host first from now on."""
         self._turn_from(self._hosts[0])
 
-    def shut(self) -> list[asyncpg.Connection]:
-        """Open no more connections; return those that are open, for :func:`close`."""
+    async def close(self) -> None:
+        """End all connections for good. Calling it twice is harmless."""
         self._is_closed = True
-        return list(self._connections)
+        connections = list(self._connections)
+        try:
+            await asyncio.gather(*(end(connection) for connection in connections))
+        finally:
+            for connection in connections:
+                connection.terminate()
+
+    def _leave_others(self, server: str) -> None:
+        for connection, other in list(self._connections.items()):
+            if other != server:
+                connection.terminate()
+
+    def _forget(self, connection: asyncpg.Connection) -> None:
+        self._connections.pop(connection, None)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -100,23 +117,25 @@ class Client:
         if self._hosts[0] == host:
             self._hosts.append(self._hosts.pop(0))
 
-    async def _connect(self, host: Host | None) -> asyncpg.Connection:
-        async with asyncio.timeout(self._limit / len(self._hosts)):
-            connection = await self._connect_only(host)
+    async def _connect(self, host: Host | None, timeout: float) -> tuple[asyncpg.Connection, str]:
+        """A connection, and what names its server."""
+        limit = timeout * _CONNECT
+        async with asyncio.timeout(limit / len(self._hosts)):
+            connection = await self._connect_only(host, limit)
             try:
                 session = await session_of(connection)
                 self._check_target(host, session)
                 if host not in self._known:
-                    await self._check_pooler(host, connection, session)
+                    await self._check_pooler(host, connection, session, limit)
                     self._known.add(host)
                 # Not before: a pooler would lend a session with our settings to others.
-                await connection.execute(self._settings)
+                await connection.execute(_settings(timeout))
             except BaseException:
                 await drop(connection)
                 raise
-            return connection
+            return connection, session.server
 
-    async def _connect_only(self, host: Host | None) -> asyncpg.Connection:
+    async def _connect_only(self, host: Host | None, limit: float) -> asyncpg.Connection:
         address = self._address
         return await asyncpg.connect(
             host=host[0] if host else None,
@@ -126,7 +145,7 @@ class Client:
             database=address.database,
             passfile=address.passfile,
             ssl=self._ssl,
-            timeout=self._limit,
+            timeout=limit,
             # By itself, asyncpg would leave a prepared statement in a session that may be another's soon.
             target_session_attrs="any",
             server_settings={"application_name": "jhub-kvproxy"},
@@ -139,11 +158,13 @@ class Client:
                 f"PostgreSQL at {self._place_of(host)} takes no changes now: it is a standby, or set to read only."
             )
 
-    async def _check_pooler(self, host: Host | None, connection: asyncpg.Connection, session: Session) -> None:
+    async def _check_pooler(
+        self, host: Host | None, connection: asyncpg.Connection, session: Session, limit: float
+    ) -> None:
         # A pooler tells clients a process of its own making.
         if session.pid == connection.get_server_pid():
             return
-        other = await self._connect_only(host)
+        other = await self._connect_only(host, limit)
         try:
             await check_lends_none(connection, other, self._place_of(host))
         finally:
@@ -169,16 +190,6 @@ def _settings(timeout: float) -> str:
         SET default_transaction_isolation = 'read committed';
         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
     """
-
-
-async def close(*clients: Client) -> None:
-    """End all connections of `clients` for good. Calling it twice is harmless."""
-    connections = [connection for client in clients for connection in client.shut()]
-    try:
-        await asyncio.gather(*(end(connection) for connection in connections))
-    finally:
-        for connection in connections:
-            connection.terminate()
 
 
 async def end(connection: asyncpg.Connection) -> None:

@@ -19,8 +19,12 @@ class TakesNoChanges(Transient):
     """The server reads only. Another one may not."""
 
 
+class Locked(BackendUnavailable):
+    """Another session has a lock, and kept it for too long. Nothing was changed."""
+
+
 class TablesGone(Transient):
-    """The tables are not there, or no longer."""
+    """The tables are not there, or no longer, or not as a hub makes them."""
 
 
 _IN_THE_WAY = "no hub has made what is there by this name; choose another PostgresBackend.schema"
@@ -44,14 +48,14 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "40": (Transient, "it is tried again"),
     "42501": (BackendRejected, "grant what is missing"),
     "42P01": (TablesGone, "the tables were removed; a hub makes them anew"),
-    "42703": (
-        BackendRejected,
-        "a column of the hubs' tables is gone; as their owner, drop the tables keys, leases and recent, which a hub "
-        "makes again",
-    ),
+    "42703": (TablesGone, "the tables are not as a hub makes them"),
     "42710": (BackendRejected, _IN_THE_WAY),
     "42723": (BackendRejected, _IN_THE_WAY),
     "42809": (BackendRejected, _IN_THE_WAY),
+    "42P10": (
+        BackendRejected,
+        "an index of the hubs' tables is gone; as their owner, drop keys, leases and recent, which the hub makes again",
+    ),
     "42P05": (BackendRejected, _POOLED),
     "42P06": (Transient, "another session made it at this moment; it is tried again"),
     "42P07": (BackendRejected, _IN_THE_WAY),
@@ -60,7 +64,11 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "53": (BackendUnavailable, "make room, or raise its limits"),
     "53300": (Transient, "raise its max_connections, or use a pooler"),
     "54": (BatchRejected, "the text is longer than it takes"),
-    "55P03": (BackendUnavailable, "another session keeps the table locked; pg_locks and pg_stat_activity say which"),
+    "55P03": (
+        Locked,
+        "another session has locked rows or a table, and not ended its transaction; pg_locks and pg_stat_activity say "
+        "which",
+    ),
     "55": (BackendUnavailable, "another session is in the way; pg_stat_activity says which"),
     "57014": (BackendUnavailable, "it is too slow, or another session keeps a lock; see pg_stat_activity"),
     "57": (Transient, "it is being stopped or started"),

@@ -9,8 +9,11 @@ import asyncpg
 from jhub_kvproxy import BackendRejected
 
 # COPY is a simple query. Any other way to ask for a row would leave a prepared statement.
-_ASK = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), \
-pg_catalog.current_setting('transaction_read_only')"
+_ASK = """
+    SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(),
+        pg_catalog.current_setting('transaction_read_only'),
+        pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Session:
     pid: int
     is_standby: bool
     is_read_only: bool
+    #: When that server was started, to the microsecond: so another one has another, also behind the same address.
+    server: str
 
 
 async def session_of(connection: asyncpg.Connection) -> Session:
@@ -30,8 +35,8 @@ async def session_of(connection: asyncpg.Connection) -> Session:
         told.append(data)
 
     await connection.copy_from_query(_ASK, output=take)
-    pid, is_standby, is_read_only = b"".join(told).decode().split()
-    return Session(int(pid), is_standby == "t", is_read_only == "on")
+    pid, is_standby, is_read_only, server = b"".join(told).decode().split()
+    return Session(int(pid), is_standby == "t", is_read_only == "on", server)
 
 
 async def check_lends_none(connection: asyncpg.Connection, other: asyncpg.Connection, place: str) -> None:

@@ -11,7 +11,12 @@ from jhub_kvproxy import BackendRejected
 #: The comment on each table and function that a hub made. A later jhub-kvproxy may have another layout.
 LAYOUTS = "jhub-kvproxy layout "
 LAYOUT = f"{LAYOUTS}1"
-TABLES = ("keys", "leases", "recent")
+COLUMNS = {
+    "keys": ("digest", "prefix", "key", "value"),
+    "leases": ("digest", "prefix", "token", "holder", "since", "seconds", "expiry"),
+    "recent": ("digest", "prefix", "who", "first", "number", "commits"),
+}
+TABLES = tuple(COLUMNS)
 #: All that a hub makes, except an index.
 PARTS = (*TABLES, "digest()", "tell()", "tell_inserts", "tell_updates", "tell_deletes", "tell_truncates")
 #: Found in an index: B-trees refuse longer texts than 2700 bytes.

@@ -12,7 +12,7 @@ from jhub_kvproxy import BackendError, BackendUnavailable, Backoff
 
 from ._postgres_access import Access
 from ._postgres_client import Client, drop
-from ._postgres_errors import TakesNoChanges, Transient, translated
+from ._postgres_errors import Locked, TakesNoChanges, Transient, translated
 
 T = TypeVar("T")
 
@@ -53,6 +53,8 @@ class Session:
         self._one_at_a_time = asyncio.Lock()
         #: Whether a COMMIT of ours may be on its way still, also one from before: of a process that ended, say.
         self._is_in_doubt = not access.read_only
+        #: Why the last of those calls failed that waited for a lock, or for their turn behind one that did.
+        self._locked: Locked | None = None
         self._begin = f"BEGIN; SELECT pg_advisory_xact_lock({lock})"
 
     async def one(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -77,7 +79,8 @@ class Session:
     async def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call`, which is repeated after a passing error; all within `timeout`, with the wait."""
         backoff = Backoff(0.02, 1.0, spread=0.5)
-        failure: Transient | None = None
+        failure: BackendUnavailable | None = None
+        locked_before = self._locked
         tried = f"Tried for {self._timeout:g} s (PostgresBackend.timeout)."
         try:
             async with asyncio.timeout(self._timeout), self._one_at_a_time:
@@ -89,7 +92,14 @@ class Session:
                         if isinstance(error, TakesNoChanges):
                             self._client.turn()
                     await backoff.rest()
+        except Locked as error:
+            self._locked = error
+            raise
         except TimeoutError as error:
+            if self._locked and self._locked is not locked_before:
+                # A call before this one waited for a lock; so this got its turn too late to be told so itself.
+                self._locked = Locked(str(self._locked))
+                failure = failure or self._locked
             if failure:
                 raise BackendUnavailable(f"{failure} {tried}") from failure.__cause__
             raise BackendUnavailable(f"PostgreSQL at {self._client.place} did not answer. {tried}") from error
@@ -157,7 +167,7 @@ class Session:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            connection = self._connection = await self._client.connect()
+            connection = self._connection = await self._client.connect(self._timeout)
             try:
                 with translated(self._client.place):
                     await self._access.prepare(connection)

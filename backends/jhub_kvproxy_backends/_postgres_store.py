@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from jhub_kvproxy import BackendError, LeaseReport, Told
 
 from ._postgres_access import Access
-from ._postgres_client import GOODBYE, Client, Host, close
+from ._postgres_client import GOODBYE, Client
 from ._postgres_errors import translated
 from ._postgres_lease import Lease
 from ._postgres_recent import note, note_arguments
@@ -29,11 +29,7 @@ class PostgresStore:
         self._prefix = prefix
         self._schema = schema
         self._timeout = timeout
-        known: set[Host | None] = set()
-        # If the first of several servers is silent, there must be time left for what is to be done.
-        self._client = Client(address, limit=0.8 * timeout, timeout=timeout, read_only=read_only, known=known)
-        # Of a watch, a dead connection is noticed after twice the patience, within `timeout`.
-        self._watching = Client(address, limit=timeout / 2, timeout=timeout, read_only=read_only, known=known)
+        self._client = Client(address, read_only=read_only)
         self._access = Access(schema, self._client.place, read_only=read_only)
         self._lease = Lease(schema, prefix, self._client.place)
         self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
@@ -57,7 +53,6 @@ class PostgresStore:
 
     async def open(self) -> None:
         await self._client.prepare()
-        await self._watching.prepare()
         await self._session.open()
 
     async def renew(self) -> None:
@@ -73,7 +68,7 @@ class PostgresStore:
                     await self.release_lease()
         finally:
             self._lease.forget()
-            await close(self._watching, self._client)
+            await self._client.close()
 
     async def apply(self, batch: Mapping[str, str | None]) -> None:
         written = {key: value for key, value in batch.items() if value is not None}
@@ -107,7 +102,8 @@ class PostgresStore:
         await self._session.write(work)
 
     async def watch(self) -> AsyncGenerator[Told | None]:
-        told = changes(self._watching, self._access, self._schema, self._prefix, patience=self._timeout / 2)
+        # A dead connection is noticed after twice the patience.
+        told = changes(self._client, self._access, self._schema, self._prefix, patience=self._timeout / 2)
         async with aclosing(told):
             async for news in told:
                 yield news

@@ -25,7 +25,7 @@ async def changes(
     nothing in it counts.
     """
     place = client.place
-    connection = await client.connect()
+    connection = await client.connect(patience)
     statement, arguments = look(schema), look_arguments(prefix)
     bell = asyncio.Event()
 

@@ -61,6 +61,9 @@ class PostgresBackend(LibraryBackend["PostgresStore"]):
         help="""
         Schema of the tables. The hub makes it when it is missing.
 
+        It has lower-case letters, digits and underscores, and is not `public` or `information_schema`, nor begins with
+        `pg_`: others keep tables there.
+
         Hubs can share one, if they have different prefixes.
         """,
     )

@@ -153,6 +153,11 @@ async def test_a_schema_of_others_is_refused(new, name):
     assert "Name a schema for hubs alone" in await refused(new(schema=name))
 
 
+def test_the_help_of_the_schema_names_those_that_are_refused():
+    for words in ("`public`", "`information_schema`", "`pg_`", "lower-case letters, digits and underscores"):
+        assert words in PostgresBackend.schema.help
+
+
 async def test_a_role_with_a_quote_in_its_name(server, schema):
     name = f'a"{uuid4().hex[:8]}'
     server.add_role(name.replace('"', '""'))

@@ -13,7 +13,7 @@ import pytest
 from jhub_kvproxy import BackendRejected, BackendUnavailable, Batch, BatchRejected, LeaseHeld, LeaseLost
 from jhub_kvproxy.testing import in_time, longest_block
 from jhub_kvproxy_backends import _postgres_client
-from jhub_kvproxy_backends._postgres_client import Client, close
+from jhub_kvproxy_backends._postgres_client import Client
 from jhub_kvproxy_backends._postgres_pooler import session_of
 from jhub_kvproxy_backends._postgres_schema import Schema, lock_of
 from jhub_kvproxy_backends._postgres_session import Session
@@ -22,11 +22,16 @@ from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.errors import Refused
 from servers.ports import free_port
 from servers.postgres import Pgbouncer, PostgresPair, PostgresServer
+from servers.process import freeze
 from tests.drivers import drivers, keys_of, numbered
 from tests.hub import until
 from tests.watches import told, watching
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jhub-kvproxy'"
+
+
+#: The columns that go with the function `digest`.
+DIGESTS = ["keys.digest", "leases.digest", "recent.digest"]
 
 
 @pytest.fixture
@@ -46,6 +51,30 @@ async def new():
             return backend
 
         yield opened
+
+
+@asynccontextmanager
+async def line(ports, bits_per_second):
+    """The port of a line, whose connections go to these ports in turn; it carries so much there, and back at once."""
+    chunk, targets = 4096, iter(ports)
+
+    async def carry(reader, writer, pause):
+        with suppress(ConnectionError):
+            while data := await reader.read(chunk):
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(pause * len(data))
+        writer.close()
+
+    async def serve(reader, writer):
+        back, forth = await asyncio.open_connection("127.0.0.1", next(targets))
+        await asyncio.gather(carry(reader, forth, 8 / bits_per_second), carry(back, writer, 0))
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()  # its connections end with those of the driver
 
 
 #: The sessions of :func:`psql`.
@@ -224,10 +253,64 @@ async def test_a_part_that_was_dropped_is_made_anew_by_its_owner_only(server, ne
     assert await keys_of(backend) == {"routes/a": "1"}
 
 
-async def test_a_column_that_was_dropped_is_named(server, new):
+def columns(server):
+    names = "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'kvproxy'"
+    return server.ask(f"{names} ORDER BY 1").split()
+
+
+async def test_columns_that_were_dropped_are_named(server, new):
+    server.ask(Schema("kvproxy").makes())
+    for column in columns(server):
+        table, _, name = column.partition(".")
+        server.ask(f"ALTER TABLE kvproxy.{table} DROP COLUMN {name} CASCADE")
+        for read_only in (False, True):
+            with pytest.raises(BackendRejected, match=rf"gone: .*\b{table}\.{name}\b.*: DROP TABLE .*\.{table};"):
+                await new(server, read_only=read_only)
+        server.ask(f"DROP TABLE kvproxy.{table}")
+        await new(server)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "lost"),
+    [
+        ("TABLE kvproxy.keys DROP COLUMN value", ["keys.value"]),
+        ("TABLE kvproxy.keys DROP COLUMN digest", ["keys.digest"]),
+        ("TABLE kvproxy.recent DROP COLUMN digest", ["recent.digest"]),
+        ("TABLE kvproxy.recent DROP COLUMN number", ["recent.number"]),
+        ("TABLE kvproxy.leases DROP COLUMN digest, DROP COLUMN token", ["leases.digest", "leases.token"]),
+        ("FUNCTION kvproxy.digest RENAME TO other; DROP FUNCTION kvproxy.other CASCADE", DIGESTS),
+    ],
+)
+async def test_a_hub_that_runs_is_told_which_columns_were_dropped(server, new, dropped, lost):
     backend = await new(server)
-    server.ask("DROP FUNCTION kvproxy.digest CASCADE")
-    with pytest.raises(BackendRejected, match="drop the tables keys, leases and recent"):
+    await backend.acquire_lease("hub", 60)
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.ask(f"ALTER {dropped}")
+    words = rf"columns are gone: {', '.join(lost)}\. As .*; the hub then makes and fills them again"
+    with pytest.raises(BackendRejected, match=words) as error:
+        await backend.apply(Batch({"routes/a": "2"}))
+    server.ask(str(error.value).partition("As the owner of the tables: ")[2].partition(";")[0])
+    await backend.acquire_lease("hub", 60)
+    await backend.apply(Batch({"routes/a": "3"}))
+    assert (await keys_of(backend))["routes/a"] == "3"
+
+
+async def test_an_agent_that_watches_is_told_which_column_was_dropped(server, new):
+    backend, reader = await new(server), await new(server, read_only=True)
+    await backend.apply(Batch({"routes/a": "1"}))
+    async with watching(reader) as watch:
+        server.ask("ALTER TABLE kvproxy.recent DROP COLUMN commits")
+        with pytest.raises(BackendUnavailable, match="column"):
+            await told(watch)
+    with pytest.raises(BackendRejected, match=r"columns are gone: recent\.commits"):
+        async with watching(reader):
+            pass
+
+
+async def test_an_index_that_was_dropped_is_named(server, new):
+    backend = await new(server)
+    server.ask("ALTER TABLE kvproxy.keys DROP CONSTRAINT keys_pkey")
+    with pytest.raises(BackendRejected, match="an index of the hubs' tables is gone"):
         await backend.apply(Batch({"routes/a": "1"}))
     server.ask("DROP TABLE kvproxy.keys, kvproxy.leases, kvproxy.recent")
     await backend.apply(Batch({"routes/a": "1"}))
@@ -286,11 +369,49 @@ async def test_a_lock_that_somebody_else_keeps_is_named(server, new):
     with psql(server, "BEGIN; LOCK TABLE kvproxy.keys IN EXCLUSIVE MODE; SELECT pg_sleep(600)"):
         locks = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'kvproxy.keys'::regclass"
         await until(lambda: server.ask(locks) == "1", "psql locks nothing")
-        with pytest.raises(BackendUnavailable, match="pg_locks and pg_stat_activity"):
+        with pytest.raises(BackendUnavailable, match=r"another session has locked .* pg_locks and pg_stat_activity"):
             await backend.apply(Batch({"routes/a": "2"}))
         assert await keys_of(backend) == {"routes/a": "1"}, "who reads waits for no lock"
     await backend.apply(Batch({"routes/a": "3"}))
     assert await keys_of(backend) == {"routes/a": "3"}
+
+
+async def test_every_call_that_waits_for_a_psql_that_has_not_committed_says_so(server, new):
+    """Also those that get their turn late."""
+    backend = await new(server, timeout=2)
+    await backend.acquire_lease("hub", 600)
+    await backend.apply(Batch({"routes/a": "1"}))
+    changes = "UPDATE kvproxy.keys SET value = '2'; UPDATE kvproxy.leases SET since = now()"
+    with psql(server, f"BEGIN; {changes}; SELECT pg_sleep(600)"):
+        await until(lambda: server.ask(f"SELECT count(*) FROM pg_stat_activity WHERE {SLEEPS}") == "1", "psql is slow")
+        calls = [lambda: backend.apply(Batch({"routes/a": "3"}))] * 3 + [lambda: backend.acquire_lease("hub", 600)] * 2
+        failures = []
+
+        async def late(number, call):
+            await asyncio.sleep(0.4 * number)
+            with pytest.raises(BackendUnavailable) as error:
+                await call()
+            failures.append(str(error.value))
+
+        await asyncio.gather(*(late(number, call) for number, call in enumerate(calls)))
+    assert len(failures) == 5
+    for failure in failures:
+        assert "another session has locked" in failure
+    await backend.apply(Batch({"routes/a": "3"}))
+    server.freeze()
+    with pytest.raises(BackendUnavailable, match="did not answer"):
+        await backend.apply(Batch({"routes/a": "4"}))
+    server.thaw()
+
+
+async def test_a_watch_that_waits_for_a_lock_says_so(server, new):
+    backend = await new(server, timeout=3)
+    async with watching(backend) as watch:
+        with (
+            psql(server, "BEGIN; LOCK TABLE kvproxy.recent; SELECT pg_sleep(600)"),
+            pytest.raises(BackendUnavailable, match="another session has locked"),
+        ):
+            await told(watch)
 
 
 async def test_a_hub_that_starts_waits_for_what_it_committed_before(server, new):
@@ -559,15 +680,22 @@ async def test_a_server_that_takes_changes_is_found_behind_one_that_does_not(tmp
         assert pair.primary.ask("SELECT value FROM kvproxy.keys") == "1"
 
 
+async def test_the_files_for_tls_are_read_once(postgres, new, monkeypatch):
+    read, tls_of = [], _postgres_client.tls_of
+    monkeypatch.setattr(_postgres_client, "tls_of", lambda address: read.append(address) or tls_of(address))
+    async with watching(await new(postgres)):
+        assert len(read) == 1
+
+
 async def test_connections_that_are_made_at_once_leave_the_same_host_behind(postgres):
     address = parse_url(f"postgresql://postgres@127.0.0.1:{free_port()},127.0.0.1:{postgres.port}/postgres", {})
-    client = Client(address, limit=10, timeout=10, read_only=False, known=set())
+    client = Client(address, read_only=False)
     await client.prepare()
     try:
-        await asyncio.gather(client.connect(), client.connect())
+        await asyncio.gather(client.connect(10), client.connect(10))
         assert client._hosts[0] == ("127.0.0.1", postgres.port)
     finally:
-        await close(client)
+        await client.close()
 
 
 async def test_a_primary_that_is_set_to_read_only_is_left_for_another(tmp_path, new):
@@ -580,6 +708,28 @@ async def test_a_primary_that_is_set_to_read_only_is_left_for_another(tmp_path, 
         await until(lambda: first.ask("SHOW transaction_read_only") == "on", "the setting is not read")
         await backend.apply(Batch({"routes/a": "2"}))
         assert second.ask("SELECT value FROM kvproxy.keys") == "2"
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+async def test_a_watch_and_changes_are_at_the_same_of_two_primaries(tmp_path, new, hosts):
+    """Also behind one address, as of a load balancer."""
+    with PostgresServer(tmp_path / "1") as first, PostgresServer(tmp_path / "2") as second:
+        moved = line([first.port, *[second.port] * 9], 1_000_000_000)
+        async with moved as port:
+            ports = [port] if hosts == 1 else [first.port, second.port]
+            places = ",".join(f"127.0.0.1:{port}" for port in ports)
+            backend = await new(first, url=f"postgresql://postgres@{places}/postgres", timeout=6)
+            await backend.apply(Batch({"routes/a": "1"}))
+            assert first.ask("SELECT value FROM kvproxy.keys") == "1"
+            # Who is connected stays so, and nobody else is let in.
+            freeze(first.pid)
+            try:
+                async with watching(backend) as watch:
+                    await backend.apply(Batch({"routes/b": "1"}))
+                    assert await told(watch) == {"routes/b": "1"}
+            finally:
+                first.thaw()
+            assert second.ask("SELECT key FROM kvproxy.keys") == "routes/b"
 
 
 # Poolers
@@ -632,33 +782,9 @@ async def test_a_pooler_that_is_refused_lends_sessions_as_they_were(server, tmp_
 # Size
 
 
-@asynccontextmanager
-async def slow_line(port, bits_per_second):
-    """The port of a line to the server at `port`, which carries so much to it, and answers at once."""
-    chunk = 4096
-
-    async def carry(reader, writer, pause):
-        with suppress(ConnectionError):
-            while data := await reader.read(chunk):
-                writer.write(data)
-                await writer.drain()
-                await asyncio.sleep(pause * len(data))
-        writer.close()
-
-    async def serve(reader, writer):
-        back, forth = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(carry(reader, forth, 8 / bits_per_second), carry(back, writer, 0))
-
-    line = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield line.sockets[0].getsockname()[1]
-    finally:
-        line.close()  # its connections end with those of the driver
-
-
 async def test_the_largest_change_comes_through_a_slow_line(postgres, new):
     """Before the server gives up to wait for the rest of it."""
-    async with slow_line(postgres.port, 2_000_000) as port:
+    async with line([postgres.port] * 9, 2_000_000) as port:
         url = postgres.url.replace(str(postgres.port), str(port))
         backend = await new(postgres, url=url, prefix="hub-on-a-slow-line", timeout=10)
         keys = {f"routes/{number}": "x" * 1000 for number in range(backend.max_txn_bytes // 1012)}

@@ -8,11 +8,15 @@ import shutil
 
 import pytest
 import yaml
+from traitlets.config import Config
 
 from jhub_kvproxy.hub.proxy import KVProxy
+from jhub_kvproxy_backends._postgres_url import parse_url
+from jhub_kvproxy_backends.postgres import PostgresBackend
 from servers.helm import MAJORS
 from tests.api_objects import PATHS, try_to_make
 from tests.charts import FOR_Z2JH, RELEASE, Z2JH_VALUES, named, objects, render, z2jh_chart
+from tests.charts import OURS as OUR_VALUES
 from tests.pages import HOW_TO, run, texts
 
 Z2JH = "jupyterhub"
@@ -209,6 +213,29 @@ def test_several_hubs_let_the_fleet_in(z2jh, our_pod):
             if fits(peer.get("podSelector"), our_pod) and "podSelector" in peer
         ]
         assert [peer for peer in peers if peer["namespaceSelector"] == {"matchLabels": {}}]
+
+
+def test_a_hub_with_its_table_in_postgres_has_an_image_with_all_that_it_needs(z2jh):
+    pod = pod_of(named(z2jh(VALUES, shown("PostgreSQL")), "Deployment", "hub"))["spec"]
+    [container] = pod["containers"]
+    assert container["image"] == "registry.example.org/hub:4.4.0"
+    assert not pod.get("initContainers")
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    assert "KVPROXY_AGENT_TOKEN" in environment
+    assert not environment["PYTHONPATH"]
+    assert "kvproxy" not in {each["name"] for each in [*pod["volumes"], *container["volumeMounts"]]}
+    [made] = [text for text in texts(HOW_TO / "kubernetes.md", "text") if "k8s-hub" in text]
+    assert '"jhub-kvproxy[postgres] @ ' in made
+
+
+def test_a_hub_with_its_table_in_postgres_takes_the_address_of_z2jhs_database(z2jh):
+    config = Config(yaml.safe_load(shown("PostgreSQL"))["hub"]["config"])
+    config.JupyterHub.db_url = yaml.safe_load(shown("PostgreSQL"))["hub"]["db"]["url"]
+    [agents] = [values for values in OUR_VALUES if values.name == "PostgreSQL"]
+    hub, agent = PostgresBackend(config=config).url, yaml.safe_load(agents.text)["config"]["PostgresBackend"]["url"]
+    assert config.KVProxy.backend_class == "postgres"
+    assert parse_url(hub, {}).hosts == parse_url(agent, {}).hosts
+    assert parse_url(hub, {}).database == parse_url(agent, {}).database
 
 
 @pytest.fixture
