@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from servers.errors import Missing
+from servers.kubernetes import find_api_server
 from servers.programs import ROOT, find, peer_python
 
 _COMMANDS = {
@@ -19,6 +20,8 @@ _COMMANDS = {
     "etcd": ("etcd", "--version"),
     "Consul": ("consul", "version"),
     "Redis": ("redis-server", "--version"),
+    "Kubernetes": ("kube-apiserver", "--version"),
+    "PostgreSQL": ("postgres", "--version"),
     "HAProxy": ("haproxy", "-v"),
     "nginx": ("nginx", "-v"),
     "wrk": ("wrk", "-v"),
@@ -46,7 +49,8 @@ def _versions() -> dict[str, str]:
     versions |= {package: _package(package) for package in ("jupyterhub", "aiohttp")}
     for name, (program, argument) in _COMMANDS.items():
         try:
-            versions[name] = _first_version([find(program), argument])
+            path = find_api_server() if program == "kube-apiserver" else find(program)
+            versions[name] = _first_version([path, argument])
         except Missing:
             versions[name] = "absent"
     try:

@@ -23,13 +23,20 @@ class Usage:
 
 
 def usage(pids: Sequence[int]) -> Usage:
-    """The usage of the processes `pids` together; ended ones count as nothing."""
-    cpu, memory = 0.0, 0
+    """The usage of the processes `pids` together; ended ones count as nothing.
+
+    Memory that processes of one program share, and the program itself, count once.
+    """
+    cpu, own = 0.0, 0
+    shared: dict[str, int] = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             cpu += time.clock_gettime(~pid << 3 | _CPU_CLOCK)
-            memory += int(_stat(pid)[21]) * _PAGE
-    return Usage(cpu, memory)
+            resident, of_others = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+            program = Path(f"/proc/{pid}/comm").read_text()
+            own += resident - of_others
+            shared[program] = max(of_others, shared.get(program, 0))
+    return Usage(cpu, (own + sum(shared.values())) * _PAGE)
 
 
 def descendants(pid: int) -> dict[int, str]:

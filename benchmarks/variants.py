@@ -24,14 +24,14 @@ PEERS = {
     "redis": ("jupyterhub_traefik_proxy.redis:TraefikRedisProxy", "redis_url"),
 }
 
+#: The option by which Traefik reads the store by itself, where it can.
+STORE = "store"
 #: Options of ours that differ from the default: the configuration of each, by class.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "store": {"KVProxy": {"delivery": "store"}},
+    STORE: {"KVProxy": {"delivery": "store"}},
 }
 #: The option with Traefik's metrics, which can be combined with one of the others: "store, metrics".
 METRICS = "metrics"
-
-_SERVERS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Variant:
     @property
     def is_slow(self) -> bool:
         """Whether a change of a large table takes seconds, because Traefik rebuilds all its routers."""
-        return self.kind == "peer" or "store" in self.option.split(", ")
+        return self.kind == "peer" or STORE in self.option.split(", ")
 
 
 def own(backend: str, option: str = "") -> Variant:
@@ -94,9 +94,10 @@ def find_variants(backends: Sequence[str], has_config: bool) -> tuple[list[Varia
                 raise BenchmarkError(reason)
             left_out[backend] = reason
             continue
-        found += [own(backend), *(own(backend, option) for option in OPTIONS)]
-        found += [own(backend, METRICS), *(own(backend, f"{option}, {METRICS}") for option in OPTIONS)]
-        if stores.is_known(backend) and not has_config:
+        options = [option for option in OPTIONS if option != STORE or stores.is_read_by_traefik(backend)]
+        found += [own(backend), *(own(backend, option) for option in options)]
+        found += [own(backend, METRICS), *(own(backend, f"{option}, {METRICS}") for option in options)]
+        if backend in PEERS and not has_config:
             found.append(peer(backend))
     found += [CHP, BARE]
     for variant in list(found):
@@ -124,8 +125,7 @@ def _why_not(backend: str, has_config: bool) -> str:
             return ""
         if not stores.is_known(backend):
             return "the benchmarks cannot start its store: start it yourself, and give its options with --config FILE"
-        if backend in _SERVERS:
-            find(_SERVERS[backend])
+        stores.find_programs(backend)
     except (BackendNotFound, Missing) as error:
         return str(error)
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,13 +74,13 @@ class Cluster(ABC):
         """Copy what the members, which do not run, keep on disk."""
         for directory in self._data:
             shutil.rmtree(f"{directory}.copy", ignore_errors=True)
-            shutil.copytree(directory, f"{directory}.copy")
+            _copy(directory, Path(f"{directory}.copy"))
 
     def restore(self) -> None:
         """Put back what :meth:`back_up` copied."""
         self.wipe()
         for directory in self._data:
-            shutil.copytree(f"{directory}.copy", directory)
+            _copy(Path(f"{directory}.copy"), directory)
 
     @property
     def _data(self) -> list[Path]:
@@ -96,3 +97,8 @@ class Cluster(ABC):
     @abstractmethod
     def leader(self) -> Process:
         """The member that the others would miss the most. Raises Unavailable when there is none."""
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a directory, with the owners of its files: a server may insist on its own."""
+    subprocess.run(["cp", "--archive", "--no-target-directory", str(source), str(target)], check=True)

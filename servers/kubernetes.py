@@ -119,6 +119,10 @@ class KubernetesServer(Process):
             self.etcd.start()
         super().launch()
 
+    @property
+    def pids(self) -> list[int]:
+        return [self.pid, *self.etcd.pids]
+
     def is_ready(self) -> bool:
         self.ask("GET", "/api/v1/namespaces/kube-system", timeout=SOON)
         return self._api.get("/readyz") == "ok"

@@ -22,14 +22,15 @@ _UID = 65534
 #: Of the databases here, who may do everything.
 OWNER = "postgres"
 _STOPS_WITHIN = 10.0  # seconds
+_DROP = "DROP SCHEMA IF EXISTS kvproxy CASCADE"
 
 
 class PostgresServer(Process):
     """A PostgreSQL that keeps its files in `directory`, and lets everybody in on 127.0.0.1 unless `hba` says otherwise.
 
-    What it acknowledges need not be on the disk yet, unless it is `durable`. `settings` are lines of its configuration
-    file, `hba` lines of pg_hba.conf. With `certificate` (certificate and key) it speaks TLS. With `follows` it is a
-    standby of that server.
+    What it acknowledges need not be on the disk yet, and it takes more connections and less memory, unless it is
+    `durable`: then it has PostgreSQL's defaults. `settings` are lines of its configuration file, `hba` lines of
+    pg_hba.conf. With `certificate` (certificate and key) it speaks TLS. With `follows` it is a standby of that server.
     """
 
     def __init__(
@@ -53,9 +54,7 @@ class PostgresServer(Process):
             "listen_addresses = '127.0.0.1'",
             f"port = {port}",
             f"unix_socket_directories = '{socket_directory}'",
-            "max_connections = 200",
-            "shared_buffers = 32MB",
-            *([] if durable else ["fsync = off"]),
+            *([] if durable else ["fsync = off", "max_connections = 200", "shared_buffers = 32MB"]),
             *settings,
         ]
         if certificate:
@@ -98,12 +97,12 @@ class PostgresServer(Process):
         self.kill()
 
     def freeze(self) -> None:
-        for pid in self._pids():
+        for pid in self.pids:
             with suppress(ProcessLookupError):
                 freeze(pid)
 
     def thaw(self) -> None:
-        for pid in self._pids():
+        for pid in self.pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
@@ -145,13 +144,32 @@ class PostgresServer(Process):
     def _environment(self) -> Mapping[str, str]:
         return {"PATH": os.environ["PATH"], "PGCONNECT_TIMEOUT": "5", "LC_ALL": "C.UTF-8"}
 
-    def _pids(self) -> list[int]:
+    @property
+    def pids(self) -> list[int]:
         """Its own, and those of its children: one for each client, among others."""
         found = [self.pid]
         for name in os.listdir("/proc"):
             if name.isdigit() and _parent(name) == self.pid:
                 found.append(int(name))
         return found
+
+
+class PostgresCluster(Cluster):
+    """One PostgreSQL, with PostgreSQL's defaults, as a store that may be killed, emptied and wiped."""
+
+    def __init__(self, directory: Path) -> None:
+        self._server = PostgresServer(directory / "postgres", durable=True)
+        super().__init__([self._server])
+        self.traits = self._server.traits
+
+    def is_ready(self) -> bool:
+        return self._server.is_ready()
+
+    def empty(self) -> None:
+        self._server.ask(_DROP)
+
+    def leader(self) -> Process:
+        raise Unavailable("there is one PostgreSQL")
 
 
 class PostgresPair(Cluster):
@@ -182,7 +200,7 @@ class PostgresPair(Cluster):
         self.standby.ask("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()")
 
     def empty(self) -> None:
-        self.leader().ask("DROP SCHEMA IF EXISTS kvproxy CASCADE")
+        self.leader().ask(_DROP)
 
     def leader(self) -> PostgresServer:
         for server in (self.primary, self.standby):

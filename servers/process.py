@@ -131,6 +131,11 @@ class Process:
         return self._process.pid
 
     @property
+    def pids(self) -> list[int]:
+        """Of all processes that do its work: its own, and those that belong to it."""
+        return [self.pid]
+
+    @property
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 

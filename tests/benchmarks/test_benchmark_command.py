@@ -108,6 +108,15 @@ def test_a_command_of_the_documentation(command, tmp_path, monkeypatch):
     assert (tmp_path / "kvproxy-bench").exists() == bool(options.config_file)
 
 
+def test_the_page_says_which_backends_its_run_lacks():
+    measured = {series.backend for series in Results.read(DOCS / "results.json").series}
+    lacks = (
+        "The run on this page was made before `kubernetes` and `postgres` took part"
+        in DOCS.with_suffix(".md").read_text()
+    )
+    assert lacks == (not {"kubernetes", "postgres"} & measured)
+
+
 def test_the_documentation_shows_whole_runs_only():
     with pytest.raises(SystemExit):
         parse_options(["--docs", "--scenario", "reads"])

@@ -87,7 +87,7 @@ def test_nothing_is_left_out_but_what_is_missing(run):
     variants, left_out = find_variants([], False)
     assert Results.read(run[0] / "results.json").left_out == left_out
     if os.environ.get("CI"):
-        assert {"toml", "etcd", "consul", "redis"} <= {variant.name for variant in variants}
+        assert {"toml", "etcd", "consul", "redis", "kubernetes", "postgres"} <= {variant.name for variant in variants}
 
 
 def test_the_report_shows_what_was_measured(run):
