@@ -7,17 +7,15 @@ import sys
 
 from servers.disk import own_mounts
 from servers.errors import Unavailable
-from servers.kubernetes import find_api_server
 from servers.programs import find
 
 from .. import command, environment
 from ..progress import Progress
+from ..stores import find_programs
 from .faults import FAULTS, Fault, Times
 from .options import Options, parse
 from .report import name_of, text, write
 from .run import drill
-
-_PROGRAMS = {"etcd": ["etcd"], "consul": ["consul"], "redis": ["redis-server"], "kubernetes": ["etcd"], "toml": []}
 
 
 def main() -> int:
@@ -27,11 +25,10 @@ def main() -> int:
 
 async def _drill(options: Options) -> int:
     command.heed_sigterm()
+    for program in ("haproxy", "traefik"):
+        find(program)
     for backend in options.backends:
-        for program in ("haproxy", "traefik", *_PROGRAMS[backend]):
-            find(program)
-        if backend == "kubernetes":
-            find_api_server()
+        find_programs(backend)
     faults = _possible([fault for fault in FAULTS if fault.name in options.faults], options)
     about = await asyncio.to_thread(environment.describe)
     times = Times.within(options.minutes)

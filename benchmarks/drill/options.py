@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jhub_kvproxy.errors import BackendNotFound
+
 from ..options import RESULTS
+from ..stores import is_read_by_traefik
 from .faults import FAULTS
 from .site import Size
 from .stores import STORES
-
-_UNREADABLE = "kubernetes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,17 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--output", type=Path, default=RESULTS, metavar="DIR", help="directory for JSON, tables and pictures"
     )
     given = parser.parse_args(arguments)
-    stores = list(STORES)
+    backends = given.backend or list(STORES)
     if given.delivery == "store":
-        stores.remove(_UNREADABLE)
-        if _UNREADABLE in (given.backend or []):
-            parser.error(f"Traefik cannot read {_UNREADABLE} by itself; choose another --delivery")
+        try:
+            unreadable = [backend for backend in backends if not is_read_by_traefik(backend)]
+        except BackendNotFound as error:
+            parser.error(str(error))
+        if given.backend and unreadable:
+            parser.error(f"Traefik cannot read {' and '.join(unreadable)} by itself; choose another --delivery")
+        backends = [backend for backend in backends if backend not in unreadable]
     return Options(
-        given.backend or stores,
+        backends,
         given.fault or [fault.name for fault in FAULTS],
         given.delivery,
         given.minutes,

@@ -11,6 +11,7 @@ from servers.consul import ConsulCluster
 from servers.errors import Unavailable
 from servers.etcd import EtcdCluster
 from servers.kubernetes import KubernetesCluster
+from servers.postgres import PostgresCluster
 from servers.process import Process
 from servers.redis import RedisCluster
 
@@ -45,5 +46,6 @@ STORES: dict[str, Callable[[Path], Cluster]] = {
     "consul": ConsulCluster,
     "redis": RedisCluster,
     "kubernetes": KubernetesCluster,
+    "postgres": PostgresCluster,
     "toml": Files,
 }

@@ -115,13 +115,13 @@ class Soak:
 
     def _sample(self) -> None:
         site = self._site
-        parts = [(one.name, one.pid) for one in [*(r.process for r in site.replicas), *site.store.members]]
-        parts.append((site.hub.name, site.hub.pid))
-        for name, pid in parts:
+        servers = [*(replica.process for replica in site.replicas), *site.store.members]
+        parts = [(one.name, one.pid, one.pids) for one in servers]
+        for name, pid, pids in [*parts, (site.hub.name, site.hub.pid, [site.hub.pid])]:
             with suppress(OSError):  # it has been killed
-                files = procfs.descriptor_count(pid)
+                files = sum(map(procfs.descriptor_count, pids))
                 kept = self.samples[f"{name} ({pid})"]
-                kept.append(Sample(time.monotonic(), usage([pid]).memory, files))
+                kept.append(Sample(time.monotonic(), usage(pids).memory, files))
                 if len(kept) > _MOST_KEPT:
                     del kept[::2]
 

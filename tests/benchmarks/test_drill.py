@@ -135,8 +135,10 @@ def is_frozen(pid: int) -> bool:
 
 
 def test_a_store_that_traefik_cannot_read_by_itself(capsys):
-    assert "kubernetes" in parse(["--delivery", "agent"]).backends
-    assert "kubernetes" not in parse(["--delivery", "store"]).backends
-    with pytest.raises(SystemExit):
-        parse(["--delivery", "store", "--backend", "kubernetes"])
-    assert "Traefik cannot read kubernetes by itself" in capsys.readouterr().err
+    others = ["etcd", "consul", "redis", "toml"]
+    assert set(parse(["--delivery", "agent"]).backends) == {"kubernetes", "postgres", *others}
+    assert set(parse(["--delivery", "store"]).backends) == set(others)
+    for backend in ("kubernetes", "postgres"):
+        with pytest.raises(SystemExit):
+            parse(["--delivery", "store", "--backend", backend])
+        assert f"Traefik cannot read {backend} by itself" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.stores import find_programs
 from servers.programs import find
 from tests.hub import heed_signals
 
@@ -17,9 +18,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_short_soak_breaks_something_and_finds_nothing(tmp_path):
+@pytest.mark.parametrize("backend", ["toml", "postgres"])
+def test_a_short_soak_breaks_something_and_finds_nothing(tmp_path, backend):
     find("haproxy")
-    arguments = ["--backend", "toml", "--minutes", "0.2", "--pause", "3", "--seed", "7", "--output", str(tmp_path)]
+    find_programs(backend)
+    arguments = ["--backend", backend, "--minutes", "0.2", "--pause", "3", "--seed", "7", "--output", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", *arguments],
         cwd=ROOT,
@@ -30,9 +33,10 @@ def test_a_short_soak_breaks_something_and_finds_nothing(tmp_path):
         preexec_fn=heed_signals,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    table = (tmp_path / "soak-toml.md").read_text()
-    assert "toml, seed 7: " in table
+    table = (tmp_path / f"soak-{backend}.md").read_text()
+    assert f"{backend}, seed 7: " in table
     assert " 0 faults" not in table
     assert "nothing grew, and no route was lost or wrong" in table
     assert "| hub-1 " in table
+    assert ("| postgres " in table) == (backend == "postgres")
     assert not list(tmp_path.glob("kvproxy-soak-*"))
