@@ -27,7 +27,7 @@ _CONNECT = 0.8
 _LOCK, _STATEMENT = 0.7, 0.8
 #: The part of it for which a transaction may stand still, and the most seconds. The server then ends it, and frees its
 #: lock, so that who waits for the lock gets it in time.
-_STANDSTILL, _LONGEST_STANDSTILL = 0.3, 2.0
+_STANDSTILL, _LONGEST_STANDSTILL = 0.35, 3.5
 #: Seconds after which the server looks whether our machine is there still.
 _KEEPALIVE = 5
 #: Seconds for saying good-bye.

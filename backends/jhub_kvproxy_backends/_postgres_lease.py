@@ -25,7 +25,6 @@ class Lease:
             SELECT token, holder, since, seconds FROM {schema.leases}
             WHERE digest = $1 AND expiry > clock_timestamp()
         """
-        self._check = f"{self._find} FOR UPDATE"
         self._acquire = f"""
             INSERT INTO {schema.leases} AS old (prefix, token, holder, since, seconds, expiry)
             SELECT $1, $2, $3, now, $4, now + $4 * interval '1 second' FROM clock_timestamp() AS now
@@ -38,20 +37,22 @@ class Lease:
         """
         self._release = f"DELETE FROM {schema.leases} WHERE digest = $1 AND token = $2"
         #: What is made in a transaction.
-        self.writes = self._check, self._release
+        self.writes = (self._release,)
 
     @property
     def is_wanted(self) -> bool:
         """Whether changes need the lease."""
         return bool(self._token)
 
-    async def check(self, ask: Ask) -> None:
-        """Raise LeaseLost if the lease is wanted and not ours; else it stays ours until the transaction ends."""
-        if not self._token:
-            return
-        rows = await ask(self._check, self._digest)
-        if not rows or rows[0]["token"] != self._token:
-            now = f"{_holder(rows[0])} has it now" if rows else "it has expired"
+    @property
+    def arguments(self) -> tuple[bytes, str]:
+        """The row's digest, and the token that it must have; empty: the lease is not wanted."""
+        return self._digest, self._token
+
+    def check(self, found: Mapping[str, Any]) -> None:
+        """Raise LeaseLost if the lease is wanted and not ours, by the token and the holder that a commit `found`."""
+        if self._token and found["token"] != self._token:
+            now = "it has expired" if found["token"] is None else f"{_holder(found)} has it now"
             raise LeaseLost(f"{self._name[0].upper()}{self._name[1:]} is no longer ours, {now}; nothing was changed.")
 
     async def acquire(self, ask: Ask, holder: str, ttl: float) -> None:

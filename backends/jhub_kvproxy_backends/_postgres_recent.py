@@ -19,8 +19,8 @@ from ._postgres_schema import HUBS, OTHERS, Schema, digest
 _MOST_BYTES, _MOST_BYTES_OF_ALL, _OWN_BYTES = 8000, 16000, 100
 
 
-def note(schema: Schema) -> str:
-    """The statement that must be made in the transaction of a hub's commit, with :func:`note_arguments`.
+def note(schema: Schema, condition: str) -> str:
+    """The statement that must be made with a hub's commit, if `condition` holds; with :func:`note_arguments`.
 
     A new row begins with the number of the transaction, which is higher than any in a row before: each commit counts
     one, and has used a transaction. So if the row was removed meanwhile, what follows does not follow what was seen.
@@ -28,6 +28,7 @@ def note(schema: Schema) -> str:
     return f"""
         INSERT INTO {schema.recent} AS old (prefix, who, first, number, commits)
         SELECT $1, '{HUBS}', now, now, ARRAY[$2::text] FROM (SELECT pg_current_xact_id()::text::bigint) AS xact(now)
+        WHERE {condition}
         ON CONFLICT (digest) DO UPDATE SET number = old.number + 1, commits = (
             SELECT array_agg(text ORDER BY place) FROM (
                 SELECT text, place, sum(octet_length(text) + {_OWN_BYTES}) OVER (ORDER BY place DESC) AS bytes

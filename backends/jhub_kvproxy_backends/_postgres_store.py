@@ -10,9 +10,9 @@ from jhub_kvproxy import BackendError, LeaseReport, Told
 
 from ._postgres_access import Access
 from ._postgres_client import GOODBYE, Client
+from ._postgres_commit import commit, commit_arguments
 from ._postgres_errors import translated
 from ._postgres_lease import Lease
-from ._postgres_recent import note, note_arguments
 from ._postgres_schema import HUBS, Schema, digest, lock_of
 from ._postgres_session import Ask, Session
 from ._postgres_url import Address
@@ -33,20 +33,13 @@ class PostgresStore:
         self._access = Access(schema, self._client.place, read_only=read_only)
         self._lease = Lease(schema, prefix, self._client.place)
         self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
-        self._note = note(schema)
-        # Digests as text: for an array of bytes, asyncpg would first ask the server what that is.
-        self._delete = f"DELETE FROM {schema.keys} WHERE digest IN (SELECT decode(unnest($1::text[]), 'hex'))"
-        self._put = f"""
-            INSERT INTO {schema.keys} AS old (prefix, key, value)
-            SELECT $1, * FROM unnest($2::text[], $3::text[])
-            ON CONFLICT (digest) DO UPDATE SET value = excluded.value WHERE old.value <> excluded.value
-        """
+        self._commit = commit(schema)
         self._remove = f"DELETE FROM {schema.keys} WHERE {schema.of_prefix}"
         self._forget = f"DELETE FROM {schema.recent} WHERE digest = $1"
         self._session = Session(
             self._client,
             self._access,
-            writes=(*self._lease.writes, self._note, self._delete, self._put, self._remove, self._forget),
+            writes=(*self._lease.writes, self._commit, self._remove, self._forget),
             lock=lock_of(f"{schema.name}/{prefix}"),
             timeout=timeout,
         )
@@ -71,18 +64,12 @@ class PostgresStore:
             await self._client.close()
 
     async def apply(self, batch: Mapping[str, str | None]) -> None:
-        written = {key: value for key, value in batch.items() if value is not None}
         with translated(self._client.place):
-            deleted = [digest(self._prefix, key).hex() for key, value in batch.items() if value is None]
-            noted = note_arguments(self._schema, self._prefix, batch)
+            arguments = commit_arguments(self._schema, self._prefix, batch, self._lease.arguments)
 
         async def work(ask: Ask) -> None:
-            await self._lease.check(ask)
-            await ask(self._note, *noted)
-            if deleted:
-                await ask(self._delete, deleted)
-            if written:
-                await ask(self._put, self._prefix, list(written), list(written.values()))
+            (found,) = await ask(self._commit, *arguments)
+            self._lease.check(found)
 
         await self._session.write(work)
 

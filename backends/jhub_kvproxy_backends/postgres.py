@@ -30,8 +30,9 @@ class PostgresBackend(LibraryBackend["PostgresStore"]):
     """
 
     contract = 2
-    # They must reach the server before it gives up to wait within a transaction, after two seconds: also over a line
-    # of 2 Mbit/s. And they are packed at once, which must not take the event loop for long.
+    # They must reach the server before it gives up to wait within a transaction, after 3.5 seconds: also over a line
+    # of 2 Mbit/s on which everything comes two seconds late. And they are packed at once, which must not take the
+    # event loop for long.
     max_txn_bytes = 256 * 1024
 
     url = Unicode(

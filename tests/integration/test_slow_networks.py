@@ -14,7 +14,7 @@ DELAY, LEASE = 0.3, 1
 
 @pytest.mark.parametrize(
     ("name", "traits"),
-    [("etcd", {}), ("consul", {}), ("redis", {"timeout": 1}), ("postgres", {})],
+    [("etcd", {}), ("consul", {}), ("redis", {"timeout": 1}), ("postgres", {"timeout": 1.2})],
     ids=["etcd", "consul", "redis", "postgres"],
 )
 async def test_routes_change_in_a_store_that_takes_3_seconds_for_each_call(name, traits, request, site, caplog):
