@@ -13,7 +13,7 @@ from ._postgres_client import GOODBYE, Client
 from ._postgres_commit import commit, commit_arguments
 from ._postgres_errors import translated
 from ._postgres_lease import Lease
-from ._postgres_schema import HUBS, Schema, digest, lock_of
+from ._postgres_schema import HUBS, OTHERS, Schema, digest, lock_of
 from ._postgres_session import Ask, Session
 from ._postgres_url import Address
 from ._postgres_watch import changes
@@ -35,7 +35,7 @@ class PostgresStore:
         self._load = f"SELECT key, value FROM {schema.keys} WHERE {schema.of_prefix}"
         self._commit = commit(schema)
         self._remove = f"DELETE FROM {schema.keys} WHERE {schema.of_prefix}"
-        self._forget = f"DELETE FROM {schema.recent} WHERE digest = $1"
+        self._forget = f"DELETE FROM {schema.recent} WHERE digest IN ($1, $2)"
         self._session = Session(
             self._client,
             self._access,
@@ -84,7 +84,8 @@ class PostgresStore:
     async def remove(self) -> None:
         async def work(ask: Ask) -> None:
             await ask(self._remove, self._prefix)
-            await ask(self._forget, digest(self._prefix, HUBS))
+            # The trigger has just noted that, for those who watch: that a row is gone tells them, too.
+            await ask(self._forget, digest(self._prefix, HUBS), digest(self._prefix, OTHERS))
 
         await self._session.write(work)
 
