@@ -45,9 +45,9 @@ def test_the_options_of_the_page_can_be_read(tmp_path):
     assert PostgresBackend(config=config).url == config.JupyterHub.db_url
     urls = [config.JupyterHub.db_url, *(load(text, tmp_path).PostgresBackend.url for text in others)]
     addresses = [parse_url(url, {}) for url in urls]
-    assert [address.user for address in addresses] == ["hub", *["kvproxy"] * 3]
-    assert addresses[2].sslrootcert == "/etc/jupyterhub/db-ca.pem"
-    assert [host for host, _ in addresses[3].hosts] == ["db-1.example.org", "db-2.example.org"]
+    assert [address.user for address in addresses] == ["hub", *["kvproxy"] * 4]
+    assert addresses[3].sslrootcert == "/etc/jupyterhub/db-ca.pem"
+    assert [host for host, _ in addresses[4].hosts] == ["db-1.example.org", "db-2.example.org"]
 
 
 async def test_the_users_of_the_page_may_do_what_they_need_and_no_more(tmp_path):
