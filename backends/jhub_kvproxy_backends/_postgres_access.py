@@ -28,6 +28,7 @@ ours AS (SELECT * FROM parts WHERE starts_with(comment, $4) AND (is_table OR is_
 triggers AS (
     SELECT tgname::text AS name FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM ours WHERE name = 'keys')
         AND tgfoid IN (SELECT oid FROM ours WHERE name = 'tell()')
+        AND tgenabled IN ('O', 'A') -- otherwise it is disabled, as by a restore that was interrupted
 ),
 lacking AS (
     SELECT wanted || ' on ' || name AS words FROM ours, unnest($2::text[]) AS wanted
@@ -54,7 +55,8 @@ SELECT pg_backend_pid() AS pid, current_user AS role, current_database() AS data
         ) ORDER BY place
     ) AS lost,
     ARRAY(SELECT name FROM ours WHERE NOT pg_has_role(owner, 'USAGE') ORDER BY name) AS of_others,
-    ARRAY(SELECT words FROM lacking ORDER BY words) AS lacking
+    ARRAY(SELECT words FROM lacking ORDER BY words) AS lacking,
+    ARRAY(SELECT name FROM ours WHERE is_table AND row_security_active(oid) ORDER BY name) AS hiding
 FROM found
 """
 _OUR_COLUMNS = [f"{table}.{name}" for table, names in COLUMNS.items() for name in names]
@@ -90,6 +92,12 @@ class Access:
             raise BackendRejected(
                 f"PostgreSQL at {self._place}: the role {found['role']!r} lacks {', '.join(lacking)}. As the owner of "
                 f"the tables: {self._schema.grants(found['role'], read_only=self.read_only)}"
+            )
+        if hiding := found["hiding"]:
+            off = "; ".join(f'ALTER TABLE "{self._schema.name}".{table} DISABLE ROW LEVEL SECURITY' for table in hiding)
+            raise BackendRejected(
+                f"PostgreSQL at {self._place}: row security of {', '.join(hiding)} may hide rows from the role "
+                f"{found['role']!r}. As the owner of the tables: {off};"
             )
 
     async def _find(self, connection: asyncpg.Connection) -> Mapping[str, Any]:

@@ -46,7 +46,7 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "3D000": (BackendRejected, "create the database, or correct PostgresBackend.url"),
     "3F000": (TablesGone, "the tables were removed; a hub makes them anew"),
     "40": (Transient, "it is tried again"),
-    "42501": (BackendRejected, "grant what is missing"),
+    "42501": (BackendRejected, "grant what is missing, or disable row security"),
     "42P01": (TablesGone, "the tables were removed; a hub makes them anew"),
     "42703": (TablesGone, "the tables are not as a hub makes them"),
     "42710": (BackendRejected, _IN_THE_WAY),
@@ -64,6 +64,7 @@ _KINDS: dict[str, tuple[type[BackendError], str]] = {
     "53": (BackendUnavailable, "make room, or raise its limits"),
     "53300": (Transient, "raise its max_connections, or use a pooler"),
     "54": (BatchRejected, "the text is longer than it takes"),
+    "55000": (BackendUnavailable, "who runs it must change that"),
     "55P03": (
         Locked,
         "another session has locked rows or a table, and not ended its transaction; pg_locks and pg_stat_activity say "

@@ -116,6 +116,30 @@ async def test_an_agent_reads_only(server, role, schema, new):
             server.ask(f'SET ROLE "{role}"; DELETE FROM {schema}.{table}')
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_rows_that_row_security_may_hide_are_not_taken_for_none(server, role, schema, new, read_only):
+    server.ask(Schema(schema).makes())
+    server.ask(Schema(schema).grants(role, read_only=read_only))
+    owner = new(url=server.url)
+    await use(owner)
+    backend = new(prefix=owner.prefix, read_only=read_only)
+    await backend.open()
+    server.ask(f"ALTER TABLE {schema}.keys ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(BackendRejected, match="or disable row security"):
+        await backend.load()
+    said = await refused(new(read_only=read_only))
+    assert f"row security of keys may hide rows from the role {role!r}" in said
+    server.ask(said[said.index("ALTER TABLE") :])
+    assert await keys_of(backend) == {"routes/a": "1"}
+    await new(read_only=read_only).open()
+
+
+async def test_a_database_that_lets_nobody_in_is_no_matter_of_locks(server, role, new):
+    server.ask(f'CREATE DATABASE "{role}" ALLOW_CONNECTIONS false')
+    with pytest.raises(BackendUnavailable, match="not currently accepting connections; who runs it must change that"):
+        await new(url=server.url_of(role, PASSWORD, role)).open()
+
+
 async def test_a_wrong_password_is_refused_and_not_shown(server, role, new):
     for traits in (
         {"url": server.url_of(role, f"{PASSWORD}2")},

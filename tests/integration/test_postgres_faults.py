@@ -316,6 +316,17 @@ async def test_an_index_that_was_dropped_is_named(server, new):
     await backend.apply(Batch({"routes/a": "1"}))
 
 
+@pytest.mark.parametrize("disabled", ["DISABLE TRIGGER USER", "ENABLE REPLICA TRIGGER tell_deletes"])
+async def test_triggers_that_a_restore_left_disabled_are_enabled(server, new, disabled):
+    backend = await new(server)
+    await backend.apply(Batch({"routes/a": "1"}))
+    server.ask(f"ALTER TABLE kvproxy.keys {disabled}")
+    await backend.open()
+    async with watching(backend) as watch:
+        server.ask("DELETE FROM kvproxy.keys")
+        assert await told(watch) is None
+
+
 async def test_tables_of_a_later_layout_are_left_alone(server, new):
     server.ask(Schema("kvproxy").makes().replace("layout 1", "layout 2"))
     with pytest.raises(BackendRejected, match="upgrade jhub-kvproxy"):
