@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._postgres_lease import LASTS
 from ._postgres_recent import note, note_arguments
 from ._postgres_schema import Schema, digest
 
@@ -18,8 +19,8 @@ def commit(schema: Schema) -> str:
     # Digests as text: for an array of bytes, asyncpg would first ask the server what that is.
     return f"""
         WITH lease AS MATERIALIZED (
-            SELECT token, holder, since FROM {schema.leases}
-            WHERE digest = $4 AND $5::text <> '' AND expiry > clock_timestamp() FOR UPDATE
+            SELECT token, holder, since FROM {schema.leases} AS old
+            WHERE digest = $4 AND $5::text <> '' AND {LASTS} FOR UPDATE
         ),
         allowed AS MATERIALIZED (SELECT coalesce((SELECT token FROM lease), '') = $5 AS yes),
         noted AS ({note(schema, "(SELECT yes FROM allowed)")}),

@@ -12,6 +12,12 @@ from jhub_kvproxy import LeaseHeld, LeaseLost, LeaseReport
 from ._postgres_schema import Schema, digest
 from ._postgres_session import Ask
 
+#: The condition under which the lease in the row `old` is somebody's. None was granted for longer than its `seconds`:
+#: the clock was set back, and whoever lives renews it.
+LASTS = """
+    old.expiry > clock_timestamp() AND old.expiry < clock_timestamp() + 1.5 * old.seconds * interval '1 second'
+"""
+
 
 class Lease:
     """The lease of `prefix`, a row. Whoever takes it waits for transactions that have checked whether it is theirs."""
@@ -22,17 +28,17 @@ class Lease:
         self._name = f"the lease of {prefix!r} in PostgreSQL at {place}"
         self._token = ""
         self._find = f"""
-            SELECT token, holder, since, seconds FROM {schema.leases}
-            WHERE digest = $1 AND expiry > clock_timestamp()
+            SELECT token, holder, since, seconds FROM {schema.leases} AS old
+            WHERE digest = $1 AND {LASTS}
         """
         self._acquire = f"""
             INSERT INTO {schema.leases} AS old (prefix, token, holder, since, seconds, expiry)
             SELECT $1, $2, $3, now, $4, now + $4 * interval '1 second' FROM clock_timestamp() AS now
             ON CONFLICT (digest) DO UPDATE SET token = excluded.token, holder = excluded.holder,
-                since = CASE WHEN old.token = excluded.token AND old.expiry > clock_timestamp()
+                since = CASE WHEN old.token = excluded.token AND {LASTS}
                     THEN old.since ELSE clock_timestamp() END,
                 seconds = excluded.seconds, expiry = clock_timestamp() + $4 * interval '1 second'
-                WHERE old.token = excluded.token OR old.expiry <= clock_timestamp()
+                WHERE old.token = excluded.token OR NOT ({LASTS})
             RETURNING token
         """
         self._release = f"DELETE FROM {schema.leases} WHERE digest = $1 AND token = $2"

@@ -374,6 +374,30 @@ async def test_a_second_hub_is_told_who_has_the_lease(server, new):
     assert held.value.seconds == 60
 
 
+@pytest.mark.parametrize(("hours", "is_held"), [(0, True), (3, False)])
+async def test_a_lease_from_before_the_clock_was_set_back_lasts_no_longer(server, new, hours, is_held):
+    first, second = await new(server), await new(server)
+    await first.acquire_lease("the first hub", 60)
+    # What the row looks like when the server's clock was set back.
+    server.ask(
+        f"UPDATE kvproxy.leases SET since = since + interval '{hours} h', expiry = expiry + interval '{hours} h'"
+    )
+    assert (await second.read_lease() is not None) == is_held
+    if is_held:
+        await first.apply(Batch({"routes/a": "1"}))
+        with pytest.raises(LeaseHeld):
+            await second.acquire_lease("the second hub", 60)
+        return
+    with pytest.raises(LeaseLost, match="expired"):
+        await first.apply(Batch({"routes/a": "1"}))
+    await second.acquire_lease("the second hub", 60)
+    with pytest.raises(LeaseHeld, match="the second hub"):
+        await first.acquire_lease("the first hub", 60)
+    await second.apply(Batch({"routes/a": "2"}))
+    with pytest.raises(LeaseLost, match=r"the second hub \(.*\) has it now"):
+        await first.apply(Batch({"routes/a": "1"}))
+
+
 async def test_a_lock_that_somebody_else_keeps_is_named(server, new):
     backend = await new(server, timeout=1)
     await backend.apply(Batch({"routes/a": "1"}))
