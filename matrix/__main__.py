@@ -8,6 +8,7 @@ import sys
 
 from benchmarks import command
 from benchmarks.progress import Progress
+from servers.errors import Unavailable
 
 from . import code, page, results
 from .cells import CELLS, Cell, choose
@@ -41,6 +42,13 @@ def main() -> int:
 
 
 def _matrix(cells: list[Cell], *, again: bool, docs: bool) -> int:
+    try:
+        return _test(cells, again=again, docs=docs)
+    except OSError as error:  # a full disk, say; it names the file
+        raise Unavailable(str(error)) from error
+
+
+def _test(cells: list[Cell], *, again: bool, docs: bool) -> int:
     with alone():
         due = cells if again else results.missing(cells, results.read(), code.state())
         progress = Progress(len(due))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from servers.errors import Unavailable
+
 from . import code
 from .cells import Cell
 from .store import home
@@ -40,11 +42,13 @@ def _file() -> Path:
 
 
 def read() -> dict[str, Result]:
-    """All results, by the names of their cells."""
+    """All results, by the names of their cells. Raises Unavailable if they cannot be read."""
     try:
         return {name: Result(**values) for name, values in json.loads(_file().read_text()).items()}
     except FileNotFoundError:
         return {}
+    except (ValueError, TypeError, AttributeError) as error:  # of another version of this, say
+        raise Unavailable(f"{_file()} cannot be read; remove it, and all is tested again") from error
 
 
 def write(name: str, result: Result) -> None:

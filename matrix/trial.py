@@ -85,9 +85,16 @@ def _becoming(user: str) -> list[str]:
 
 
 def counted(report: Path) -> tuple[list[str], int, list[str]]:
-    """The tests that passed, how many were skipped, and short names of those that failed, in a report of pytest's."""
+    """The tests that passed, how many were skipped, and short names of those that failed, in a report of pytest's.
+
+    Nothing is counted if it could not be written to its end.
+    """
     passed, skipped, failed = list[str](), 0, dict[str, None]()
-    for case in ElementTree.parse(report).iter("testcase"):
+    try:
+        cases = ElementTree.parse(report).iter("testcase")
+    except ElementTree.ParseError:
+        return [], 0, []
+    for case in cases:
         kinds = {child.tag for child in case}
         name = f"{case.get('classname', '')}::{case.get('name')}"
         if kinds & {"failure", "error"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -103,6 +104,31 @@ def test_results_are_kept_over_runs(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.parametrize("text", ['{"etcd-3.4', "[]", '{"etcd-3.4": {"of a later version": 1}}', '{"etcd-3.4": 1}'])
+def test_results_that_cannot_be_read_are_named(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    results.write("a", GOOD)
+    [file] = tmp_path.rglob("results.json")
+    file.write_text(text)
+    assert matrix_says("etcd-3.4") == f"matrix: {file} cannot be read; remove it, and all is tested again\n"
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    said = matrix_says("etcd-3.4")
+    assert said == f"matrix: [Errno 20] Not a directory: '{tmp_path}/file/jhub-kvproxy/matrix'\n"
+
+
+def matrix_says(*words: str) -> str:
+    """What ``make matrix`` says when it ends with status 1."""
+    done = subprocess.run(
+        [sys.executable, "-m", "matrix", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    return done.stderr
+
+
 def test_the_state_of_the_code_is_that_of_what_users_install(tmp_path):
     for name in ("jhub_kvproxy/a.py", "backends/b.py", "tests/c.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -146,6 +172,13 @@ def test_a_report_is_counted(tmp_path):
         </testsuite></testsuites>"""
     )
     assert counted(report) == (["tests.a.TestX::test_1[a]"], 1, ["TestX::test_2", "b::test_3"])
+
+
+def test_a_report_that_was_cut_off_counts_nothing(tmp_path):
+    report = tmp_path / "report.xml"
+    for text in ("", '<testsuites><testsuite><testcase classname="a" name="b"/><testc'):
+        report.write_text(text)
+        assert counted(report) == ([], 0, [])
 
 
 @pytest.mark.parametrize(
