@@ -33,15 +33,22 @@ _SPEC = SchemaVersion.V1_6
 def main() -> None:
     begin = time.monotonic()
     out = ROOT / "dist"
-    # If this fails, nothing is there that could be taken for what passed.
     shutil.rmtree(out, ignore_errors=True)
     # The wheel has the modes of files as they are here.
     os.umask(0o022)
     try:
         with tempfile.TemporaryDirectory() as directory:
-            Release(Path(directory), out).check()
-    except Wrong as wrong:
-        sys.exit(f"FAILED  {wrong}")
+            try:
+                Release(Path(directory), out).check()
+            except BaseException:
+                # Nothing may be there that could be taken for what passed.
+                shutil.rmtree(out, ignore_errors=True)
+                raise
+    except (Wrong, OSError) as failure:  # a full disk, or no git
+        sys.exit(f"FAILED  {failure}")
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing is in dist/", file=sys.stderr)
+        sys.exit(130)
     print(f"All is well, in {time.monotonic() - begin:.0f} s. dist/ has what to publish.")
 
 
