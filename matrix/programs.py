@@ -56,4 +56,5 @@ def find_python(version: str) -> str:
     if version not in _PYTHONS:
         raise Unavailable(f"there is no {name} on PATH, and no release of Debian has it")
     programs = {name: f"usr/bin/{name}"}
-    return str(Path(provide(name, Debian(_PYTHONS[version], name, programs))) / name)
+    # A virtual environment of 3.13 looks for its library beside the directory that this is in, links not followed.
+    return str((Path(provide(name, Debian(_PYTHONS[version], name, programs))) / name).resolve())
