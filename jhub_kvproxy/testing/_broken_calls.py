@@ -120,15 +120,7 @@ class BrokenCallTests(FarSuite):
                 rule = "The store must check the lease in the transaction of the change, and not before."
                 await outages.kit.holds(table.keys, rule, far.near)
 
-        async def fenced(far: Far) -> None:
-            await _acquired(far, _LONG)
-            number = far.line.requests
-            await _apply(far)
-            steps[:] = range(1, far.line.requests - number + 1)
-
-        steps: list[int] = []
-        await outages.steps("fence", fenced)
-        await together(*map(scene, steps))
+        await together(*map(scene, await _steps_with_the_lease(outages, "fence", _apply)))
 
     @asynchronous
     async def test_a_release_that_comes_late(self, outages: Outages) -> None:
@@ -153,15 +145,7 @@ class BrokenCallTests(FarSuite):
                         "A release that comes late must not end a lease that was acquired after it."
                     ) from error
 
-        async def counted(far: Far) -> None:
-            await _acquired(far)
-            number = far.line.requests
-            await _released(far)
-            steps[:] = range(1, far.line.requests - number + 1)
-
-        steps: list[int] = []
-        await outages.steps("release", counted)
-        await together(*map(scene, steps))
+        await together(*map(scene, await _steps_with_the_lease(outages, "release", _released)))
 
     @asynchronous
     async def test_other_calls_whose_connection_breaks(self, outages: Outages) -> None:
@@ -202,6 +186,20 @@ class BrokenCallTests(FarSuite):
 
         for what, call in (("load()", _load), ("apply()", _apply)):
             await together(*(scene(what, call, number) for number in await outages.steps(f"cancelled-{what}", call)))
+
+
+async def _steps_with_the_lease(outages: Outages, name: str, call: Callable[[Far], Awaitable[object]]) -> list[int]:
+    """The numbers of the requests that `call` sends when it is made with the lease and nothing breaks."""
+    steps = list[int]()
+
+    async def counted(far: Far) -> None:
+        await _acquired(far)
+        before = far.line.requests
+        await call(far)
+        steps[:] = range(1, far.line.requests - before + 1)
+
+    await outages.steps(name, counted)
+    return steps
 
 
 async def _cut(
