@@ -71,7 +71,7 @@ plugin:
 	    elif [ -n "$$CI" ]; then echo "There is no Go, which tests the plugin."; exit 1; \
 	    else echo "There is no Go, so the plugin's own tests are skipped."; fi
 
-# Tests mostly wait, so there are more processes than the two cores of CI. In the order of testpaths: large files first,
+# Tests also wait, so there are more processes than the two cores of CI. In the order of testpaths: large files first,
 # and at the end small ones, which keep all processes busy.
 tests: $(VENV)/.has-test
 	$(call step,pytest) $(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile --no-loadscope-reorder

@@ -121,13 +121,3 @@ async def page_here(monkeypatch, hub, port, *, site=ONE_ROUTE, trace=echo):
     finally:
         await cancel([task])
         HubOAuth.clear_instance()
-
-
-@asynccontextmanager
-async def served_here(monkeypatch, tmp_path, *, more="", **options):
-    """Both."""
-    async with (
-        hub_that_starts_no_page(tmp_path / "hub", more) as (hub, port),
-        page_here(monkeypatch, hub, port, **options) as lookout,
-    ):
-        yield hub, port, lookout

@@ -22,8 +22,8 @@ Host = tuple[str, int]
 #: The part of the time limit of a call in which it may connect: if the first of several servers is silent, there must
 #: be time left for what is to be done.
 _CONNECT = 0.8
-#: The parts of it after which the server gives up to wait for a lock, and a statement: then it
-#: says why, while we still listen.
+#: The parts of it after which the server gives up to wait for a lock, and a statement: then it says why, while we
+#: still listen.
 _LOCK, _STATEMENT = 0.7, 0.8
 #: The part of it for which a transaction may stand still, and the most seconds. The server then ends it, and frees its
 #: lock, so that who waits for the lock gets it in time.

@@ -26,7 +26,7 @@ from servers.ports import free_port
 from tests.browser import PATIENCE_MS, assert_legible, browser, pictures_of
 from tests.command import USES_KVPROXY, ended, start
 from tests.hub import Hub, browsing, until
-from tests.live_page import TOKEN, hub_with_page, opened, page_of, served_here
+from tests.live_page import TOKEN, hub_that_starts_no_page, hub_with_page, opened, page_here, page_of
 from tests.pages import HOW_TO, texts
 from tests.stores import on_all_stores
 from tests.tools import begin, looked_at
@@ -203,7 +203,11 @@ def pages(hub: Hub) -> list[int]:
 
 async def test_who_logs_out_sees_no_more_and_who_looks_on_while_the_hub_is_away_does(monkeypatch, tmp_path):
     monkeypatch.setattr(web, "_RECHECK", 0.2)
-    async with served_here(monkeypatch, tmp_path) as (hub, _, lookout), browsing(hub.url, "ada") as ada:
+    async with (
+        hub_that_starts_no_page(tmp_path / "hub") as (hub, port),
+        page_here(monkeypatch, hub, port) as lookout,
+        browsing(hub.url, "ada") as ada,
+    ):
         assert (await ada.get(page_of(hub)))[0] == 200
         async with ada._session.get(f"{page_of(hub)}events") as events:
             await events.content.readline()

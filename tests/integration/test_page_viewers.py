@@ -57,54 +57,46 @@ async def test_closed_tabs_leave_nothing_behind(served_here):
         await until(lambda: lookout.viewers == 0, "viewers stay")
 
 
-async def cookie_of(user, hub):
-    """What a request of `user` to the page itself has in its header Cookie."""
-    assert (await user.get(page_of(hub)))[0] == 200
-    cookies = user._session.cookie_jar.filter_cookies(URL(page_of(hub)))
-    return "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
-
-
-def asks_for_events(cookie):
-    return f"GET /services/kvproxy/events HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode()
+@asynccontextmanager
+async def slow_viewer(hub, port, buffer):
+    """The socket of an admin who has asked for the events, whose kernel takes about `buffer` bytes by itself."""
+    async with browsing(hub.url, "ada") as ada:
+        assert (await ada.get(page_of(hub)))[0] == 200
+        cookies = ada._session.cookie_jar.filter_cookies(URL(page_of(hub)))
+    cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        slow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(slow, ("127.0.0.1", port))
+        request = f"GET /services/kvproxy/events HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n"
+        await loop.sock_sendall(slow, request.encode())
+        yield slow
 
 
 async def test_a_viewer_who_takes_nothing_is_given_up(served_here, monkeypatch):
     monkeypatch.setattr(web, "_PATIENCE", 1.0)
-    async with served_here(site=LONG) as (hub, port, lookout):
-        async with browsing(hub.url, "ada") as ada:
-            cookie = await cookie_of(ada, hub)
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect(("127.0.0.1", port))
-            slow.sendall(asks_for_events(cookie))
-            await until(lambda: lookout.viewers == 1, "the viewer is not there")
-            await until(lambda: lookout.viewers == 0, "the viewer stays")
+    async with served_here(site=LONG) as (hub, port, lookout), slow_viewer(hub, port, 4096):
+        await until(lambda: lookout.viewers == 1, "the viewer is not there")
+        await until(lambda: lookout.viewers == 0, "the viewer stays")
 
 
 async def test_a_viewer_who_is_slow_gets_all_of_a_long_table(served_here, monkeypatch):
     monkeypatch.setattr(web, "_PATIENCE", 2.5)
-    async with served_here(site=LONG) as (hub, port, _):
-        async with browsing(hub.url, "ada") as ada:
-            cookie = await cookie_of(ada, hub)
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            slow.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(slow, ("127.0.0.1", port))
-            await loop.sock_sendall(slow, asks_for_events(cookie))
-            taken = bytearray()
+    async with served_here(site=LONG) as (hub, port, _), slow_viewer(hub, port, 1 << 20) as slow:
+        taken = bytearray()
 
-            async def take():
-                part = await loop.sock_recv(slow, 1 << 16)
-                assert part, "the viewer is given up"
-                taken.extend(part)
+        async def take():
+            part = await asyncio.get_running_loop().sock_recv(slow, 1 << 16)
+            assert part, "the viewer is given up"
+            taken.extend(part)
 
-            for size in (0, 2 << 20, 4 << 20, 6 << 20):
-                while len(taken) < size:
-                    await take()
-                await asyncio.sleep(1)
-            while b'"/user/1999/"' not in taken[-20_000:]:
+        for size in (0, 2 << 20, 4 << 20, 6 << 20):
+            while len(taken) < size:
                 await take()
+            await asyncio.sleep(1)
+        while b'"/user/1999/"' not in taken[-20_000:]:
+            await take()
 
 
 @pytest.mark.parametrize(("status", "stays"), [(404, False), (503, True)])
